@@ -1,0 +1,12 @@
+//! Rehearse a remote MCP server against the clients that will really call it.
+//!
+//! The flow has one direction:
+//!
+//! ```text
+//! scenario file ─▶ Scenario ─▶ Plan ─▶ driver ─▶ Transcript ─▶ checks ─▶ Findings ─▶ Verdicts ─▶ reporters
+//! ```
+//!
+//! The driver never judges and never prints; a check never sends, waits or reads a clock; the reference
+//! server never imports the client. `tests/layers.rs` holds these borders.
+
+pub mod model;

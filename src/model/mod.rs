@@ -1,0 +1,17 @@
+//! Words that every other module shares: revisions, JSON-RPC envelope, clock, randomness, secrets, spans.
+//!
+//! Knows nothing of transports, clients, servers or verdicts.
+
+mod clock;
+mod jsonrpc;
+mod revision;
+mod rng;
+mod secret;
+mod span;
+
+pub use clock::{Clock, HybridClock, WallClock};
+pub use jsonrpc::{Kind, Message, id_text};
+pub use revision::{Era, Facts, Revision};
+pub use rng::Rng;
+pub use secret::Labels;
+pub use span::Span;
