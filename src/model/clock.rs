@@ -125,12 +125,12 @@ mod tests {
         let clock = HybridClock::new();
         let sleeper = tokio::spawn({
             let clock = clock.clone();
-            async move { clock.sleep(Duration::from_secs(3600)).await }
+            async move { clock.sleep(Duration::from_hours(1)).await }
         });
         tokio::task::yield_now().await;
-        clock.advance(Duration::from_secs(3600));
+        clock.advance(Duration::from_hours(1));
         tokio::time::timeout(Duration::from_secs(5), sleeper).await.expect("woken").expect("no panic");
-        assert!(clock.elapsed() >= Duration::from_secs(3600));
+        assert!(clock.elapsed() >= Duration::from_hours(1));
     }
 
     #[tokio::test]
