@@ -1,0 +1,53 @@
+//! Every check there is, and the one loop that runs them.
+
+use super::{Finding, Findings, base, features, http, lifecycle, session, utilities};
+use crate::model::requirements;
+use crate::transcript::View;
+
+/// A pure judgement of one requirement. Its id is the requirement's.
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    /// Id of the requirement, which is also the id of the check.
+    pub id: &'static str,
+    /// Reads the transcript and reports what it shows.
+    pub judge: fn(&View<'_>, &mut Findings),
+}
+
+/// All checks by area.
+pub static CHECKS: &[&[Check]] = &[
+    base::CHECKS,
+    lifecycle::CHECKS,
+    http::CHECKS,
+    session::CHECKS,
+    utilities::CHECKS,
+    features::CHECKS,
+];
+
+/// Runs every check over one transcript; one finding for each check, in order of the catalogue.
+pub fn judge_all(view: &View<'_>) -> Vec<Finding> {
+    let catalogue = requirements();
+    CHECKS
+        .iter()
+        .flat_map(|area| area.iter())
+        .filter_map(|check| {
+            let mut findings = Findings::new(check.id, catalogue.get(check.id)?);
+            (check.judge)(view, &mut findings);
+            Some(findings.finish())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_check_judges_a_requirement_of_the_catalogue_and_none_twice() {
+        let mut seen = HashSet::new();
+        for check in CHECKS.iter().flat_map(|area| area.iter()) {
+            assert!(requirements().get(check.id).is_some(), "{} is no requirement", check.id);
+            assert!(seen.insert(check.id), "{} is judged twice", check.id);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The judgement, pure: each check reads a transcript and says what it shows about one requirement.
+//!
+//! A check never sends, waits, or reads a clock or a file. Folders are areas of the requirement catalogue.
+
+mod catalogue;
+mod finding;
+
+pub mod base;
+pub mod features;
+pub mod http;
+pub mod lifecycle;
+pub mod session;
+pub mod utilities;
+
+pub use catalogue::{CHECKS, Check, judge_all};
+pub use finding::{Breach, Finding, Findings, Outcome};

@@ -1,0 +1,274 @@
+//! Builds transcripts by hand: what a check's unit tests are made of.
+//!
+//! Each method appends whole exchanges, one virtual millisecond apart.
+
+use serde_json::{Value, json};
+
+use super::{End, Event, EventKind, Headers};
+
+/// A transcript under construction.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    events: Vec<Event>,
+    at: u64,
+    client: String,
+    step: Option<u32>,
+    exchanges: u32,
+    next_id: i64,
+    sessions: u32,
+    session: Option<String>,
+    version: Option<String>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn pairs(headers: &[(&str, &str)]) -> Headers {
+    headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+impl Builder {
+    /// An empty transcript; client `a` acts.
+    pub fn new() -> Self {
+        Self {
+            events: Vec::new(),
+            at: 0,
+            client: "a".to_owned(),
+            step: None,
+            exchanges: 0,
+            next_id: 1,
+            sessions: 0,
+            session: None,
+            version: None,
+        }
+    }
+
+    /// Another simulated client acts from here on.
+    #[must_use]
+    pub fn client(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.client);
+        self
+    }
+
+    /// Continues the session with this label.
+    #[must_use]
+    pub fn session(mut self, label: &str) -> Self {
+        self.session = Some(label.to_owned());
+        self
+    }
+
+    /// A scenario step begins.
+    #[must_use]
+    pub fn step(mut self, index: u32, label: &str) -> Self {
+        self.step = Some(index);
+        self.event(EventKind::Step { label: label.to_owned() })
+    }
+
+    /// Appends any event.
+    #[must_use]
+    pub fn event(mut self, kind: EventKind) -> Self {
+        self.at += 1_000;
+        let seq = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
+        self.events.push(Event { seq, at: self.at, client: self.client.clone(), step: self.step, kind });
+        self
+    }
+
+    /// Time passes.
+    #[must_use]
+    pub fn pause_ms(mut self, milliseconds: u64) -> Self {
+        self.at += milliseconds * 1_000;
+        self
+    }
+
+    fn standard_headers(&self) -> Headers {
+        let mut headers = pairs(&[
+            ("host", "127.0.0.1:8080"),
+            ("accept", "application/json, text/event-stream"),
+            ("content-type", "application/json"),
+        ]);
+        if let Some(session) = &self.session {
+            headers.push(("mcp-session-id".to_owned(), session.clone()));
+        }
+        if let Some(version) = &self.version {
+            headers.push(("mcp-protocol-version".to_owned(), version.clone()));
+        }
+        headers
+    }
+
+    /// A request with the headers of the current session plus `extra` (which replace equal names; an empty value
+    /// removes one). The answer is appended by [`Builder::answer`] and its relatives.
+    #[must_use]
+    pub fn request(mut self, method: &str, extra: &[(&str, &str)], body: Option<&str>) -> Self {
+        let mut headers = self.standard_headers();
+        for (name, value) in extra {
+            headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+            if !value.is_empty() {
+                headers.push(((*name).to_owned(), (*value).to_owned()));
+            }
+        }
+        self.exchanges += 1;
+        let exchange = self.exchanges;
+        self.event(EventKind::Request {
+            exchange,
+            connection: 1,
+            method: method.to_owned(),
+            target: "/mcp".to_owned(),
+            headers,
+            body: body.map(str::to_owned),
+        })
+    }
+
+    /// POSTs a message.
+    #[must_use]
+    pub fn post(self, message: &Value) -> Self {
+        let body = message.to_string();
+        self.request("POST", &[], Some(&body))
+    }
+
+    /// The head of the answer to the latest request.
+    #[must_use]
+    pub fn head(self, status: u16, headers: &[(&str, &str)]) -> Self {
+        let exchange = self.exchanges;
+        self.event(EventKind::Response { exchange, status, headers: pairs(headers) })
+    }
+
+    /// A whole answer with a text body (none if empty).
+    #[must_use]
+    pub fn answer(self, status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+        let exchange = self.exchanges;
+        let builder = self.head(status, headers);
+        let builder = if body.is_empty() {
+            builder
+        } else {
+            builder.event(EventKind::Body { exchange, text: body.to_owned(), utf8: true })
+        };
+        builder.end(End::Complete)
+    }
+
+    /// A whole JSON answer.
+    #[must_use]
+    pub fn json(self, status: u16, body: &Value) -> Self {
+        self.answer(status, &[("content-type", "application/json")], &body.to_string())
+    }
+
+    /// Opens an event stream as the answer.
+    #[must_use]
+    pub fn stream(self) -> Self {
+        self.head(200, &[("content-type", "text/event-stream")])
+    }
+
+    /// An event with a message on the stream of the latest exchange.
+    #[must_use]
+    pub fn sse(self, id: Option<&str>, message: &Value) -> Self {
+        self.sse_raw(id, Some(&message.to_string()), None)
+    }
+
+    /// An event with any fields on the stream of the latest exchange.
+    #[must_use]
+    pub fn sse_raw(self, id: Option<&str>, data: Option<&str>, retry: Option<u64>) -> Self {
+        let exchange = self.exchanges;
+        self.event(EventKind::Sse {
+            exchange,
+            id: id.map(str::to_owned),
+            event: None,
+            data: data.map(str::to_owned),
+            retry,
+        })
+    }
+
+    /// The latest exchange ends.
+    #[must_use]
+    pub fn end(self, end: End) -> Self {
+        let exchange = self.exchanges;
+        self.event(EventKind::End { exchange, end })
+    }
+
+    /// A call answered with a JSON result.
+    #[must_use]
+    pub fn call(self, method: &str, params: Value, result: Value) -> Self {
+        self.call_answered(method, params, 200, &json!({"result": result}))
+    }
+
+    /// A call answered with a JSON-RPC error under status 200.
+    #[must_use]
+    pub fn call_error(self, method: &str, params: Value, code: i64) -> Self {
+        self.call_answered(method, params, 200, &json!({"error": {"code": code, "message": "no"}}))
+    }
+
+    /// A call whose answer has these members beside `jsonrpc` and the right id.
+    #[must_use]
+    pub fn call_answered(mut self, method: &str, params: Value, status: u16, members: &Value) -> Self {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut answer = json!({"jsonrpc": "2.0", "id": id});
+        if let (Some(object), Some(more)) = (answer.as_object_mut(), members.as_object()) {
+            object.extend(more.clone());
+        }
+        let mut request = json!({"jsonrpc": "2.0", "id": id, "method": method});
+        if !params.is_null() {
+            request["params"] = params;
+        }
+        self.post(&request).json(status, &answer)
+    }
+
+    /// A notification answered with 202.
+    #[must_use]
+    pub fn notify(self, method: &str, params: Value) -> Self {
+        let mut message = json!({"jsonrpc": "2.0", "method": method});
+        if !params.is_null() {
+            message["params"] = params;
+        }
+        self.post(&message).answer(202, &[], "")
+    }
+
+    /// `initialize` and `notifications/initialized` with a generous server; opens session `session#N`.
+    #[must_use]
+    pub fn initialize(self, version: &str) -> Self {
+        self.initialize_with(
+            version,
+            version,
+            json!({"sampling": {}, "elicitation": {}, "roots": {"listChanged": true}}),
+            json!({
+                "tools": {"listChanged": true}, "resources": {"subscribe": true, "listChanged": true},
+                "prompts": {"listChanged": true}, "logging": {}, "completions": {}
+            }),
+        )
+    }
+
+    /// The same with every part chosen.
+    #[must_use]
+    pub fn initialize_with(mut self, requested: &str, answered: &str, client: Value, server: Value) -> Self {
+        self.sessions += 1;
+        self.session = None;
+        self.version = None;
+        let label = format!("session#{}", self.sessions);
+        let id = self.next_id;
+        self.next_id += 1;
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": "initialize", "params": {
+            "protocolVersion": requested, "capabilities": client, "clientInfo": {"name": "test", "version": "1"}}});
+        let answer = json!({"jsonrpc": "2.0", "id": id, "result": {
+            "protocolVersion": answered, "capabilities": server, "serverInfo": {"name": "test", "version": "1"}}});
+        let mut builder = self.post(&request).answer(
+            200,
+            &[("content-type", "application/json"), ("mcp-session-id", &label)],
+            &answer.to_string(),
+        );
+        builder.session = Some(label);
+        builder.version = Some(answered.to_owned());
+        builder.notify("notifications/initialized", Value::Null)
+    }
+
+    /// DELETE of the current session.
+    #[must_use]
+    pub fn delete(self, status: u16) -> Self {
+        self.request("DELETE", &[], None).answer(status, &[], "")
+    }
+
+    /// The events.
+    pub fn finish(self) -> Vec<Event> {
+        self.events
+    }
+}

@@ -1,0 +1,143 @@
+//! One thing that happened. Silence, hang-up and time-out are events, not errors.
+
+use serde::{Deserialize, Serialize};
+
+/// Header names and values in the order and spelling of the wire.
+pub type Headers = Vec<(String, String)>;
+
+/// The first value of a header, its name compared without case (RFC 9110 section 5.1).
+pub fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
+
+/// How an HTTP exchange ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "how", content = "detail")]
+pub enum End {
+    /// The answer came whole.
+    Complete,
+    /// The peer closed before the answer was whole.
+    CutShort,
+    /// The client dropped the connection on purpose.
+    ClosedByUs,
+    /// Nothing more came within the time allowed.
+    TimedOut,
+    /// The answer passed the bound, in bytes.
+    TooLarge(usize),
+    /// No connection, or bytes that are no HTTP.
+    Failed(String),
+}
+
+/// One line of a transcript.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the transcript, from 0.
+    pub seq: u32,
+    /// Microseconds since the rehearsal began.
+    pub at: u64,
+    /// The simulated client that acted: `a`, `b`, …
+    pub client: String,
+    /// Index of the scenario step, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub step: Option<u32>,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum EventKind {
+    /// A scenario step begins.
+    Step {
+        /// The step as the scenario names it.
+        label: String,
+    },
+    /// The exchange that the step's expectation is about.
+    Subject {
+        /// Number of the exchange.
+        exchange: u32,
+        /// The JSON-RPC id asked about, as JSON text, where the exchange alone does not say it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        id: Option<String>,
+    },
+    /// An HTTP request left.
+    Request {
+        /// Number of the exchange.
+        exchange: u32,
+        /// Number of the connection that carried it.
+        connection: u32,
+        /// HTTP method.
+        method: String,
+        /// Path and query.
+        target: String,
+        /// Headers as sent.
+        headers: Headers,
+        /// The body; bytes that are no UTF-8 are shown with replacement characters.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        body: Option<String>,
+    },
+    /// The head of the answer came.
+    Response {
+        /// Number of the exchange.
+        exchange: u32,
+        /// HTTP status.
+        status: u16,
+        /// Headers as received.
+        headers: Headers,
+    },
+    /// The body of an answer that is no event stream.
+    Body {
+        /// Number of the exchange.
+        exchange: u32,
+        /// The text; invalid UTF-8 is shown with replacement characters.
+        text: String,
+        /// Whether the bytes were valid UTF-8.
+        utf8: bool,
+    },
+    /// One event of an event stream.
+    Sse {
+        /// Number of the exchange.
+        exchange: u32,
+        /// The `id` field.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        id: Option<String>,
+        /// The `event` field.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        event: Option<String>,
+        /// The joined `data` lines; absent where no data field came.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        data: Option<String>,
+        /// The `retry` field in milliseconds.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        retry: Option<u64>,
+    },
+    /// The exchange is over.
+    End {
+        /// Number of the exchange.
+        exchange: u32,
+        /// How.
+        end: End,
+    },
+    /// A secret was seen for the first time; only its shape is kept.
+    Secret {
+        /// Its label, which stands in its place everywhere else.
+        label: String,
+        /// Length in bytes.
+        length: usize,
+        /// Whether every byte is in 0x21 to 0x7E.
+        visible_ascii: bool,
+        /// Whether it is digits only, as a counter or a time would be.
+        digits_only: bool,
+    },
+    /// The target's clock was moved.
+    Clock {
+        /// By so many milliseconds.
+        advanced_ms: u64,
+    },
+    /// Why the driver moved on, in plain words.
+    Note {
+        /// The words.
+        text: String,
+    },
+}

@@ -1,0 +1,13 @@
+//! What happened, append-only: events, the views that checks read, the JSON Lines codec, a builder for tests.
+//!
+//! Knows nothing of who drives or who judges.
+
+mod builder;
+mod codec;
+mod event;
+mod view;
+
+pub use builder::Builder;
+pub use codec::{CodecError, FORMAT_VERSION, read, write};
+pub use event::{End, Event, EventKind, Headers, header};
+pub use view::{Call, Carrier, Conversation, Direction, Exchange, Msg, SseEvent, View};

@@ -1,0 +1,536 @@
+//! Indexes over a transcript: exchanges, messages, calls and conversations, built once for all checks.
+//!
+//! Says what belongs together, never whether it is right.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::{End, Event, EventKind, Headers, header};
+use crate::model::{Kind, Message, Revision, id_text};
+
+/// Who sent a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The client, to the server.
+    Sent,
+    /// The server, to the client.
+    Received,
+}
+
+/// What carried a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// The body of a request.
+    RequestBody,
+    /// A JSON body of an answer.
+    JsonBody,
+    /// An event stream that answers a POST.
+    PostStream,
+    /// An event stream that answers a GET.
+    GetStream,
+}
+
+/// One event of an event stream.
+#[derive(Debug, Clone)]
+pub struct SseEvent {
+    /// Position in the transcript.
+    pub seq: u32,
+    /// Microseconds since the rehearsal began.
+    pub at: u64,
+    /// The `id` field.
+    pub id: Option<String>,
+    /// The joined data lines.
+    pub data: Option<String>,
+    /// The `retry` field in milliseconds.
+    pub retry: Option<u64>,
+}
+
+/// An HTTP request and what came back.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// Number of the exchange, as in the events.
+    pub number: u32,
+    /// Position of the request in the transcript.
+    pub seq: u32,
+    /// Position of the answer's head.
+    pub response_seq: Option<u32>,
+    /// Microseconds at which the request left.
+    pub at: u64,
+    /// The simulated client.
+    pub client: String,
+    /// The scenario step.
+    pub step: Option<u32>,
+    /// Number of the connection.
+    pub connection: u32,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Headers as sent.
+    pub headers: Headers,
+    /// The body as sent.
+    pub body: Option<String>,
+    /// HTTP status of the answer.
+    pub status: Option<u16>,
+    /// Headers of the answer.
+    pub response_headers: Headers,
+    /// Body of an answer that is no event stream.
+    pub response_body: Option<String>,
+    /// Whether that body was valid UTF-8.
+    pub response_utf8: bool,
+    /// Events of an event stream.
+    pub events: Vec<SseEvent>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// Microseconds at which it ended.
+    pub end_at: Option<u64>,
+    /// Position of the end in the transcript.
+    pub end_seq: Option<u32>,
+    /// Index of the conversation it belongs to.
+    pub conversation: Option<usize>,
+    /// The revision that governs it: the conversation's, or the one an `initialize` arrived at.
+    pub revision: Option<Revision>,
+}
+
+impl Exchange {
+    /// A request header.
+    pub fn sent_header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// A header of the answer.
+    pub fn got_header(&self, name: &str) -> Option<&str> {
+        header(&self.response_headers, name)
+    }
+
+    /// Media type of the answer in lower case, without parameters.
+    pub fn media_type(&self) -> Option<String> {
+        let value = self.got_header("content-type")?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// Whether the status is in 200 to 299.
+    pub fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// The session id sent with the request, as its label.
+    pub fn session(&self) -> Option<&str> {
+        self.sent_header("mcp-session-id")
+    }
+
+    /// The positions that show this exchange: request and answer.
+    pub fn evidence(&self) -> Vec<u32> {
+        std::iter::once(self.seq).chain(self.response_seq).collect()
+    }
+}
+
+/// A JSON-RPC message on the wire.
+#[derive(Debug, Clone)]
+pub struct Msg {
+    /// Position in the transcript of the event that carried it.
+    pub seq: u32,
+    /// Microseconds since the rehearsal began.
+    pub at: u64,
+    /// The simulated client.
+    pub client: String,
+    /// Index into [`View::exchanges`].
+    pub exchange: usize,
+    /// Who sent it.
+    pub direction: Direction,
+    /// What carried it.
+    pub carrier: Carrier,
+    /// Whether it stood in an array.
+    pub batched: bool,
+    /// The message.
+    pub value: Value,
+    /// Request, notification, response, other.
+    pub kind: Kind,
+    /// Index of the conversation.
+    pub conversation: Option<usize>,
+    /// The revision that governs it.
+    pub revision: Option<Revision>,
+}
+
+impl Msg {
+    /// The message as a lenient envelope.
+    pub fn message(&self) -> Message<'_> {
+        Message(&self.value)
+    }
+
+    /// The `method`.
+    pub fn method(&self) -> Option<&str> {
+        self.message().method()
+    }
+
+    /// Whether the server sent it.
+    pub fn received(&self) -> bool {
+        self.direction == Direction::Received
+    }
+}
+
+/// A request and the responses to it; both are indexes into [`View::messages`].
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The request.
+    pub request: usize,
+    /// Every response that carried its id, in order of arrival.
+    pub responses: Vec<usize>,
+}
+
+/// What one successful `initialize` opened.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    /// The simulated client.
+    pub client: String,
+    /// Label of the session id, if the server assigned one.
+    pub session: Option<String>,
+    /// Index of the exchange with `initialize`.
+    pub opened: usize,
+    /// The version that the client asked for.
+    pub requested: String,
+    /// The version that the server answered.
+    pub answered: String,
+    /// That version, if the table knows it.
+    pub revision: Option<Revision>,
+    /// What the client declared.
+    pub client_capabilities: Value,
+    /// The whole result of `initialize`.
+    pub result: Value,
+    /// Index of the exchange with `notifications/initialized`.
+    pub initialized: Option<usize>,
+    /// Index of the DELETE that the server accepted.
+    pub deleted: Option<usize>,
+}
+
+impl Conversation {
+    /// A server capability by path, such as `["resources", "subscribe"]`.
+    pub fn server_capability(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(self.result.get("capabilities")?, |value, key| value.get(key))
+    }
+
+    /// A client capability by path.
+    pub fn client_capability(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(&self.client_capabilities, |value, key| value.get(key))
+    }
+}
+
+/// A transcript with its indexes.
+#[derive(Debug)]
+pub struct View<'t> {
+    /// The events.
+    pub events: &'t [Event],
+    /// HTTP exchanges in order of their requests.
+    pub exchanges: Vec<Exchange>,
+    /// JSON-RPC messages in order of the wire.
+    pub messages: Vec<Msg>,
+    /// Requests of the client with their responses.
+    pub calls: Vec<Call>,
+    /// Requests of the server with the client's responses.
+    pub server_calls: Vec<Call>,
+    /// Conversations in order of opening.
+    pub conversations: Vec<Conversation>,
+}
+
+impl<'t> View<'t> {
+    /// Builds every index.
+    pub fn new(events: &'t [Event]) -> Self {
+        let mut view = Self {
+            events,
+            exchanges: exchanges(events),
+            messages: Vec::new(),
+            calls: Vec::new(),
+            server_calls: Vec::new(),
+            conversations: Vec::new(),
+        };
+        view.collect_messages();
+        view.find_conversations();
+        view.assign_conversations();
+        view.pair_calls();
+        view
+    }
+
+    /// The exchange that carried a message.
+    pub fn exchange_of(&self, msg: &Msg) -> &Exchange {
+        &self.exchanges[msg.exchange]
+    }
+
+    /// The conversation of a message.
+    pub fn conversation_of(&self, msg: &Msg) -> Option<&Conversation> {
+        self.conversations.get(msg.conversation?)
+    }
+
+    /// Messages of an exchange.
+    pub fn messages_in(&self, exchange: usize) -> impl Iterator<Item = &Msg> {
+        self.messages.iter().filter(move |msg| msg.exchange == exchange)
+    }
+
+    /// Everything the server sent.
+    pub fn received(&self) -> impl Iterator<Item = &Msg> {
+        self.messages.iter().filter(|msg| msg.received())
+    }
+
+    /// Calls of the client to a method: request, first response.
+    pub fn calls_to<'v>(&'v self, method: &'v str) -> impl Iterator<Item = (&'v Msg, Option<&'v Msg>)> {
+        self.calls.iter().filter_map(move |call| {
+            let request = &self.messages[call.request];
+            (request.method() == Some(method))
+                .then(|| (request, call.responses.first().map(|index| &self.messages[*index])))
+        })
+    }
+
+    /// Results of the client's calls to a method: request, response, the result itself.
+    pub fn results_of<'v>(&'v self, method: &'v str) -> impl Iterator<Item = (&'v Msg, &'v Msg, &'v Value)> {
+        self.calls_to(method).filter_map(|(request, response)| {
+            let response = response?;
+            Some((request, response, response.value.get("result")?))
+        })
+    }
+
+    fn collect_messages(&mut self) {
+        for index in 0..self.exchanges.len() {
+            let exchange = &self.exchanges[index];
+            let mut found = Vec::new();
+            if let Some(body) = &exchange.body {
+                found.push((exchange.seq, exchange.at, Direction::Sent, Carrier::RequestBody, body.clone()));
+            }
+            if let Some(body) = &exchange.response_body {
+                let seq = exchange.end_seq.map_or(exchange.seq, |seq| seq.saturating_sub(1));
+                let at = exchange.end_at.unwrap_or(exchange.at);
+                found.push((seq, at, Direction::Received, Carrier::JsonBody, body.clone()));
+            }
+            let stream = if exchange.method == "GET" { Carrier::GetStream } else { Carrier::PostStream };
+            for event in &exchange.events {
+                if let Some(data) = event.data.as_ref().filter(|data| !data.is_empty()) {
+                    found.push((event.seq, event.at, Direction::Received, stream, data.clone()));
+                }
+            }
+            let client = exchange.client.clone();
+            for (seq, at, direction, carrier, text) in found {
+                let Ok(value) = serde_json::from_str::<Value>(&text) else { continue };
+                let (members, batched) = match value {
+                    Value::Array(members) => (members, true),
+                    other => (vec![other], false),
+                };
+                for value in members {
+                    let kind = Message(&value).kind();
+                    // A JSON body that is no JSON-RPC message (an OAuth error, say) is none of ours.
+                    if direction == Direction::Received && carrier == Carrier::JsonBody && kind == Kind::Other {
+                        continue;
+                    }
+                    self.messages.push(Msg {
+                        seq,
+                        at,
+                        client: client.clone(),
+                        exchange: index,
+                        direction,
+                        carrier,
+                        batched,
+                        value,
+                        kind,
+                        conversation: None,
+                        revision: None,
+                    });
+                }
+            }
+        }
+        self.messages.sort_by_key(|msg| msg.seq);
+    }
+
+    fn find_conversations(&mut self) {
+        for request in &self.messages {
+            if request.direction != Direction::Sent || request.method() != Some("initialize") {
+                continue;
+            }
+            let exchange = &self.exchanges[request.exchange];
+            let id = request.message().id();
+            let Some(result) = self
+                .messages
+                .iter()
+                .find(|msg| {
+                    msg.received()
+                        && msg.exchange == request.exchange
+                        && msg.value.get("result").is_some()
+                        && msg.message().id() == id
+                })
+                .and_then(|msg| msg.value.get("result"))
+            else {
+                continue;
+            };
+            let params = request.message().params();
+            let answered = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+            self.conversations.push(Conversation {
+                client: exchange.client.clone(),
+                session: exchange.got_header("mcp-session-id").map(str::to_owned),
+                opened: request.exchange,
+                requested: params
+                    .and_then(|params| params.get("protocolVersion"))
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
+                revision: answered.parse().ok(),
+                answered,
+                client_capabilities: params.and_then(|params| params.get("capabilities")).cloned().unwrap_or_default(),
+                result: result.clone(),
+                initialized: None,
+                deleted: None,
+            });
+        }
+    }
+
+    fn assign_conversations(&mut self) {
+        for index in 0..self.exchanges.len() {
+            let exchange = &self.exchanges[index];
+            let opened = self.conversations.iter().position(|conversation| conversation.opened == index);
+            let found = opened.or_else(|| match exchange.session() {
+                Some(session) => self
+                    .conversations
+                    .iter()
+                    .rposition(|conversation| conversation.session.as_deref() == Some(session)),
+                None => self.conversations.iter().rposition(|conversation| {
+                    conversation.client == exchange.client
+                        && conversation.session.is_none()
+                        && self.exchanges[conversation.opened].seq < exchange.seq
+                }),
+            });
+            let revision = found.and_then(|index| self.conversations[index].revision);
+            let accepted_delete = exchange.method == "DELETE" && exchange.is_success();
+            self.exchanges[index].conversation = found;
+            self.exchanges[index].revision = revision;
+            if let Some(found) = found.filter(|_| accepted_delete) {
+                self.conversations[found].deleted.get_or_insert(index);
+            }
+        }
+        for msg in &mut self.messages {
+            let exchange = &self.exchanges[msg.exchange];
+            msg.conversation = exchange.conversation;
+            msg.revision = exchange.revision;
+            if let Some(found) = exchange.conversation
+                && msg.direction == Direction::Sent
+                && msg.method() == Some("notifications/initialized")
+            {
+                self.conversations[found].initialized.get_or_insert(msg.exchange);
+            }
+        }
+    }
+
+    fn pair_calls(&mut self) {
+        let mut open: HashMap<(Direction, String, Option<usize>, String), usize> = HashMap::new();
+        for (index, msg) in self.messages.iter().enumerate() {
+            let Some(id) = msg.message().id() else { continue };
+            let key = |direction| (direction, msg.client.clone(), msg.conversation, id_text(id));
+            match msg.kind {
+                Kind::Request => {
+                    let list = match msg.direction {
+                        Direction::Sent => &mut self.calls,
+                        Direction::Received => &mut self.server_calls,
+                    };
+                    list.push(Call { request: index, responses: Vec::new() });
+                    open.insert(key(msg.direction), list.len() - 1);
+                }
+                Kind::Response => {
+                    let (list, direction) = match msg.direction {
+                        Direction::Received => (&mut self.calls, Direction::Sent),
+                        Direction::Sent => (&mut self.server_calls, Direction::Received),
+                    };
+                    if let Some(call) = open.get(&key(direction)) {
+                        list[*call].responses.push(index);
+                    }
+                }
+                Kind::Notification | Kind::Other => {}
+            }
+        }
+    }
+}
+
+fn exchanges(events: &[Event]) -> Vec<Exchange> {
+    let mut list: Vec<Exchange> = Vec::new();
+    let mut by_number: HashMap<u32, usize> = HashMap::new();
+    for event in events {
+        if let EventKind::Request { exchange, connection, method, target, headers, body } = &event.kind {
+            by_number.insert(*exchange, list.len());
+            list.push(Exchange {
+                number: *exchange,
+                seq: event.seq,
+                response_seq: None,
+                at: event.at,
+                client: event.client.clone(),
+                step: event.step,
+                connection: *connection,
+                method: method.clone(),
+                target: target.clone(),
+                headers: headers.clone(),
+                body: body.clone(),
+                status: None,
+                response_headers: Vec::new(),
+                response_body: None,
+                response_utf8: true,
+                events: Vec::new(),
+                end: None,
+                end_at: None,
+                end_seq: None,
+                conversation: None,
+                revision: None,
+            });
+            continue;
+        }
+        let number = match &event.kind {
+            EventKind::Response { exchange, .. }
+            | EventKind::Body { exchange, .. }
+            | EventKind::Sse { exchange, .. }
+            | EventKind::End { exchange, .. } => *exchange,
+            _ => continue,
+        };
+        let Some(found) = by_number.get(&number).map(|index| &mut list[*index]) else { continue };
+        match &event.kind {
+            EventKind::Response { status, headers, .. } => {
+                found.status = Some(*status);
+                found.response_headers.clone_from(headers);
+                found.response_seq = Some(event.seq);
+            }
+            EventKind::Body { text, utf8, .. } => {
+                found.response_body = Some(text.clone());
+                found.response_utf8 = *utf8;
+            }
+            EventKind::Sse { id, data, retry, .. } => found.events.push(SseEvent {
+                seq: event.seq,
+                at: event.at,
+                id: id.clone(),
+                data: data.clone(),
+                retry: *retry,
+            }),
+            EventKind::End { end, .. } => {
+                found.end = Some(end.clone());
+                found.end_at = Some(event.at);
+                found.end_seq = Some(event.seq);
+            }
+            _ => {}
+        }
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Builder;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn calls_pair_with_their_responses_and_conversations() {
+        let events = Builder::new()
+            .initialize("2025-06-18")
+            .call("tools/list", json!({}), json!({"tools": []}))
+            .delete(204)
+            .finish();
+        let view = View::new(&events);
+        assert_eq!(view.conversations.len(), 1);
+        let conversation = &view.conversations[0];
+        assert_eq!(conversation.revision, Some(Revision::V2025_06_18));
+        assert!(conversation.initialized.is_some() && conversation.deleted.is_some());
+        let (request, response, _) = view.results_of("tools/list").next().expect("paired");
+        assert_eq!(request.conversation, Some(0));
+        assert_eq!(response.carrier, Carrier::JsonBody);
+    }
+}
