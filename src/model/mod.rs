@@ -4,6 +4,7 @@
 
 mod clock;
 mod jsonrpc;
+mod requirement;
 mod revision;
 mod rng;
 mod secret;
@@ -11,6 +12,7 @@ mod span;
 
 pub use clock::{Clock, HybridClock, WallClock};
 pub use jsonrpc::{Kind, Message, id_text};
+pub use requirement::{Basis, Catalogue, Level, Party, Requirement, Testable, Transition, requirements};
 pub use revision::{Era, Facts, Revision};
 pub use rng::Rng;
 pub use secret::Labels;
