@@ -9,4 +9,6 @@
 //! The driver never judges and never prints; a check never sends, waits or reads a clock; the reference
 //! server never imports the client. `tests/layers.rs` holds these borders.
 
+pub mod check;
 pub mod model;
+pub mod transcript;

@@ -55,8 +55,7 @@ pub struct Findings {
 impl Findings {
     /// For one requirement, nothing seen yet.
     pub fn new(id: &'static str, requirement: &'static Requirement) -> Self {
-        let finding =
-            Finding { requirement: id, outcome: Outcome::NotExercised, passes: 0, breaches: Vec::new() };
+        let finding = Finding { requirement: id, outcome: Outcome::NotExercised, passes: 0, breaches: Vec::new() };
         Self { requirement, finding }
     }
 

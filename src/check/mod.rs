@@ -4,6 +4,8 @@
 
 mod catalogue;
 mod finding;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub mod base;
 pub mod features;

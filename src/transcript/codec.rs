@@ -20,7 +20,9 @@ pub enum CodecError {
     #[error("line 1: this is no transcript of mcp-rehearsal (the first line has to name the format version): {0}")]
     NoHeader(String),
     /// Written by another version.
-    #[error("line 1: the transcript has format version {found}, this build reads {FORMAT_VERSION}; use the version that wrote it")]
+    #[error(
+        "line 1: the transcript has format version {found}, this build reads {FORMAT_VERSION}; use the version that wrote it"
+    )]
     Version {
         /// The version in the file.
         found: u32,
@@ -59,8 +61,7 @@ pub fn read(text: &str) -> Result<Vec<Event>, CodecError> {
     lines
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(index, line)| {
-            serde_json::from_str(line)
-                .map_err(|error| CodecError::Line { line: index + 1, reason: error.to_string() })
+            serde_json::from_str(line).map_err(|error| CodecError::Line { line: index + 1, reason: error.to_string() })
         })
         .collect()
 }

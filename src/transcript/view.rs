@@ -384,10 +384,9 @@ impl<'t> View<'t> {
             let exchange = &self.exchanges[index];
             let opened = self.conversations.iter().position(|conversation| conversation.opened == index);
             let found = opened.or_else(|| match exchange.session() {
-                Some(session) => self
-                    .conversations
-                    .iter()
-                    .rposition(|conversation| conversation.session.as_deref() == Some(session)),
+                Some(session) => {
+                    self.conversations.iter().rposition(|conversation| conversation.session.as_deref() == Some(session))
+                }
                 None => self.conversations.iter().rposition(|conversation| {
                     conversation.client == exchange.client
                         && conversation.session.is_none()

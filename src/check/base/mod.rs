@@ -1,0 +1,1 @@
+//! Checks of the area `base`, one topic a file.

@@ -1,0 +1,1 @@
+//! Checks of the area `features`, one topic a file.

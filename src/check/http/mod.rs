@@ -1,0 +1,1 @@
+//! Checks of the area `http`, one topic a file.

@@ -1,0 +1,3 @@
+//! Checks of the area `lifecycle`, one topic a file.
+
+pub mod version;

@@ -1,0 +1,1 @@
+//! Checks of the area `utilities`, one topic a file.
