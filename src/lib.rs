@@ -12,3 +12,4 @@
 pub mod check;
 pub mod model;
 pub mod transcript;
+pub mod wire;

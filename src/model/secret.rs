@@ -25,15 +25,20 @@ impl fmt::Debug for Labels {
 impl Labels {
     /// The label of a secret of this kind; made on first sight, the same ever after.
     pub fn label(&self, kind: &'static str, value: &str) -> String {
+        self.label_new(kind, value).0
+    }
+
+    /// The same, and whether this was its first sight.
+    pub fn label_new(&self, kind: &'static str, value: &str) -> (String, bool) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(label) = inner.by_value.get(value) {
-            return label.clone();
+            return (label.clone(), false);
         }
         let count = inner.counts.entry(kind).or_insert(0);
         *count += 1;
         let label = format!("{kind}#{count}");
         inner.by_value.insert(value.to_owned(), label.clone());
-        label
+        (label, true)
     }
 
     /// The text with every known secret replaced by its label. Secrets shorter than 8 bytes are left alone:

@@ -1,0 +1,155 @@
+//! The one way into a transcript. Secrets turn into labels here, before anything is kept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::model::{Clock, Labels};
+use crate::transcript::{Event, EventKind, Headers};
+
+/// Records what one case puts on the wire and gets from it.
+#[derive(Debug)]
+pub struct Tap {
+    clock: Arc<dyn Clock>,
+    labels: Labels,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    events: Vec<Event>,
+    step: Option<u32>,
+    exchanges: u32,
+}
+
+impl Tap {
+    /// An empty transcript under this clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, labels: Labels::default(), inner: Mutex::default() }
+    }
+
+    /// A number for the next exchange.
+    pub fn next_exchange(&self) -> u32 {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.exchanges += 1;
+        inner.exchanges
+    }
+
+    /// A scenario step begins; what follows belongs to it.
+    pub fn step(&self, index: u32, client: &str, label: &str) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).step = Some(index);
+        self.record(client, EventKind::Step { label: label.to_owned() });
+    }
+
+    /// Appends an event, redacted.
+    pub fn record(&self, client: &str, kind: EventKind) {
+        let (kind, first_seen) = self.redact(kind);
+        let at = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        for kind in first_seen.into_iter().chain([kind]) {
+            let seq = u32::try_from(inner.events.len()).unwrap_or(u32::MAX);
+            let step = inner.step;
+            inner.events.push(Event { seq, at, client: client.to_owned(), step, kind });
+        }
+    }
+
+    /// The transcript so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).events.clone()
+    }
+
+    /// Ends the recording and gives the transcript.
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner).events)
+    }
+
+    fn redact(&self, kind: EventKind) -> (EventKind, Vec<EventKind>) {
+        let mut seen = Vec::new();
+        let kind = match kind {
+            EventKind::Request { exchange, connection, method, target, headers, body } => EventKind::Request {
+                exchange,
+                connection,
+                method,
+                target: self.labels.redact(&target),
+                headers: self.headers(headers, &mut seen),
+                body: body.map(|body| self.labels.redact(&body)),
+            },
+            EventKind::Response { exchange, status, headers } => {
+                EventKind::Response { exchange, status, headers: self.headers(headers, &mut seen) }
+            }
+            EventKind::Body { exchange, text, utf8 } => {
+                EventKind::Body { exchange, text: self.labels.redact(&text), utf8 }
+            }
+            EventKind::Sse { exchange, id, event, data, retry } => EventKind::Sse {
+                exchange,
+                id: id.map(|id| self.labels.redact(&id)),
+                event,
+                data: data.map(|data| self.labels.redact(&data)),
+                retry,
+            },
+            other => other,
+        };
+        (kind, seen)
+    }
+
+    fn headers(&self, headers: Headers, seen: &mut Vec<EventKind>) -> Headers {
+        headers
+            .into_iter()
+            .map(|(name, value)| {
+                let value = match name.to_ascii_lowercase().as_str() {
+                    "mcp-session-id" => self.secret("session", &value, seen),
+                    "authorization" => match value.split_once(' ') {
+                        Some((scheme, token)) => format!("{scheme} {}", self.secret("access", token, seen)),
+                        None => self.secret("credential", &value, seen),
+                    },
+                    "cookie" | "set-cookie" | "proxy-authorization" => self.secret("cookie", &value, seen),
+                    _ => self.labels.redact(&value),
+                };
+                (name, value)
+            })
+            .collect()
+    }
+
+    fn secret(&self, kind: &'static str, value: &str, seen: &mut Vec<EventKind>) -> String {
+        let (label, new) = self.labels.label_new(kind, value);
+        if new {
+            seen.push(EventKind::Secret {
+                label: label.clone(),
+                length: value.len(),
+                visible_ascii: value.bytes().all(|byte| (0x21..=0x7e).contains(&byte)),
+                digits_only: !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()),
+            });
+        }
+        label
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::WallClock;
+
+    #[test]
+    fn no_secret_is_kept_and_its_shape_is_told_once() {
+        let tap = Tap::new(Arc::new(WallClock::new()));
+        for exchange in 1..=2 {
+            tap.record(
+                "a",
+                EventKind::Request {
+                    exchange,
+                    connection: 1,
+                    method: "POST".to_owned(),
+                    target: "/mcp".to_owned(),
+                    headers: vec![
+                        ("Mcp-Session-Id".to_owned(), "0123456789abcdef".to_owned()),
+                        ("Authorization".to_owned(), "Bearer very-secret-token".to_owned()),
+                    ],
+                    body: Some("{\"t\":\"very-secret-token\"}".to_owned()),
+                },
+            );
+        }
+        let text = format!("{:?}", tap.events());
+        assert!(!text.contains("very-secret-token") && !text.contains("0123456789abcdef"));
+        assert!(text.contains("Bearer access#1") && text.contains("session#1"));
+        let shapes = tap.events().iter().filter(|event| matches!(event.kind, EventKind::Secret { .. })).count();
+        assert_eq!(shapes, 2);
+    }
+}
