@@ -11,5 +11,6 @@
 
 pub mod check;
 pub mod model;
+pub mod scenario;
 pub mod transcript;
 pub mod wire;

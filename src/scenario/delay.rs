@@ -1,0 +1,79 @@
+//! Lengths of time as people write them: `200ms`, `5s`, `5m`, `1h`.
+//!
+//! Keeps the text also when it is no duration, so that all mistakes of a file can be reported together.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A length of time and the text it was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(from = "String")]
+pub struct Delay {
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h|d)$"))]
+    text: String,
+    #[schemars(skip)]
+    length: Option<Duration>,
+}
+
+impl Delay {
+    /// The length; zero where the text is no duration, which validation refuses.
+    pub fn length(&self) -> Duration {
+        self.length.unwrap_or_default()
+    }
+
+    /// Whether the text is a duration.
+    pub fn is_valid(&self) -> bool {
+        self.length.is_some()
+    }
+
+    /// The text as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<String> for Delay {
+    fn from(text: String) -> Self {
+        let length = parse(&text);
+        Self { text, length }
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn parse(text: &str) -> Option<Duration> {
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        for (text, millis) in [("200ms", 200), ("5s", 5_000), ("5m", 300_000), ("1h", 3_600_000), ("2d", 172_800_000)] {
+            assert_eq!(Delay::from(text.to_owned()).length(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["", "5", "s", "-5s", "5 s", "1.5s", "5x", "99999999999999999999s"] {
+            assert!(!Delay::from(text.to_owned()).is_valid(), "{text}");
+        }
+    }
+}

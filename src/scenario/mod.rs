@@ -1,0 +1,22 @@
+//! Text → [`Scenario`]: the format, its mistakes, and the scenarios that are shipped.
+//!
+//! Must not know who runs a scenario or how a step looks on the wire.
+
+mod delay;
+mod expect;
+mod matcher;
+mod parse;
+mod schema;
+mod words;
+
+pub use delay::Delay;
+pub use expect::{
+    BadExpect, BodyMatch, CodeMatch, ErrorMatch, Expect, NotificationMatch, RequestMatch, ResultMatch, StatusMatch,
+    StatusPattern,
+};
+pub use matcher::{BadMatcher, Matcher, Mismatch, OPERATORS};
+pub use schema::{
+    Action, Answers, Await, Cancel, Connect, Disconnect, FIRST_CLIENT, Headers, Invoke, Listen, Negotiate, Notify, Raw,
+    Reconnect, Scenario, Shutdown, Step, Wait, Word,
+};
+pub use words::{DisconnectWhen, HeaderSource, LastEventId, Outcome, SessionChange, SessionSource};

@@ -1,0 +1,470 @@
+//! The types of a scenario: what a file says, after its text has been read.
+//!
+//! Owns names and shapes of the format. Must not know YAML, how a step looks on the wire, or who runs it.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::delay::Delay;
+use super::expect::Expect;
+use super::words::{DisconnectWhen, HeaderSource, LastEventId, SessionSource};
+use crate::model::Span;
+
+/// Headers to add or replace; `null` removes one that would otherwise be sent.
+pub type Headers = BTreeMap<String, Option<String>>;
+
+/// The client that acts where a step names none.
+pub const FIRST_CLIENT: &str = "a";
+
+/// One scenario file.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Version of the format; always 1.
+    pub version: u32,
+    /// Dotted name, area first: `invoke.progress`.
+    pub id: String,
+    /// One sentence: what happens.
+    pub title: String,
+    /// Why anybody should care.
+    pub why: String,
+    /// Names of the field reports this scenario replays.
+    #[serde(default)]
+    pub field: Vec<String>,
+    /// Revisions it applies to; empty means all.
+    #[serde(default)]
+    pub revisions: Vec<String>,
+    /// What a target must offer for this scenario to apply.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// Client profiles it is played with; empty means all.
+    #[serde(default)]
+    pub clients: Vec<String>,
+    /// Values for `${name}` in JSON bodies.
+    #[serde(default)]
+    pub vars: BTreeMap<String, Value>,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One step and where it stands in the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Bytes of the step in the file.
+    pub span: Span,
+    /// Line of the step in the file, from 1; 0 where the text did not come from a file.
+    pub line: usize,
+    /// What to do.
+    pub action: Action,
+}
+
+/// Declares the bodies of steps: the fields every one of them has are written once.
+macro_rules! bodies {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $type,)*
+            /// Which simulated client acts; `a` where nothing is said.
+            #[serde(default)]
+            pub client: Option<String>,
+            /// What has to be seen.
+            #[serde(default)]
+            pub expect: Option<Box<Expect>>,
+            /// How long the step may take.
+            #[serde(default)]
+            pub within: Option<Delay>,
+        }
+
+        impl Body for $name {
+            fn client(&self) -> Option<&str> {
+                self.client.as_deref()
+            }
+            fn expect(&self) -> Option<&Expect> {
+                self.expect.as_deref()
+            }
+            fn within(&self) -> Option<&Delay> {
+                self.within.as_ref()
+            }
+        }
+    )*};
+}
+
+/// What every body has.
+trait Body {
+    fn client(&self) -> Option<&str>;
+    fn expect(&self) -> Option<&Expect>;
+    fn within(&self) -> Option<&Delay>;
+}
+
+bodies! {
+    /// Open the connection; nothing is sent yet.
+    Connect {}
+
+    /// Open the conversation as the client profile does.
+    Negotiate {
+        /// Protocol version to ask for instead of the profile's.
+        #[serde(default)]
+        version: Option<String>,
+        /// Client capabilities to declare instead of the profile's.
+        #[serde(default)]
+        capabilities: Option<Value>,
+        /// Whether to do what the profile does after `initialize`: open the GET stream, fetch the lists.
+        #[serde(default = "yes")]
+        settle: bool,
+        /// Whether to send `notifications/initialized`.
+        #[serde(default = "yes")]
+        initialized: bool,
+        /// Headers to add, replace or (null) leave out.
+        #[serde(default)]
+        headers: Headers,
+    }
+
+    /// Call a tool, or any method. Without either, a call that is safe on any server.
+    Invoke {
+        /// Name of the tool.
+        #[serde(default)]
+        tool: Option<String>,
+        /// Arguments of the tool.
+        #[serde(default, deserialize_with = "present")]
+        arguments: Option<Value>,
+        /// Method to send instead of `tools/call`.
+        #[serde(default)]
+        method: Option<String>,
+        /// Params of that method.
+        #[serde(default, deserialize_with = "present")]
+        params: Option<Value>,
+        /// JSON-RPC id to use; chosen by the client otherwise.
+        #[serde(default, deserialize_with = "present")]
+        id: Option<Value>,
+        /// Progress token to send along.
+        #[serde(default, deserialize_with = "present")]
+        progress: Option<Value>,
+        /// Further members of `_meta`.
+        #[serde(default, deserialize_with = "present")]
+        meta: Option<Value>,
+        /// Headers to add, replace or (null) leave out.
+        #[serde(default)]
+        headers: Headers,
+        /// Do not wait for the answer; `await` collects it under this name.
+        #[serde(default)]
+        r#as: Option<String>,
+        /// How to answer what the server asks meanwhile.
+        #[serde(default)]
+        answer: Answers,
+    }
+
+    /// Collect the answer of an earlier `invoke` with `as`.
+    Await {
+        /// The name given with `as`.
+        call: String,
+    }
+
+    /// Send `notifications/cancelled`.
+    Cancel {
+        /// The name given with `as`.
+        #[serde(default)]
+        call: Option<String>,
+        /// A request id, where no call of the scenario is meant.
+        #[serde(default, deserialize_with = "present")]
+        id: Option<Value>,
+        /// The reason to give.
+        #[serde(default)]
+        reason: Option<String>,
+    }
+
+    /// Send a notification.
+    Notify {
+        /// Its method.
+        method: String,
+        /// Its params.
+        #[serde(default, deserialize_with = "present")]
+        params: Option<Value>,
+        /// Headers to add, replace or (null) leave out.
+        #[serde(default)]
+        headers: Headers,
+    }
+
+    /// Open the stream on which the server speaks first.
+    Listen {
+        /// Where to resume from.
+        #[serde(default)]
+        last_event_id: Option<LastEventId>,
+        /// Headers to add, replace or (null) leave out.
+        #[serde(default)]
+        headers: Headers,
+        /// A name for the stream.
+        #[serde(default)]
+        r#as: Option<String>,
+    }
+
+    /// Drop all connections of the client abruptly.
+    Disconnect {
+        /// When to drop them.
+        #[serde(default)]
+        when: DisconnectWhen,
+        /// The call whose first event is meant.
+        #[serde(default)]
+        call: Option<String>,
+    }
+
+    /// Make new connections and go on.
+    Reconnect {
+        /// Whether to resume interrupted streams with `Last-Event-ID`.
+        #[serde(default = "yes")]
+        resume: bool,
+    }
+
+    /// Let time pass, or wait for a message.
+    Wait {
+        /// How long. Moves the target's clock if it has one that can be moved; real time otherwise.
+        #[serde(default)]
+        r#for: Option<Delay>,
+        /// Method of a message from the server that ends the wait.
+        #[serde(default)]
+        until: Option<String>,
+    }
+
+    /// Send something no profile would send.
+    Raw {
+        /// HTTP method.
+        #[serde(default = "post")]
+        method: String,
+        /// Headers to add, replace or (null) leave out.
+        #[serde(default)]
+        headers: Headers,
+        /// Which session id to send.
+        #[serde(default)]
+        session: SessionSource,
+        /// Which protocol version header to send.
+        #[serde(default)]
+        version: HeaderSource,
+        /// JSON to send.
+        #[serde(default, deserialize_with = "present")]
+        message: Option<Value>,
+        /// Text to send as it is.
+        #[serde(default)]
+        body: Option<String>,
+        /// Bytes to send, in base64.
+        #[serde(default)]
+        bytes: Option<String>,
+        /// How often to send it, one after the other.
+        #[serde(default = "once")]
+        repeat: u32,
+    }
+
+    /// Words whose only argument is what they apply to: `expire`, `refresh`, `revoke`, `restart`.
+    Word {
+        /// What it applies to.
+        #[serde(default)]
+        what: Option<String>,
+    }
+
+    /// End the conversation as the profile does.
+    Shutdown {
+        /// Whether to delete the session; as the profile does where nothing is said.
+        #[serde(default)]
+        delete: Option<bool>,
+    }
+}
+
+/// How to answer requests of the server; what is not said, the profile answers.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    /// Result for `sampling/createMessage`.
+    #[serde(default, deserialize_with = "present")]
+    pub sampling: Option<Value>,
+    /// Result for `elicitation/create`.
+    #[serde(default, deserialize_with = "present")]
+    pub elicitation: Option<Value>,
+    /// Result for `roots/list`.
+    #[serde(default, deserialize_with = "present")]
+    pub roots: Option<Value>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// `connect`
+    Connect(Connect),
+    /// `negotiate`
+    Negotiate(Negotiate),
+    /// `invoke`
+    Invoke(Box<Invoke>),
+    /// `await`
+    Await(Await),
+    /// `cancel`
+    Cancel(Cancel),
+    /// `notify`
+    Notify(Notify),
+    /// `listen`
+    Listen(Listen),
+    /// `disconnect`
+    Disconnect(Disconnect),
+    /// `reconnect`
+    Reconnect(Reconnect),
+    /// `wait`
+    Wait(Wait),
+    /// `raw`
+    Raw(Box<Raw>),
+    /// `together`: several steps at the same time.
+    Together(Vec<Step>),
+    /// `expire`
+    Expire(Word),
+    /// `refresh`
+    Refresh(Word),
+    /// `revoke`
+    Revoke(Word),
+    /// `restart`
+    Restart(Word),
+    /// `shutdown`
+    Shutdown(Shutdown),
+}
+
+impl Action {
+    /// Every word a step may be, in the order of a conversation.
+    pub const WORDS: [&str; 17] = [
+        "connect",
+        "negotiate",
+        "invoke",
+        "await",
+        "cancel",
+        "notify",
+        "listen",
+        "disconnect",
+        "reconnect",
+        "wait",
+        "raw",
+        "together",
+        "expire",
+        "refresh",
+        "revoke",
+        "restart",
+        "shutdown",
+    ];
+
+    /// The word that names the action in a file.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Negotiate(_) => "negotiate",
+            Self::Invoke(_) => "invoke",
+            Self::Await(_) => "await",
+            Self::Cancel(_) => "cancel",
+            Self::Notify(_) => "notify",
+            Self::Listen(_) => "listen",
+            Self::Disconnect(_) => "disconnect",
+            Self::Reconnect(_) => "reconnect",
+            Self::Wait(_) => "wait",
+            Self::Raw(_) => "raw",
+            Self::Together(_) => "together",
+            Self::Expire(_) => "expire",
+            Self::Refresh(_) => "refresh",
+            Self::Revoke(_) => "revoke",
+            Self::Restart(_) => "restart",
+            Self::Shutdown(_) => "shutdown",
+        }
+    }
+
+    fn body(&self) -> Option<&dyn Body> {
+        Some(match self {
+            Self::Connect(body) => body,
+            Self::Negotiate(body) => body,
+            Self::Invoke(body) => body.as_ref(),
+            Self::Await(body) => body,
+            Self::Cancel(body) => body,
+            Self::Notify(body) => body,
+            Self::Listen(body) => body,
+            Self::Disconnect(body) => body,
+            Self::Reconnect(body) => body,
+            Self::Wait(body) => body,
+            Self::Raw(body) => body.as_ref(),
+            Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
+            Self::Shutdown(body) => body,
+            Self::Together(_) => return None,
+        })
+    }
+}
+
+impl Step {
+    /// The simulated client that acts.
+    pub fn client(&self) -> &str {
+        self.action.body().and_then(Body::client).unwrap_or(FIRST_CLIENT)
+    }
+
+    /// What has to be seen, if the step says.
+    pub fn expect(&self) -> Option<&Expect> {
+        self.action.body().and_then(Body::expect)
+    }
+
+    /// How long the step may take, if it says.
+    pub fn within(&self) -> Option<&Delay> {
+        self.action.body().and_then(Body::within)
+    }
+}
+
+/// A member that is there, also when it is `null`.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn once() -> u32 {
+    1
+}
+
+fn post() -> String {
+    "POST".to_owned()
+}
+
+/// A step in the editor schema: a bare word or a map with one key.
+impl JsonSchema for Step {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Step".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let together = generator.subschema_for::<Vec<Step>>();
+        let word = generator.subschema_for::<Word>();
+        let word = json!({ "anyOf": [{ "type": "string" }, word] });
+        let properties = json!({
+            "connect": generator.subschema_for::<Connect>(),
+            "negotiate": generator.subschema_for::<Negotiate>(),
+            "invoke": generator.subschema_for::<Invoke>(),
+            "await": generator.subschema_for::<Await>(),
+            "cancel": generator.subschema_for::<Cancel>(),
+            "notify": generator.subschema_for::<Notify>(),
+            "listen": generator.subschema_for::<Listen>(),
+            "disconnect": generator.subschema_for::<Disconnect>(),
+            "reconnect": generator.subschema_for::<Reconnect>(),
+            "wait": generator.subschema_for::<Wait>(),
+            "raw": generator.subschema_for::<Raw>(),
+            "together": together,
+            "expire": word,
+            "refresh": word,
+            "revoke": word,
+            "restart": word,
+            "shutdown": generator.subschema_for::<Shutdown>(),
+        });
+        json_schema!({
+            "anyOf": [
+                { "enum": Action::WORDS },
+                {
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "additionalProperties": false,
+                    "properties": properties
+                }
+            ]
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Small enumerations of the format, each read from one word.
+//!
+//! Must not know which steps use them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+
+/// When `disconnect` drops the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DisconnectWhen {
+    /// At once.
+    #[default]
+    Now,
+    /// When the first event of a call has arrived.
+    AfterFirstEvent,
+}
+
+/// What a step does that can be seen, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A JSON-RPC result.
+    Result,
+    /// A JSON-RPC error.
+    Error,
+    /// An HTTP status of 400 or above without a JSON-RPC error.
+    Refused,
+    /// No answer in time.
+    Silence,
+    /// The connection was closed without an answer.
+    Closed,
+}
+
+/// What became of the session id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionChange {
+    /// The server assigned one.
+    Assigned,
+    /// It is the same as before the step.
+    Unchanged,
+    /// It is another than before the step.
+    Changed,
+    /// The server assigned none.
+    None,
+}
+
+/// Declares an enumeration of fixed words plus any other text.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident, $about:literal { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)* }
+     $(#[$other_meta:meta])* $other:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_meta])* $variant,)*
+            $(#[$other_meta])* $other(String),
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Words;
+                impl Visitor<'_> for Words {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($about)
+                    }
+
+                    fn visit_str<E: Error>(self, text: &str) -> Result<$name, E> {
+                        Ok(match text {
+                            $($word => $name::$variant,)*
+                            other => $name::$other(other.to_owned()),
+                        })
+                    }
+                }
+                deserializer.deserialize_str(Words)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "description": $about, "anyOf": [{ "enum": [$($word),*] }, { "type": "string" }] })
+            }
+        }
+    };
+}
+
+words! {
+    /// Where a stream resumes from.
+    LastEventId, "`latest`, `foreign` or an event id" {
+        /// The last event id this client saw.
+        Latest = "latest",
+        /// An event id that belongs to another stream.
+        Foreign = "foreign",
+    }
+    /// This id.
+    Literal
+}
+
+words! {
+    /// Which session id a raw message carries.
+    #[derive(Default)]
+    SessionSource, "`current`, `none`, `unknown`, `ended` or a session id" {
+        /// The client's own.
+        #[default]
+        Current = "current",
+        /// No header.
+        None = "none",
+        /// One the server never gave out.
+        Unknown = "unknown",
+        /// One that was deleted before.
+        Ended = "ended",
+    }
+    /// This id.
+    Literal
+}
+
+words! {
+    /// Which protocol version header a raw message carries.
+    #[derive(Default)]
+    HeaderSource, "`current`, `none` or a version" {
+        /// The negotiated one.
+        #[default]
+        Current = "current",
+        /// No header.
+        None = "none",
+    }
+    /// This version.
+    Literal
+}
