@@ -141,49 +141,71 @@ impl Profile {
 
 /// Reads a profile; `others` are the profiles it may refer to (`sdk`, `variant-of`).
 pub fn parse(file: &str, text: &str, others: &[Profile]) -> Result<Profile, ProfileError> {
-    let mut top: Map<String, Value> = serde_saphyr::from_str(text).map_err(|error| {
-        ProfileError::new(file, "(file)", format!("is not readable YAML: {error}"), "correct the YAML")
-    })?;
-    let about = About {
-        id: need(file, &mut top, "id")?,
-        title: need(file, &mut top, "title")?,
-        client: need(file, &mut top, "client")?,
-        version: take(file, &mut top, "", "version")?,
-        sdk: take(file, &mut top, "", "sdk")?,
-        seen: need(file, &mut top, "seen")?,
-        popular: need(file, &mut top, "popular")?,
-        variant_of: take(file, &mut top, "", "variant-of")?,
-        note: take(file, &mut top, "", "note")?,
-    };
-    let mut rest: Map<String, Value> = need(file, &mut top, "fields")?;
-    refuse_rest(file, "", &top, "id, title, client, version, sdk, seen, popular, variant-of, note, fields")?;
-    let written = Fields::take(file, &mut rest)?;
-    refuse_rest(file, "fields.", &rest, &Fields::NAMES.join(", "))?;
+    Draft::read(file, text)?.resolve(others)
+}
 
-    let own_headers = written.headers_post.is_some();
-    let mut fields = written;
-    if let Some(name) = &about.variant_of {
-        fields = fields.or_same(referred(file, "variant-of", name, others)?);
-    } else if fields.client_info.is_none() {
-        return Err(ProfileError::new(
-            file,
-            "fields.client_info",
-            "is unknown",
-            "a client has to say who it is; give the name it uses",
-        ));
+/// A profile as written, before what is unknown is filled in.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    file: &'a str,
+    about: About,
+    fields: Fields,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn read(file: &'a str, text: &str) -> Result<Self, ProfileError> {
+        let mut top: Map<String, Value> = serde_saphyr::from_str(text).map_err(|error| {
+            ProfileError::new(file, "(file)", format!("is not readable YAML: {error}"), "correct the YAML")
+        })?;
+        let about = About {
+            id: need(file, &mut top, "id")?,
+            title: need(file, &mut top, "title")?,
+            client: need(file, &mut top, "client")?,
+            version: take(file, &mut top, "", "version")?,
+            sdk: take(file, &mut top, "", "sdk")?,
+            seen: need(file, &mut top, "seen")?,
+            popular: need(file, &mut top, "popular")?,
+            variant_of: take(file, &mut top, "", "variant-of")?,
+            note: take(file, &mut top, "", "note")?,
+        };
+        let mut rest: Map<String, Value> = need(file, &mut top, "fields")?;
+        refuse_rest(file, "", &top, "id, title, client, version, sdk, seen, popular, variant-of, note, fields")?;
+        let fields = Fields::take(file, &mut rest)?;
+        refuse_rest(file, "fields.", &rest, &Fields::NAMES.join(", "))?;
+        Ok(Self { file, about, fields })
     }
-    if let Some(name) = &about.sdk {
-        fields = fields.or_assumed(referred(file, "sdk", name, others)?);
+
+    /// The profiles it refers to.
+    pub(super) fn refers_to(&self) -> impl Iterator<Item = &str> {
+        [&self.about.variant_of, &self.about.sdk].into_iter().flatten().map(String::as_str)
     }
-    let mut profile = fields.complete(file, about)?;
-    if !own_headers && !profile.version_header.value {
-        profile.headers_post.value.retain(|header| header.value != "{revision}");
-        profile.headers_get.value.retain(|header| header.value != "{revision}");
-        profile.headers_delete.value.retain(|header| header.value != "{revision}");
+
+    pub(super) fn resolve(self, others: &[Profile]) -> Result<Profile, ProfileError> {
+        let Self { file, about, mut fields } = self;
+        let own_headers = fields.headers_post.is_some();
+        if let Some(name) = &about.variant_of {
+            fields = fields.or_same(referred(file, "variant-of", name, others)?);
+        } else if fields.client_info.is_none() {
+            return Err(ProfileError::new(
+                file,
+                "fields.client_info",
+                "is unknown",
+                "a client has to say who it is; give the name it uses",
+            ));
+        }
+        if let Some(name) = &about.sdk {
+            fields = fields.or_assumed(referred(file, "sdk", name, others)?);
+        }
+        let mut profile = fields.complete(file, about)?;
+        if !own_headers && !profile.version_header.value {
+            for headers in [&mut profile.headers_post, &mut profile.headers_get, &mut profile.headers_delete] {
+                headers.value.retain(|header| header.value != "{revision}");
+            }
+        }
+        fill_user_agent(&mut profile);
+        refuse_contradictions(file, &profile)?;
+        Ok(profile)
     }
-    fill_user_agent(&mut profile);
-    refuse_contradictions(file, &profile)?;
-    Ok(profile)
 }
 
 fn take<T: DeserializeOwned>(

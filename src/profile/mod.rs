@@ -12,7 +12,7 @@ mod values;
 pub use error::ProfileError;
 pub use known::{Evidence, Known};
 pub use load::{About, Profile, parse};
-pub use shipped::{find, shipped};
+pub use shipped::{find, ids, shipped};
 pub use values::{
     Accepts, Answer, Answers, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe, ProbeSession,
 };

@@ -1,7 +1,7 @@
 //! The profiles that come with the program. It must not know what is in them.
 
 use super::error::ProfileError;
-use super::load::{Profile, parse};
+use super::load::{Draft, Profile, parse};
 
 /// File names and texts; a profile stands behind those it refers to.
 const FILES: &[(&str, &str)] = &[
@@ -31,9 +31,22 @@ pub fn shipped() -> Result<Vec<Profile>, ProfileError> {
     Ok(profiles)
 }
 
-/// The shipped profile of this name.
+/// The shipped profile of this name; reads no more files than it needs.
 pub fn find(id: &str) -> Result<Option<Profile>, ProfileError> {
-    Ok(shipped()?.into_iter().find(|profile| profile.id() == id))
+    let Some((file, text)) = FILES.iter().find(|(file, _)| file.strip_suffix(".yaml") == Some(id)) else {
+        return Ok(None);
+    };
+    let draft = Draft::read(file, text)?;
+    let mut others = Vec::new();
+    for name in draft.refers_to() {
+        others.extend(find(name)?);
+    }
+    draft.resolve(&others).map(Some)
+}
+
+/// Names of the shipped profiles, the neutral one first.
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    FILES.iter().filter_map(|(file, _)| file.strip_suffix(".yaml"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::profile::{Evidence, Header, KeyOrder};
+use crate::profile::{Accepts, Evidence, Header, KeyOrder, OnSession404};
 
 /// Profiles that were read off the wire, and the capture each came from.
 const CAPTURED: &[(&str, &str)] = &[
@@ -68,7 +68,10 @@ fn every_file_is_listed_and_loads() {
     assert_eq!(listed, on_disk, "FILES and fixtures/profiles differ");
     for (profile, (file, _)) in profiles.iter().zip(FILES) {
         assert_eq!(format!("{}.yaml", profile.id()), *file);
+        assert_eq!(find(profile.id()).unwrap().as_ref(), Some(profile), "{file} read alone");
     }
+    assert!(ids().eq(profiles.iter().map(Profile::id)));
+    assert_eq!(find("no-such-client").unwrap(), None);
 }
 
 #[test]
@@ -105,6 +108,19 @@ fn captured_profiles_equal_their_captures() {
             assert_eq!(probe.id, capture["server_discover"]["body"]["id"], "{id}");
             assert_same_headers(id, &probe.headers, &capture["server_discover"]["headers"]);
         }
+        let fallbacks = &capture["fallbacks"];
+        let takes_any = profile.accepts_versions.value == Accepts::Any;
+        assert_eq!(json!(takes_any), fallbacks["badver"]["outcome"]["accepted"], "{id}");
+        if let Some(paged) = fallbacks.get("paged") {
+            assert_eq!(json!(profile.follows_cursor.value), paged["outcome"]["follows_nextCursor"], "{id}");
+        }
+        let lost = &fallbacks["sess404"]["outcome"];
+        let comes_back = profile.on_session_404.value != OnSession404::Fail;
+        assert_eq!(json!(comes_back), lost["re_initializes"], "{id}");
+        let repeats = profile.on_session_404.value == OnSession404::ReinitializeAndRetry;
+        assert_eq!(json!(repeats), lost["retries_failed_request_in_new_session"], "{id}");
+        let header = http["mcp_protocol_version_header_sent_after_initialize"].as_str();
+        assert_eq!(profile.version_header.value, header.is_some_and(|value| value != "ABSENT"), "{id}");
         assert_eq!(profile.client_info.evidence, Evidence::Captured, "{id}");
         assert_eq!(profile.headers_initialize.evidence, Evidence::Captured, "{id}");
     }
