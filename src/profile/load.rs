@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::error::ProfileError;
 use super::known::Known;
 use super::values::{
-    Accepts, Answer, Answers, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe, ProbeSession,
+    Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe,
+    ProbeSession,
 };
 
 /// Whose behaviour a profile holds.
@@ -104,6 +105,8 @@ fields! {
     headers_get: Vec<Header>,
     /// Headers of the DELETE that ends the session, in order; empty if it never sends one.
     headers_delete: Vec<Header>,
+    /// Where the token goes, once there is one.
+    authorization: Authorization,
     /// Order of JSON members.
     key_order: KeyOrder,
     /// Which answers to `initialize` it takes.
@@ -309,6 +312,14 @@ fn refuse_contradictions(file: &str, profile: &Profile) -> Result<(), ProfileErr
     }
     if carries(&profile.headers_initialize.value, "{session}") {
         return refuse("headers_initialize", "carries a session before there is one", "remove the header");
+    }
+    let after = &profile.authorization.value.after;
+    if !profile.headers_post.value.iter().any(|header| header.name.eq_ignore_ascii_case(after)) {
+        return refuse(
+            "authorization",
+            &format!("comes after `{after}`, which is not sent"),
+            "name a header of `headers_post`",
+        );
     }
     if profile.version_header.value != carries(&profile.headers_post.value, "{revision}") {
         return refuse(

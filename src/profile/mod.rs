@@ -14,5 +14,6 @@ pub use known::{Evidence, Known};
 pub use load::{About, Profile, parse};
 pub use shipped::{find, ids, shipped};
 pub use values::{
-    Accepts, Answer, Answers, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe, ProbeSession,
+    Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe,
+    ProbeSession,
 };

@@ -49,6 +49,16 @@ impl From<Header> for (String, String) {
     }
 }
 
+/// How a client spells and places the header with its token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authorization {
+    /// Name in the client's spelling.
+    pub name: String,
+    /// The header it follows; it comes last where that one is not sent.
+    pub after: String,
+}
+
 /// A request without a body before any handshake.
 ///
 /// The path may hold `{endpoint}`, the path of the MCP endpoint.

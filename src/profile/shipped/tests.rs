@@ -219,6 +219,8 @@ fn contradictions_are_refused_by_name() {
     assert!(error.fix.contains("do not declare it"), "{error}");
     let error = changed("first_request_id: { value: 1", "first_request_id: { value: true");
     assert_eq!(error.field, "fields.first_request_id");
+    let error = changed("after: accept", "after: x-nothing");
+    assert_eq!(error.field, "fields.authorization");
     let error = changed("'2025-03-26'", "'2025-03-27'");
     assert_eq!(error.field, "fields.opens_with");
     let error = changed("'{length}'", "'{size}'");
