@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod model;
+pub mod profile;
 pub mod scenario;
 pub mod transcript;
 pub mod wire;

@@ -1,0 +1,19 @@
+//! What real clients do on the wire, as data: one YAML file per client, each value with its evidence.
+//!
+//! Owns the shape of a profile, the fallback for what nobody has seen, and the list of shipped ones. It must not
+//! know sockets, scenarios or verdicts.
+
+mod error;
+mod known;
+mod load;
+mod shipped;
+mod values;
+
+pub use error::ProfileError;
+pub use known::{Evidence, Known};
+pub use load::{About, Profile, parse};
+pub use shipped::{find, ids, shipped};
+pub use values::{
+    Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe,
+    ProbeSession,
+};

@@ -1,0 +1,181 @@
+//! The types of the values a profile holds. It must not know files, evidence or fallbacks.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::model::Revision;
+
+/// Revisions asked for in `initialize`, preferred one first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpensWith(pub Vec<Revision>);
+
+impl<'de> Deserialize<'de> for OpensWith {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let names = Vec::<String>::deserialize(input)?;
+        let revisions = names.iter().map(|name| name.parse().map_err(D::Error::custom)).collect::<Result<_, _>>()?;
+        Ok(Self(revisions))
+    }
+}
+
+impl Serialize for OpensWith {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.collect_seq(self.0.iter().map(ToString::to_string))
+    }
+}
+
+/// A header as sent: name in the client's spelling, value as a template.
+///
+/// Templates know `{host}`, `{length}`, `{session}`, `{revision}`, `{method}` and `{name}`. A header whose template
+/// has no value at that moment (no session yet, a method without a name) is not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(String, String)", into = "(String, String)")]
+pub struct Header {
+    /// Name in the client's spelling.
+    pub name: String,
+    /// Value or template.
+    pub value: String,
+}
+
+impl From<(String, String)> for Header {
+    fn from((name, value): (String, String)) -> Self {
+        Self { name, value }
+    }
+}
+
+impl From<Header> for (String, String) {
+    fn from(header: Header) -> Self {
+        (header.name, header.value)
+    }
+}
+
+/// How a client spells and places the header with its token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authorization {
+    /// Name in the client's spelling.
+    pub name: String,
+    /// The header it follows; it comes last where that one is not sent.
+    pub after: String,
+}
+
+/// A request without a body before any handshake.
+///
+/// The path may hold `{endpoint}`, the path of the MCP endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(String, String)", into = "(String, String)")]
+pub struct PreRequest {
+    /// HTTP method.
+    pub method: String,
+    /// Path, perhaps with `{endpoint}` in it.
+    pub path: String,
+}
+
+impl From<(String, String)> for PreRequest {
+    fn from((method, path): (String, String)) -> Self {
+        Self { method, path }
+    }
+}
+
+impl From<PreRequest> for (String, String) {
+    fn from(request: PreRequest) -> Self {
+        (request.method, request.path)
+    }
+}
+
+/// The request of the newer era that some clients try before `initialize`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// JSON-RPC id: a number or a string.
+    pub id: Value,
+    /// `server/discover`.
+    pub method: String,
+    /// Its headers, in order.
+    pub headers: Vec<Header>,
+}
+
+/// A whole session that is opened only to see whether the server answers, and then left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeSession {
+    /// Its `clientInfo`.
+    pub client_info: Map<String, Value>,
+    /// Its capabilities.
+    pub capabilities: Map<String, Value>,
+    /// The revision it asks for.
+    pub opens_with: OpensWith,
+}
+
+/// Order of the members of a JSON-RPC message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyOrder {
+    /// `method`, `params`, `jsonrpc`, `id`.
+    MethodFirst,
+    /// `jsonrpc`, `id`, `method`, `params`.
+    JsonrpcFirst,
+}
+
+/// Which answers to its `initialize` a client takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accepts {
+    /// Only revisions it knows; it leaves otherwise.
+    Known,
+    /// Whatever the server says, even a revision that does not exist.
+    Any,
+}
+
+/// What a client does about the server's own stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GetStream {
+    /// It opens one after the handshake.
+    pub opens: bool,
+    /// Statuses it takes for "there is none" without calling it an error.
+    pub no_stream_statuses: Vec<u16>,
+}
+
+/// What a client does when its session is answered with 404.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnSession404 {
+    /// A new handshake; the call is lost.
+    Reinitialize,
+    /// A new handshake, and the call once more.
+    ReinitializeAndRetry,
+    /// Nothing; it is broken until restarted.
+    Fail,
+}
+
+/// The answer to a request of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Answer {
+    /// A result.
+    Result(Value),
+    /// An error.
+    Error {
+        /// JSON-RPC error code.
+        code: i64,
+        /// Its text.
+        message: String,
+    },
+}
+
+/// Answers to the requests a server may send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    /// To `ping`.
+    pub ping: Answer,
+    /// To `roots/list`.
+    pub roots: Answer,
+    /// To `sampling/createMessage`.
+    pub sampling: Answer,
+    /// To `elicitation/create`.
+    pub elicitation: Answer,
+    /// To any method it does not know.
+    pub unknown: Answer,
+}
