@@ -3,20 +3,28 @@
 //! Must not know who runs a scenario or how a step looks on the wire.
 
 mod delay;
+mod diagnostics;
 mod expect;
+mod interpolate;
 mod matcher;
 mod parse;
 mod schema;
+mod suggest;
+mod validate;
 mod words;
 
 pub use delay::Delay;
+pub use diagnostics::{Diagnostic, Diagnostics};
 pub use expect::{
     BadExpect, BodyMatch, CodeMatch, ErrorMatch, Expect, NotificationMatch, RequestMatch, ResultMatch, StatusMatch,
     StatusPattern,
 };
+pub use interpolate::{UnknownVariable, Vars, interpolate, interpolate_matcher};
 pub use matcher::{BadMatcher, Matcher, Mismatch, OPERATORS};
+pub use parse::parse;
 pub use schema::{
     Action, Answers, Await, Cancel, Connect, Disconnect, FIRST_CLIENT, Headers, Invoke, Listen, Negotiate, Notify, Raw,
     Reconnect, Scenario, Shutdown, Step, Wait, Word,
 };
+pub use validate::{NEEDS, NEEDS_REFERENCE};
 pub use words::{DisconnectWhen, HeaderSource, LastEventId, Outcome, SessionChange, SessionSource};

@@ -7,10 +7,85 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::value::MapDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{DefaultMessageFormatter, Location, MessageFormatter as _, Spanned};
 
-use super::schema::{Action, Step, Word};
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::schema::{Action, Scenario, Step, Word};
+use super::suggest::closest;
+use super::validate::validate;
 use crate::model::Span;
+
+/// Reads one scenario; `name` is the file's name in messages.
+///
+/// A text that cannot be read has one mistake, the first; one that can be read has all that are in it.
+pub fn parse(name: &str, text: &str) -> Result<Scenario, Diagnostics> {
+    let failed = |items| Diagnostics { file: name.to_owned(), text: text.to_owned(), items };
+    let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| failed(vec![unreadable(&error, text)]))?;
+    let items = validate(&scenario, text);
+    if items.is_empty() { Ok(scenario) } else { Err(failed(items)) }
+}
+
+fn unreadable(error: &serde_saphyr::Error, text: &str) -> Diagnostic {
+    let error = error.without_snippet();
+    let place = error.location().map_or(Span::default(), |location| widened(span(location), text));
+    let diagnostic =
+        |message: String, label: String, help: Option<String>| Diagnostic { span: place, message, label, help };
+    match error {
+        serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => unknown("field", field, expected, diagnostic),
+        serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
+            unknown("word", variant, expected, diagnostic)
+        }
+        other => {
+            let message = DefaultMessageFormatter.format_message(other);
+            let (message, label, help) = in_our_words(&message);
+            diagnostic(message, label.to_owned(), Some(help.to_owned()).filter(|help| !help.is_empty()))
+        }
+    }
+}
+
+/// The reader's message where it speaks of its own options or leaves the fix unsaid.
+fn in_our_words(message: &str) -> (String, &'static str, &'static str) {
+    if let Some(key) = message.strip_prefix("duplicate mapping key: ") {
+        let key = key.split(',').next().unwrap_or(key);
+        return (format!("`{key}` is given twice"), "expected once", "remove one of them");
+    }
+    if message.starts_with("missing field") {
+        return (
+            message.to_owned(),
+            "it has to be given here",
+            "`mcp-rehearsal schema` prints every field for your editor",
+        );
+    }
+    if let Some(wanted) = message.strip_prefix("expected ") {
+        return (
+            message.to_owned(),
+            "another kind of value",
+            if wanted == "string scalar" { "write a text here" } else { "" },
+        );
+    }
+    (message.to_owned(), "", "")
+}
+
+fn unknown(
+    what: &str,
+    written: &str,
+    expected: &[&'static str],
+    diagnostic: impl Fn(String, String, Option<String>) -> Diagnostic,
+) -> Diagnostic {
+    let help = closest(written, expected.iter().copied())
+        .map_or_else(|| format!("known here: {}", expected.join(", ")), |near| format!("did you mean `{near}`?"));
+    diagnostic(format!("unknown {what} `{written}`"), format!("no {what} of this name is known here"), Some(help))
+}
+
+/// A span without width grows to the end of the word it stands on.
+fn widened(span: Span, text: &str) -> Span {
+    if span.end > span.start {
+        return span;
+    }
+    let rest = text.get(span.start..).unwrap_or_default();
+    let width = rest.find(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).unwrap_or(rest.len());
+    Span::new(span.start, span.start + width)
+}
 
 impl<'de> Deserialize<'de> for Step {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -127,5 +202,100 @@ impl<'de> Visitor<'de> for WordVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Word, A::Error> {
         Word::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::{Connect, Shutdown};
+    use super::super::words::{HeaderSource, LastEventId, SessionSource};
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn steps(steps: &str) -> Vec<Step> {
+        let text = format!(
+            "version: 1\nid: area.name\ntitle: T\nwhy: W\nsteps:\n  - connect\n  - connect: {{ client: b }}\n  - negotiate\n{steps}"
+        );
+        parse("x.yaml", &text).map_err(|mistakes| mistakes.to_string()).unwrap().steps.split_off(3)
+    }
+
+    #[test]
+    fn bare_words_have_empty_bodies() {
+        let read = steps("  - connect\n  - shutdown: {}\n  - expire: access-token\n  - refresh\n");
+        assert_eq!(read[0].action, Action::Connect(Connect { client: None, expect: None, within: None }));
+        let shutdown = Shutdown { delete: None, client: None, expect: None, within: None };
+        assert_eq!(read[1].action, Action::Shutdown(shutdown));
+        assert!(matches!(&read[2].action, Action::Expire(word) if word.what.as_deref() == Some("access-token")));
+        assert!(matches!(&read[3].action, Action::Refresh(word) if word.what.is_none()));
+    }
+
+    #[test]
+    fn steps_know_their_place() {
+        let text = "version: 1\nid: a.b\ntitle: Ä\nwhy: W\nsteps:\n  - connect\n  - negotiate:\n      settle: false\n  - together:\n      - invoke: { tool: x }\n      - shutdown\n";
+        let scenario = parse("x.yaml", text).unwrap();
+        let begins: Vec<_> = scenario.steps.iter().map(|step| (step.line, &text[step.span.start..][..7])).collect();
+        assert_eq!(begins, [(6, "connect"), (7, "negotia"), (9, "togethe")]);
+        let Action::Together(inner) = &scenario.steps[2].action else { panic!("{:?}", scenario.steps[2]) };
+        assert_eq!((inner[0].line, inner[1].line), (10, 11));
+        assert!(text[inner[1].span.start..].starts_with("shutdown"));
+    }
+
+    #[test]
+    fn null_is_a_value_where_json_is_meant() {
+        let read = steps("  - invoke: { method: ping, id: null, headers: { accept: null, x-y: z } }\n  - invoke\n");
+        let Action::Invoke(invoke) = &read[0].action else { panic!("{read:?}") };
+        assert_eq!(invoke.id, Some(Value::Null));
+        assert_eq!(invoke.headers["accept"], None);
+        assert_eq!(invoke.headers["x-y"].as_deref(), Some("z"));
+        assert!(matches!(&read[1].action, Action::Invoke(invoke) if invoke.id.is_none()));
+    }
+
+    #[test]
+    fn defaults_and_words() {
+        let read = steps(
+            "  - raw: { session: unknown, version: none, message: { a: [1, 2.5, true, null, x] } }\n  - raw\n  - listen: { last-event-id: latest, client: b, within: 2s }\n",
+        );
+        let Action::Raw(raw) = &read[0].action else { panic!("{read:?}") };
+        assert_eq!((&raw.session, &raw.version), (&SessionSource::Unknown, &HeaderSource::None));
+        assert_eq!(raw.message, Some(json!({"a": [1, 2.5, true, null, "x"]})));
+        let Action::Raw(raw) = &read[1].action else { panic!("{read:?}") };
+        assert_eq!((raw.method.as_str(), raw.repeat, &raw.session), ("POST", 1, &SessionSource::Current));
+        let Action::Listen(listen) = &read[2].action else { panic!("{read:?}") };
+        assert_eq!(listen.last_event_id, Some(LastEventId::Latest));
+        assert_eq!((read[2].client(), read[2].within().unwrap().length().as_secs()), ("b", 2));
+        assert_eq!(read[0].client(), "a");
+    }
+
+    #[test]
+    fn expectations_are_read_whole() {
+        let read = steps(
+            r#"  - invoke:
+      expect:
+        status: [200, 4xx]
+        result: { content: [{ type: text }] }
+        error: { code: [-32601, -32602], message: { $regex: "x" } }
+        outcome: result
+        headers: { allow: { $contains: POST }, mcp-session-id: null }
+        session: unchanged
+        content-type: application/json
+        body: empty
+        notifications: [{ method: notifications/progress, at-least: 3, params: { progressToken: t } }]
+        requests: [{ method: roots/list }]
+        clause: base.cancellation
+        one-of: [{ status: 404 }, { outcome: closed }]
+"#,
+        );
+        let expect = read[0].expect().unwrap();
+        assert!(expect.status.as_ref().unwrap().matches(404));
+        assert_eq!(expect.headers["mcp-session-id"], None);
+        assert_eq!(expect.notifications[0].at_least(), 3);
+        assert_eq!(expect.one_of.len(), 2);
+    }
+
+    #[test]
+    fn json_is_yaml() {
+        let text =
+            json!({"version": 1, "id": "a.b", "title": "T", "why": "W", "steps": ["connect", {"negotiate": {}}]});
+        assert_eq!(parse("x.json", &text.to_string()).unwrap().steps.len(), 2);
     }
 }
