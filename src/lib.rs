@@ -10,3 +10,4 @@
 //! server never imports the client. `tests/layers.rs` holds these borders.
 
 pub mod model;
+pub mod server;
