@@ -13,5 +13,6 @@ pub mod check;
 pub mod model;
 pub mod profile;
 pub mod scenario;
+pub mod server;
 pub mod transcript;
 pub mod wire;

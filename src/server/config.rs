@@ -1,0 +1,58 @@
+//! What a caller may set, and what may go wrong before the server runs. It must not know how requests are served.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// How the server is to be run.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Path of the endpoint, with its leading slash.
+    pub path: String,
+    /// Serve `/control/...` too; only on loopback.
+    pub control: bool,
+    /// Ids of the faults to commit; see [`super::FAULTS`].
+    pub faults: Vec<String>,
+    /// A session that is not used for so long is ended.
+    pub idle_session: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            path: "/mcp".to_owned(),
+            control: false,
+            faults: Vec::new(),
+            idle_session: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The catalogue has no fault of that name.
+    #[error("no fault is called `{id}`; there are: {known}")]
+    UnknownFault {
+        /// What was asked for.
+        id: String,
+        /// The ids that exist, separated by commas.
+        known: String,
+    },
+    /// The address cannot be had.
+    #[error("cannot listen on {addr}: {source}; choose another port, or port 0 for a free one")]
+    Bind {
+        /// What was asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The control endpoint would be open to the network.
+    #[error("the control endpoint is only served on loopback, and {0} is not; listen on 127.0.0.1 or leave it off")]
+    ControlNotLoopback(SocketAddr),
+    /// The path does not start with a slash, or belongs to the control endpoint.
+    #[error("`{0}` cannot be the endpoint's path; it has to begin with `/` and stay out of `/control`")]
+    Path(String),
+}

@@ -1,0 +1,216 @@
+//! The catalogue of the fixture tools and the forms they elicit with: data only.
+
+use serde_json::{Value, json};
+
+use crate::model::Revision;
+
+/// A row of the catalogue.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    description: &'static str,
+    /// The first revision that has what the tool shows.
+    pub(crate) since: Revision,
+    /// It may speak before its result.
+    pub(crate) streams: bool,
+    read_only: bool,
+    input: fn() -> Value,
+    output: Option<fn() -> Value>,
+}
+
+const PLAIN: Tool = Tool {
+    name: "",
+    description: "",
+    since: Revision::V2025_03_26,
+    streams: false,
+    read_only: true,
+    input: nothing,
+    output: None,
+};
+
+const STREAMS: Tool = Tool { streams: true, ..PLAIN };
+const ELICITS: Tool = Tool { since: Revision::V2025_06_18, ..STREAMS };
+const CHANGES: Tool = Tool { read_only: false, ..PLAIN };
+
+/// All tools, in the order they are listed; the first takes no arguments.
+pub(crate) static TOOLS: &[Tool] = &[
+    Tool { name: "test_simple_text", description: "Returns a text", ..PLAIN },
+    Tool { name: "test_image_content", description: "Returns an image", ..PLAIN },
+    Tool { name: "test_audio_content", description: "Returns a sound", ..PLAIN },
+    Tool { name: "test_embedded_resource", description: "Returns an embedded resource", ..PLAIN },
+    Tool { name: "test_multiple_content_types", description: "Returns text, image and resource", ..PLAIN },
+    Tool {
+        name: "test_resource_link",
+        description: "Returns a link to a resource",
+        since: Revision::V2025_06_18,
+        ..PLAIN
+    },
+    Tool {
+        name: "test_structured",
+        description: "Returns structured content with a text copy",
+        since: Revision::V2025_06_18,
+        output: Some(weather),
+        ..PLAIN
+    },
+    Tool { name: "test_error_handling", description: "Always fails, as a result", ..PLAIN },
+    Tool { name: "test_echo", description: "Returns its text as it is", input: echo, ..PLAIN },
+    Tool { name: "test_large_result", description: "Returns a text of so many bytes", input: bytes, ..PLAIN },
+    Tool { name: "json_schema_2020_12_tool", description: "Has a schema with many keywords", input: rich, ..PLAIN },
+    Tool { name: "test_tool_with_progress", description: "Reports progress three times", ..STREAMS },
+    Tool { name: "test_tool_with_logging", description: "Sends log messages while it works", ..STREAMS },
+    Tool { name: "test_slow", description: "Works for so many milliseconds", input: milliseconds, ..STREAMS },
+    Tool { name: "test_reconnection", description: "Closes its stream before the result", ..STREAMS },
+    Tool { name: "test_sampling", description: "Asks the client's model", input: prompt, ..STREAMS },
+    Tool { name: "test_list_roots", description: "Asks the client for its roots", ..STREAMS },
+    Tool { name: "test_elicitation", description: "Asks the user for two values", input: message, ..ELICITS },
+    Tool { name: "test_elicitation_sep1034_defaults", description: "Asks with default values", ..ELICITS },
+    Tool { name: "test_elicitation_sep1330_enums", description: "Asks the user to choose", ..ELICITS },
+    Tool {
+        name: "test_elicitation_url",
+        description: "Asks the user to open a page",
+        since: Revision::V2025_11_25,
+        ..STREAMS
+    },
+    Tool { name: "test_trigger_tool_change", description: "Announces a change of the tools", ..CHANGES },
+    Tool { name: "test_trigger_prompt_change", description: "Announces a change of the prompts", ..CHANGES },
+    Tool { name: "test_trigger_resource_change", description: "Announces a change of the resources", ..CHANGES },
+    Tool { name: "test_touch_resource", description: "Changes test://watched-resource", ..CHANGES },
+];
+
+impl Tool {
+    /// The entry of `tools/list`.
+    pub(crate) fn definition(&self) -> Value {
+        let title = self.name.trim_start_matches("test_").replace('_', " ");
+        let mut entry = json!({
+            "name": self.name,
+            "title": title,
+            "description": self.description,
+            "inputSchema": (self.input)(),
+            "annotations": {"readOnlyHint": self.read_only, "openWorldHint": false},
+        });
+        if let Some(output) = self.output {
+            entry["outputSchema"] = output();
+        }
+        entry
+    }
+}
+
+fn object(properties: &Value, required: &[&str]) -> Value {
+    json!({"type": "object", "properties": properties, "required": required})
+}
+
+fn nothing() -> Value {
+    json!({"type": "object", "properties": {}})
+}
+
+fn echo() -> Value {
+    object(&json!({"text": {"type": "string", "description": "What to return"}}), &["text"])
+}
+
+fn bytes() -> Value {
+    object(&json!({"bytes": {"type": "integer", "minimum": 0, "maximum": 8_388_608}}), &["bytes"])
+}
+
+fn milliseconds() -> Value {
+    object(&json!({"ms": {"type": "integer", "minimum": 0, "maximum": 86_400_000}}), &["ms"])
+}
+
+fn prompt() -> Value {
+    object(&json!({"prompt": {"type": "string", "description": "What to ask the model"}}), &["prompt"])
+}
+
+fn message() -> Value {
+    object(&json!({"message": {"type": "string", "description": "What to tell the user"}}), &["message"])
+}
+
+fn weather() -> Value {
+    object(&json!({"temperature": {"type": "number"}, "unit": {"type": "string"}}), &["temperature", "unit"])
+}
+
+fn rich() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "$defs": {
+            "address": {
+                "$anchor": "addressDef",
+                "type": "object",
+                "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+            },
+        },
+        "properties": {
+            "name": {"type": "string"},
+            "address": {"$ref": "#/$defs/address"},
+            "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+            "phone": {"type": "string"},
+            "email": {"type": "string"},
+        },
+        "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+        "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+        "then": {"required": ["phone"]},
+        "else": {"required": ["email"]},
+        "additionalProperties": false,
+    })
+}
+
+/// Two required strings.
+pub(crate) fn user_form() -> Value {
+    let field = |what: &str| json!({"type": "string", "description": what});
+    object(&json!({"username": field("User name"), "email": field("Mail address")}), &["username", "email"])
+}
+
+/// One field of each kind, each with a default.
+pub(crate) fn defaults_form() -> Value {
+    object(
+        &json!({
+            "name": {"type": "string", "description": "Name", "default": "John Doe"},
+            "age": {"type": "integer", "description": "Age", "default": 30},
+            "score": {"type": "number", "description": "Score", "default": 95.5},
+            "status": {
+                "type": "string",
+                "description": "Status",
+                "enum": ["active", "inactive", "pending"],
+                "default": "active",
+            },
+            "verified": {"type": "boolean", "description": "Verified", "default": true},
+        }),
+        &[],
+    )
+}
+
+/// The kinds of choice that the revision knows.
+pub(crate) fn enums_form(revision: Revision) -> Value {
+    let mut properties = json!({
+        "untitledSingle": {"type": "string", "enum": ["option1", "option2", "option3"]},
+        "legacyEnum": {
+            "type": "string",
+            "enum": ["opt1", "opt2", "opt3"],
+            "enumNames": ["Option One", "Option Two", "Option Three"],
+        },
+    });
+    if revision >= Revision::V2025_11_25 {
+        let titled = json!([
+            {"const": "value1", "title": "First Option"},
+            {"const": "value2", "title": "Second Option"},
+            {"const": "value3", "title": "Third Option"},
+        ]);
+        properties["titledSingle"] = json!({"type": "string", "oneOf": titled});
+        let untitled = json!({"type": "string", "enum": ["option1", "option2", "option3"]});
+        properties["untitledMulti"] = json!({"type": "array", "items": untitled});
+        properties["titledMulti"] = json!({"type": "array", "items": {"anyOf": titled}});
+    }
+    object(&properties, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_described() {
+        for (index, tool) in TOOLS.iter().enumerate() {
+            assert!(!tool.description.is_empty(), "{}", tool.name);
+            assert!(TOOLS[index + 1..].iter().all(|other| other.name != tool.name), "{}", tool.name);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The method table, and how one request is run: spawned by its caller, cancellable by id, within its session.
+//!
+//! It must not know HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use super::config::ServerConfig;
+use super::fault::{Faults, OutCtx, Rule};
+use super::peer::Call;
+use super::reply::{Outcome, RpcError, code, response};
+use super::session::{Session, Store};
+use super::{completion, lifecycle, prompts, resources, tools};
+use crate::model::{HybridClock, Rng, id_text};
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) config: ServerConfig,
+    pub(crate) addr: SocketAddr,
+    pub(crate) clock: HybridClock,
+    pub(crate) rng: Rng,
+    pub(crate) faults: Faults,
+    pub(crate) sessions: Store,
+    pub(crate) counted: AtomicU64,
+}
+
+impl App {
+    /// A session id that anybody can guess.
+    pub(crate) fn count_session(&self) -> String {
+        (self.counted.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+    }
+
+    /// How a running request is found again; ids of different JSON types are different ids.
+    fn key(&self, id: &Value) -> String {
+        let text = id_text(id);
+        if self.faults.holds(Rule::IdTypesApart) { text } else { text.trim_matches('"').to_owned() }
+    }
+
+    /// Runs a request to its response; `None` if it was cancelled.
+    pub(crate) async fn perform(
+        self: Arc<Self>,
+        session: Arc<Session>,
+        stream: Option<u64>,
+        request: Value,
+    ) -> Option<Value> {
+        let id = request.get("id").cloned().unwrap_or_default();
+        let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
+        let empty = json!({});
+        let params = request.get("params").unwrap_or(&empty);
+        let key = self.key(&id);
+        let token = params
+            .get("_meta")
+            .and_then(|meta| meta.get("progressToken"))
+            .filter(|token| token.is_string() || token.is_i64() || token.is_u64())
+            .cloned();
+        let call = Call { app: self.clone(), session: session.clone(), stream, token };
+        let Some(cancelled) = session.begin(&key) else {
+            let error = RpcError::new(code::INVALID_REQUEST, "A request with this id is still running");
+            return Some(response(&id, Err(error)));
+        };
+        let outcome = tokio::select! {
+            outcome = run(&call, method, params) => Some(outcome),
+            Ok(()) = cancelled => None,
+        };
+        session.end(&key);
+        outcome.map(|outcome| response(&id, outcome))
+    }
+
+    /// Takes a notification; unknown ones are nothing.
+    pub(crate) fn notified(&self, session: &Session, message: &Value) {
+        let params = message.get("params");
+        match message.get("method").and_then(Value::as_str) {
+            Some("notifications/initialized") => session.set_initialized(),
+            Some("notifications/cancelled") if self.faults.holds(Rule::CancelHonoured) => {
+                let Some(id) = params.and_then(|params| params.get("requestId")) else { return };
+                session.cancel(&self.key(id));
+                if !self.faults.holds(Rule::CancelKeepsToSession) {
+                    for other in self.sessions.all() {
+                        other.cancel(&self.key(id));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A response as it goes out in a JSON body, after the faults have had it.
+    pub(crate) fn outgoing(&self, session: &Session, method: Option<&str>, mut message: Value) -> Value {
+        self.faults.outgoing(&mut message, &OutCtx { revision: session.revision, method });
+        message
+    }
+}
+
+async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
+    let (app, session) = (&*call.app, &*call.session);
+    match method {
+        "ping" => Ok(json!({})),
+        "initialize" => Err(RpcError::new(code::INVALID_REQUEST, "This session is initialized already")),
+        "logging/setLevel" => lifecycle::set_level(app, session, params),
+        "tools/list" => tools::list(app, session, params),
+        "tools/call" => tools::call(call, params).await,
+        "resources/list" => resources::list(app, session, params),
+        "resources/templates/list" => resources::templates(app, session, params),
+        "resources/read" => resources::read(app, params),
+        "resources/subscribe" => resources::subscribe(session, params, true),
+        "resources/unsubscribe" => resources::subscribe(session, params, !app.faults.holds(Rule::UnsubscribeHonoured)),
+        "prompts/list" => prompts::list(app, session, params),
+        "prompts/get" => prompts::get(app, params),
+        "completion/complete" => completion::complete(params),
+        _ if app.faults.holds(Rule::UnknownMethodRefused) => {
+            Err(RpcError::new(code::METHOD_NOT_FOUND, format!("Method not found: {method}")))
+        }
+        _ => Ok(json!({})),
+    }
+}

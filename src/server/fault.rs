@@ -1,0 +1,152 @@
+//! Wrong on request: how a fault is committed, and the switch that the rest of the server asks.
+//!
+//! The catalogue itself is in `faults`. Adding a fault touches one row there, and a rule if it needs one.
+
+use serde_json::Value;
+
+use super::config::ServerError;
+pub use super::faults::FAULTS;
+use super::http::{AskCtx, ReplyHead};
+use crate::model::Revision;
+
+/// One way of being wrong.
+#[derive(Debug)]
+pub struct Fault {
+    /// Name, area first.
+    pub id: &'static str,
+    /// What the server does wrong.
+    pub summary: &'static str,
+    /// Ids of the requirements it breaks.
+    pub caught_by: &'static [&'static str],
+    pub(crate) how: How,
+}
+
+/// Where a fault takes hold.
+#[derive(Debug)]
+pub(crate) enum How {
+    /// Rewrites a message just before it is sent; `null` holds it back.
+    Outgoing(fn(&mut Value, &OutCtx<'_>)),
+    /// Rewrites an HTTP answer.
+    Head(fn(&mut ReplyHead, &AskCtx)),
+    /// Switches a rule off.
+    Rule(Rule),
+}
+
+/// What is known of a message that goes out.
+#[derive(Debug)]
+pub(crate) struct OutCtx<'a> {
+    pub(crate) revision: Revision,
+    /// The method of the message, or of the request that it answers.
+    pub(crate) method: Option<&'a str>,
+}
+
+/// A rule that the correct server keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    AcceptChecked,
+    BatchesOnlyEarly,
+    CancelHonoured,
+    CancelKeepsToSession,
+    CapabilitiesOptional,
+    ChangesAnnounced,
+    ContentTypeChecked,
+    CounterOfferLatest,
+    CursorChecked,
+    DeleteEnds,
+    ElicitationDeclared,
+    ElicitationModeDeclared,
+    HostChecked,
+    IdTypesApart,
+    LogFiltered,
+    LogLevelChecked,
+    MissingResourceRefused,
+    NoBroadcast,
+    NullIdRefused,
+    OneGetStream,
+    OriginChecked,
+    ProgressIncreases,
+    ProgressNeedsToken,
+    PromptArgumentsRequired,
+    ReplayFromCursor,
+    ReplayOwnStream,
+    RetryBeforeClose,
+    RootsDeclared,
+    SamplingDeclared,
+    SessionIdRandom,
+    SessionIssued,
+    SessionRequired,
+    StreamEndsAfterResponse,
+    StreamsPrimed,
+    SubscribersOnly,
+    TimeoutCancels,
+    ToolErrorsAreResults,
+    UnknownMethodRefused,
+    UnknownPromptRefused,
+    UnknownSessionRefused,
+    UnknownToolRefused,
+    UnsubscribeHonoured,
+    UpdatesSent,
+    VersionEchoed,
+    VersionHeaderChecked,
+    WaitsForInitialized,
+    WorkOutlivesConnection,
+}
+
+/// The faults of one server.
+#[derive(Debug)]
+pub(crate) struct Faults(Vec<&'static Fault>);
+
+impl Faults {
+    /// Looks the names up.
+    pub(crate) fn named(ids: &[String]) -> Result<Self, ServerError> {
+        let find = |id: &String| {
+            FAULTS.iter().find(|fault| fault.id == id).ok_or_else(|| ServerError::UnknownFault {
+                id: id.clone(),
+                known: FAULTS.iter().map(|fault| fault.id).collect::<Vec<_>>().join(", "),
+            })
+        };
+        ids.iter().map(find).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether the server keeps a rule.
+    pub(crate) fn holds(&self, rule: Rule) -> bool {
+        !self.0.iter().any(|fault| matches!(fault.how, How::Rule(broken) if broken == rule))
+    }
+
+    /// Lets the faults have a message.
+    pub(crate) fn outgoing(&self, message: &mut Value, context: &OutCtx<'_>) {
+        for fault in &self.0 {
+            if let How::Outgoing(rewrite) = fault.how {
+                rewrite(message, context);
+            }
+        }
+    }
+
+    /// Lets the faults have an HTTP answer.
+    pub(crate) fn head(&self, head: &mut ReplyHead, ask: &AskCtx) {
+        for fault in &self.0 {
+            if let How::Head(rewrite) = fault.how {
+                rewrite(head, ask);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_say_their_area_first() {
+        for (index, fault) in FAULTS.iter().enumerate() {
+            assert!(fault.id.contains('.') && !fault.summary.is_empty() && !fault.caught_by.is_empty(), "{}", fault.id);
+            assert!(FAULTS[index + 1..].iter().all(|other| other.id != fault.id), "{}", fault.id);
+        }
+    }
+
+    #[test]
+    fn an_unknown_fault_names_what_exists() {
+        let error = Faults::named(&["no.such".to_owned()]).expect_err("unknown").to_string();
+        assert!(error.contains("session.delete-ignored"), "{error}");
+    }
+}

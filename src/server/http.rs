@@ -1,0 +1,242 @@
+//! The front door: one HTTP request in, one HTTP answer out, by the rules of Streamable HTTP.
+//!
+//! Owns statuses and headers. What a method does is for `dispatch`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use bytes::Bytes;
+use futures_util::stream;
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use super::dispatch::App;
+use super::fault::Rule;
+use super::reply::{RpcError, code, error_message};
+use super::session::{Reader, Session};
+use super::sse::{Frame, encode};
+use super::{control, guard, post};
+use crate::model::{Clock as _, Revision};
+
+/// The largest body that is read.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// Status, headers and body of an answer; a stream has no body here.
+#[derive(Debug)]
+pub(crate) struct ReplyHead {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Option<Vec<u8>>,
+}
+
+/// An answer before the faults have had it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) head: ReplyHead,
+    pub(crate) stream: Option<Reader>,
+}
+
+/// What was asked, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct AskCtx {
+    pub(crate) http_method: String,
+    pub(crate) rpc_method: Option<String>,
+    pub(crate) is_notification: bool,
+    pub(crate) is_response: bool,
+    pub(crate) session: Option<String>,
+}
+
+impl Reply {
+    pub(crate) fn empty(status: u16) -> Self {
+        Self { head: ReplyHead { status, headers: Vec::new(), body: Some(Vec::new()) }, stream: None }
+    }
+
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self { head: ReplyHead { status, headers, body: Some(body.to_string().into_bytes()) }, stream: None }
+    }
+
+    pub(crate) fn refuse(status: u16, id: Option<&Value>, code: i64, message: &str) -> Self {
+        Self::json(status, &error_message(id, &RpcError::new(code, message)))
+    }
+
+    pub(crate) fn sse(reader: Reader) -> Self {
+        let headers = vec![
+            ("content-type".to_owned(), "text/event-stream".to_owned()),
+            ("cache-control".to_owned(), "no-cache, no-transform".to_owned()),
+        ];
+        Self { head: ReplyHead { status: 200, headers, body: None }, stream: Some(reader) }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.head.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn into_response(self) -> Response<Body> {
+        let body = match (self.head.body, self.stream) {
+            (None, Some(reader)) => stream_body(reader),
+            (body, _) => Body::from(body.unwrap_or_default()),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(self.head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in self.head.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                response.headers_mut().append(name, value);
+            }
+        }
+        response
+    }
+}
+
+fn stream_body(reader: Reader) -> Body {
+    Body::from_stream(stream::unfold(reader, |mut reader| async move {
+        let frame = reader.recv().await?;
+        let item = match frame {
+            Frame::Abort => Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)),
+            frame => Ok(Bytes::from(encode(&frame))),
+        };
+        Some((item, reader))
+    }))
+}
+
+/// A header as text; bytes that are no text count as absent.
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Serves one request.
+pub(crate) async fn serve(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let mut ask = AskCtx {
+        http_method: parts.method.to_string(),
+        session: header(&parts.headers, "mcp-session-id").map(str::to_owned),
+        ..AskCtx::default()
+    };
+    app.sessions.sweep(app.clock.elapsed(), app.config.idle_session);
+    let path = parts.uri.path().to_owned();
+    if app.config.control && path.starts_with("/control/") {
+        let reply = match (foreign(&app, &parts.headers), to_bytes(Body::new(body), MAX_BODY).await) {
+            (None, Ok(body)) => control::serve(&app, &parts.method, &path, &body),
+            (Some(refusal), _) => refusal,
+            (None, Err(_)) => Reply::empty(413),
+        };
+        return Ok(reply.into_response());
+    }
+    let mut reply = route(&app, &parts.method, &path, &parts.headers, body, &mut ask).await;
+    app.faults.head(&mut reply.head, &ask);
+    Ok(reply.into_response())
+}
+
+/// The refusal of a request from a foreign page, or through a foreign name.
+fn foreign(app: &App, headers: &HeaderMap) -> Option<Reply> {
+    let host = header(headers, "host").unwrap_or_default();
+    if app.addr.ip().is_loopback() && !guard::is_loopback(host) && app.faults.holds(Rule::HostChecked) {
+        return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Host is not allowed"));
+    }
+    if app.faults.holds(Rule::OriginChecked)
+        && let Some(origin) = headers.get("origin")
+        && !origin.to_str().is_ok_and(|origin| guard::origin_allowed(origin, host))
+    {
+        return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Origin is not allowed"));
+    }
+    None
+}
+
+async fn route(
+    app: &Arc<App>,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    body: Incoming,
+    ask: &mut AskCtx,
+) -> Reply {
+    if let Some(refusal) = foreign(app, headers) {
+        return refusal;
+    }
+    if path != app.config.path {
+        return Reply::empty(404);
+    }
+    match *method {
+        Method::POST => {
+            if let Some(refusal) = post::refuse_headers(app, headers) {
+                return refusal;
+            }
+            match to_bytes(Body::new(body), MAX_BODY).await {
+                Ok(body) => post::serve(app, headers, &body, ask).await,
+                Err(_) => Reply::refuse(413, None, code::INVALID_REQUEST, "The body is larger than 4 MiB"),
+            }
+        }
+        Method::GET => get(app, headers).unwrap_or_else(|refusal| refusal),
+        Method::DELETE => delete(app, headers).unwrap_or_else(|refusal| refusal),
+        _ => Reply::refuse(405, None, code::INVALID_REQUEST, "Method not allowed").with("allow", "GET, POST, DELETE"),
+    }
+}
+
+/// The session that the headers name, or the refusal; the id is the one to echo.
+pub(crate) fn session_of(app: &App, headers: &HeaderMap, id: Option<&Value>) -> Result<Arc<Session>, Reply> {
+    let Some(name) = header(headers, "mcp-session-id") else {
+        if let Some(newest) = app.any_session().filter(|_| !app.faults.holds(Rule::SessionRequired)) {
+            return Ok(newest);
+        }
+        return Err(Reply::refuse(400, id, code::INVALID_REQUEST, "Mcp-Session-Id is missing"));
+    };
+    let session = match app.sessions.find(name, app.clock.elapsed()) {
+        Some(session) => session,
+        None if app.faults.holds(Rule::UnknownSessionRefused) => {
+            return Err(Reply::refuse(404, id, code::SESSION_NOT_FOUND, "Session not found"));
+        }
+        None => app.any_session().ok_or_else(|| Reply::empty(404))?,
+    };
+    if session.revision.facts().version_header
+        && app.faults.holds(Rule::VersionHeaderChecked)
+        && let Some(version) = headers.get("mcp-protocol-version")
+        && !version.to_str().is_ok_and(|version| Revision::LEGACY_HTTP.iter().any(|known| known.name() == version))
+    {
+        return Err(Reply::refuse(400, id, code::INVALID_REQUEST, "MCP-Protocol-Version is not supported"));
+    }
+    Ok(session)
+}
+
+fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
+    let accept = header(headers, "accept").unwrap_or_default();
+    if app.faults.holds(Rule::AcceptChecked) && !guard::accepts(accept, "text", "event-stream") {
+        return Err(Reply::refuse(406, None, code::INVALID_REQUEST, "Accept has to take text/event-stream"));
+    }
+    let session = session_of(app, headers, None)?;
+    if let Some(last) = header(headers, "last-event-id") {
+        let from_start = !app.faults.holds(Rule::ReplayFromCursor);
+        let all = !app.faults.holds(Rule::ReplayOwnStream);
+        return session
+            .resume(last, from_start, all)
+            .map(Reply::sse)
+            .map_err(|_| Reply::refuse(400, None, code::INVALID_REQUEST, "Last-Event-ID is not known"));
+    }
+    if session.has_get() && app.faults.holds(Rule::OneGetStream) {
+        return Err(Reply::refuse(409, None, code::INVALID_REQUEST, "This session has a GET stream already"));
+    }
+    let (_, reader) = session.open(true, app.primes(&session));
+    Ok(Reply::sse(reader))
+}
+
+fn delete(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
+    let session = session_of(app, headers, None)?;
+    if app.faults.holds(Rule::DeleteEnds) {
+        app.sessions.remove(&session.id);
+    }
+    Ok(Reply::empty(204))
+}
+
+impl App {
+    /// Whether streams of the session begin with a priming event.
+    pub(crate) fn primes(&self, session: &Session) -> bool {
+        session.revision.facts().priming_event && self.faults.holds(Rule::StreamsPrimed)
+    }
+
+    /// Some session; only faults ask for that.
+    fn any_session(&self) -> Option<Arc<Session>> {
+        self.sessions.all().pop()
+    }
+}

@@ -1,0 +1,84 @@
+//! `initialize`, `ping` and `logging/setLevel`: how a conversation begins and is kept up.
+//!
+//! Owns the version rules. It must not know HTTP; the session id is made here and carried elsewhere.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::dispatch::App;
+use super::fault::Rule;
+use super::reply::{Outcome, RpcError};
+use super::schema::trim;
+use super::session::Session;
+use crate::model::{Clock as _, Revision};
+
+/// Log levels, least severe first.
+pub(crate) const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+/// The revision that answers a request for `asked`: the same if it is known, else the newest.
+pub(crate) fn negotiate(asked: &str, app: &App) -> Revision {
+    let known = Revision::LEGACY_HTTP.into_iter().find(|revision| revision.name() == asked);
+    match known {
+        Some(Revision::V2025_11_25) if !app.faults.holds(Rule::VersionEchoed) => Revision::V2025_06_18,
+        Some(_) if !app.faults.holds(Rule::VersionEchoed) => Revision::V2025_11_25,
+        Some(revision) => revision,
+        None if app.faults.holds(Rule::CounterOfferLatest) => Revision::V2025_11_25,
+        None => Revision::V2025_03_26,
+    }
+}
+
+/// Opens a session.
+pub(crate) fn initialize(app: &App, params: &Value) -> Result<(Arc<Session>, Value), RpcError> {
+    let asked = params
+        .get("protocolVersion")
+        .and_then(Value::as_str)
+        .ok_or_else(|| RpcError::params("protocolVersion is missing or no string"))?;
+    let capabilities = params
+        .get("capabilities")
+        .filter(|value| value.is_object())
+        .ok_or_else(|| RpcError::params("capabilities is missing or no object"))?;
+    let info = params.get("clientInfo");
+    let named = |member: &str| info.and_then(|info| info.get(member)).is_some_and(Value::is_string);
+    if !named("name") || !named("version") {
+        return Err(RpcError::params("clientInfo needs a name and a version"));
+    }
+    if !app.faults.holds(Rule::CapabilitiesOptional) && capabilities.get("sampling").is_none() {
+        return Err(RpcError::params("This server requires the sampling capability"));
+    }
+    let revision = negotiate(asked, app);
+    let id = if app.faults.holds(Rule::SessionIdRandom) { app.rng.hex(16) } else { app.count_session() };
+    let session = Arc::new(Session::new(id, revision, capabilities.clone()));
+    app.sessions.insert(session.clone(), app.clock.elapsed());
+    let mut result = json!({
+        "protocolVersion": revision.name(),
+        "capabilities": {
+            "completions": {},
+            "logging": {},
+            "prompts": {"listChanged": true},
+            "resources": {"subscribe": true, "listChanged": true},
+            "tools": {"listChanged": true},
+        },
+        "serverInfo": {
+            "name": "mcp-rehearsal-reference",
+            "title": "Reference server",
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "instructions": "A reference server for rehearsals; every tool says in its description what it does.",
+    });
+    trim(&mut result, revision);
+    Ok((session, result))
+}
+
+/// `logging/setLevel`.
+pub(crate) fn set_level(app: &App, session: &Session, params: &Value) -> Outcome {
+    let name = params.get("level").and_then(Value::as_str).unwrap_or_default();
+    match LEVELS.iter().position(|level| *level == name) {
+        Some(level) => session.set_level(level),
+        None if app.faults.holds(Rule::LogLevelChecked) => {
+            return Err(RpcError::params(format!("`{name}` is no log level; there are {}", LEVELS.join(", "))));
+        }
+        None => {}
+    }
+    Ok(json!({}))
+}

@@ -1,0 +1,29 @@
+//! The reference server: correct on every legacy revision over HTTP, and wrong on request by a named fault.
+//!
+//! Re-exports only. The server imports nothing of the project but `model`.
+
+mod completion;
+mod config;
+mod control;
+mod definitions;
+mod dispatch;
+mod envelope;
+mod fault;
+mod faults;
+mod guard;
+mod http;
+mod lifecycle;
+mod peer;
+mod post;
+mod prompts;
+mod reply;
+mod resources;
+mod running;
+mod schema;
+mod session;
+mod sse;
+mod tools;
+
+pub use config::{ServerConfig, ServerError};
+pub use fault::{FAULTS, Fault};
+pub use running::{RunningServer, start};

@@ -1,0 +1,185 @@
+//! What a POST may carry and how it is answered: handshake, request, notification, response, batch.
+//!
+//! It must not know what a method does.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+
+use super::dispatch::App;
+use super::envelope::{check, echo_id};
+use super::fault::{OutCtx, Rule};
+use super::http::{AskCtx, Reply, header, session_of};
+use super::reply::{RpcError, code, error_message, response};
+use super::session::Session;
+use super::{guard, lifecycle, tools};
+use crate::model::{Clock as _, Kind, Message, Revision};
+
+/// How many messages a batch may hold.
+const MAX_BATCH: usize = 1000;
+
+/// The refusal of a POST by its headers alone.
+pub(crate) fn refuse_headers(app: &App, headers: &HeaderMap) -> Option<Reply> {
+    let content_type = header(headers, "content-type").unwrap_or_default();
+    if app.faults.holds(Rule::ContentTypeChecked) && !guard::is_json(content_type) {
+        return Some(Reply::refuse(415, None, code::INVALID_REQUEST, "Content-Type has to be application/json"));
+    }
+    let accept = header(headers, "accept").unwrap_or_default();
+    let takes_both = guard::accepts(accept, "application", "json") && guard::accepts(accept, "text", "event-stream");
+    if app.faults.holds(Rule::AcceptChecked) && !takes_both {
+        let message = "Accept has to take application/json and text/event-stream";
+        return Some(Reply::refuse(406, None, code::INVALID_REQUEST, message));
+    }
+    None
+}
+
+/// A 400 for a message without a usable id: older revisions know only a null one, the newest leaves it out.
+fn invalid(revision: Option<Revision>, code: i64, message: &str) -> Reply {
+    let error = RpcError::new(code, message);
+    let old = revision.is_some_and(|revision| revision < Revision::V2025_11_25);
+    Reply::json(400, &error_message(old.then_some(&Value::Null), &error))
+}
+
+/// Serves the body of a POST.
+pub(crate) async fn serve(app: &Arc<App>, headers: &HeaderMap, body: &[u8], ask: &mut AskCtx) -> Reply {
+    let named = header(headers, "mcp-session-id").and_then(|id| app.sessions.find(id, app.clock.elapsed()));
+    let revision = named.as_ref().map(|session| session.revision);
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return invalid(revision, code::PARSE, "Parse error");
+    };
+    if let Value::Array(members) = value {
+        return match session_of(app, headers, None) {
+            Ok(session) => batch(app, session, members).await,
+            Err(refusal) => refusal,
+        };
+    }
+    let kind = match check(&value, !app.faults.holds(Rule::NullIdRefused)) {
+        Ok(kind) => kind,
+        Err(why) => {
+            return match echo_id(&value) {
+                Some(id) => Reply::refuse(400, Some(id), code::INVALID_REQUEST, why),
+                None => invalid(revision, code::INVALID_REQUEST, why),
+            };
+        }
+    };
+    ask.rpc_method = Message(&value).method().map(str::to_owned);
+    ask.is_notification = kind == Kind::Notification;
+    ask.is_response = kind == Kind::Response;
+    let id = echo_id(&value);
+    if headers.get("mcp-session-id").is_none() && kind == Kind::Request {
+        if Message(&value).method() == Some("initialize") && !is_modern(None, &value) {
+            return handshake(app, &value);
+        }
+        if is_modern(header(headers, "mcp-protocol-version"), &value) {
+            // The method may exist in a later era; whoever speaks that one learns that it is not spoken here.
+            return Reply::refuse(400, id, code::METHOD_NOT_FOUND, "Method not found; begin with initialize");
+        }
+    }
+    let session = match session_of(app, headers, id) {
+        Ok(session) => session,
+        Err(refusal) => return refusal,
+    };
+    match kind {
+        Kind::Request => request(app, session, value).await,
+        Kind::Notification => {
+            app.notified(&session, &value);
+            Reply::empty(202)
+        }
+        Kind::Response | Kind::Other => {
+            session.reply(&value);
+            Reply::empty(202)
+        }
+    }
+}
+
+/// Whether the request speaks the era without a handshake.
+fn is_modern(version: Option<&str>, value: &Value) -> bool {
+    let meta = value.get("params").and_then(|params| params.get("_meta"));
+    let names = |key: &str| meta.is_some_and(|meta| meta.get(key).is_some());
+    version == Some(Revision::V2026_07_28.name())
+        || names("io.modelcontextprotocol/protocolVersion")
+        || names("io.modelcontextprotocol/clientCapabilities")
+}
+
+fn handshake(app: &App, value: &Value) -> Reply {
+    let id = value.get("id").unwrap_or(&Value::Null);
+    let empty = json!({});
+    match lifecycle::initialize(app, value.get("params").unwrap_or(&empty)) {
+        Ok((session, result)) => {
+            let message = app.outgoing(&session, Some("initialize"), response(id, Ok(result)));
+            let reply = Reply::json(200, &message);
+            if app.faults.holds(Rule::SessionIssued) { reply.with("mcp-session-id", &session.id) } else { reply }
+        }
+        Err(error) => Reply::json(400, &error_message(Some(id), &error)),
+    }
+}
+
+async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
+    let method = Message(&value).method().unwrap_or_default().to_owned();
+    if !tools::streams(&value) {
+        // Spawned, because a dropped connection drops this future, and the work is to go on.
+        let task = tokio::spawn(app.clone().perform(session.clone(), None, value));
+        return match task.await {
+            Ok(Some(message)) => Reply::json(200, &app.outgoing(&session, Some(&method), message)),
+            Ok(None) => Reply::empty(202),
+            Err(_) => Reply::refuse(500, None, code::INTERNAL, "Internal error"),
+        };
+    }
+    let (stream, reader) = session.open(false, app.primes(&session));
+    let app = app.clone();
+    tokio::spawn(async move {
+        let work = app.clone().perform(session.clone(), Some(stream), value);
+        let message = if app.faults.holds(Rule::WorkOutlivesConnection) {
+            work.await
+        } else {
+            tokio::select! { message = work => message, () = gone(&app, &session, stream) => None }
+        };
+        if let Some(message) = message {
+            app.send(&session, stream, message, Some(&method));
+        }
+        session.finish(stream, app.faults.holds(Rule::StreamEndsAfterResponse));
+    });
+    Reply::sse(reader)
+}
+
+/// Completes when the reader of the stream has gone.
+async fn gone(app: &App, session: &Session, stream: u64) {
+    while session.stream_numbers().contains(&stream) {
+        app.clock.sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+async fn batch(app: &Arc<App>, session: Arc<Session>, members: Vec<Value>) -> Reply {
+    let revision = Some(session.revision);
+    if !session.revision.facts().batches && app.faults.holds(Rule::BatchesOnlyEarly) {
+        return invalid(revision, code::INVALID_REQUEST, "Batches do not exist in this revision");
+    }
+    if members.is_empty() || members.len() > MAX_BATCH {
+        return invalid(revision, code::INVALID_REQUEST, "A batch holds 1 to 1000 messages");
+    }
+    let mut answers = Vec::new();
+    let mut tasks = Vec::new();
+    for member in members {
+        match check(&member, false) {
+            Ok(Kind::Request) if Message(&member).method() == Some("initialize") => {
+                let error = RpcError::new(code::INVALID_REQUEST, "initialize cannot be part of a batch");
+                answers.push(error_message(echo_id(&member), &error));
+            }
+            Ok(Kind::Request) => tasks.push(tokio::spawn(app.clone().perform(session.clone(), None, member))),
+            Ok(Kind::Notification) => app.notified(&session, &member),
+            Ok(Kind::Response | Kind::Other) => session.reply(&member),
+            Err(why) => {
+                let error = RpcError::new(code::INVALID_REQUEST, why);
+                answers.push(error_message(Some(echo_id(&member).unwrap_or(&Value::Null)), &error));
+            }
+        }
+    }
+    for task in tasks {
+        if let Ok(Some(mut message)) = task.await {
+            app.faults.outgoing(&mut message, &OutCtx { revision: session.revision, method: None });
+            answers.push(message);
+        }
+    }
+    if answers.is_empty() { Reply::empty(202) } else { Reply::json(200, &Value::from(answers)) }
+}

@@ -1,0 +1,94 @@
+//! The fixture prompts. It must not know streams or sessions beyond their revision.
+
+use serde_json::{Value, json};
+
+use super::dispatch::App;
+use super::fault::Rule;
+use super::reply::{Outcome, RpcError};
+use super::schema::{page, trim_all};
+use super::session::Session;
+use super::tools::PNG;
+
+fn catalogue() -> Vec<Value> {
+    let argument = |name: &str| json!({"name": name, "description": format!("Value of {name}"), "required": true});
+    vec![
+        json!({"name": "test_simple_prompt", "title": "Simple prompt", "description": "A prompt without arguments"}),
+        json!({
+            "name": "test_prompt_with_arguments",
+            "title": "Prompt with arguments",
+            "description": "A prompt that repeats its two arguments",
+            "arguments": [argument("arg1"), argument("arg2")],
+        }),
+        json!({
+            "name": "test_prompt_with_embedded_resource",
+            "title": "Prompt with a resource",
+            "description": "A prompt that embeds a resource",
+            "arguments": [argument("resourceUri")],
+        }),
+        json!({"name": "test_prompt_with_image", "title": "Prompt with an image", "description": "A prompt with an image"}),
+    ]
+}
+
+/// `prompts/list`.
+pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
+    let mut items = catalogue();
+    trim_all(&mut items, session.revision);
+    page(app, "prompts/list", params, "prompts", &items, usize::MAX / 2)
+}
+
+/// The names of a prompt's arguments, or `None` if there is no such prompt.
+pub(crate) fn arguments_of(name: &str) -> Option<Vec<String>> {
+    let prompt = catalogue().into_iter().find(|prompt| prompt["name"] == name)?;
+    let arguments = prompt["arguments"].as_array().cloned().unwrap_or_default();
+    Some(arguments.iter().filter_map(|argument| argument["name"].as_str().map(str::to_owned)).collect())
+}
+
+/// `prompts/get`.
+pub(crate) fn get(app: &App, params: &Value) -> Outcome {
+    let name = params.get("name").and_then(Value::as_str).ok_or_else(|| RpcError::params("name is missing"))?;
+    let arguments = match params.get("arguments") {
+        None => json!({}),
+        Some(Value::Object(members)) if members.values().all(Value::is_string) => json!(members),
+        Some(_) => return Err(RpcError::params("arguments has to be an object of strings")),
+    };
+    let Some(needed) = arguments_of(name) else {
+        if app.faults.holds(Rule::UnknownPromptRefused) {
+            return Err(RpcError::params(format!("Unknown prompt: {name}")));
+        }
+        return Ok(json!({"messages": []}));
+    };
+    let missing = needed.iter().find(|needed| arguments.get(needed.as_str()).is_none());
+    if let Some(missing) = missing
+        && app.faults.holds(Rule::PromptArgumentsRequired)
+    {
+        return Err(RpcError::params(format!("Missing required argument: {missing}")));
+    }
+    let argument = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+    let messages = match name {
+        "test_prompt_with_arguments" => {
+            let (first, second) = (argument("arg1"), argument("arg2"));
+            vec![text(&format!("Prompt with arguments: arg1='{first}', arg2='{second}'"))]
+        }
+        "test_prompt_with_embedded_resource" => {
+            let resource = json!({
+                "uri": argument("resourceUri"),
+                "mimeType": "text/plain",
+                "text": "Embedded resource content for testing.",
+            });
+            vec![
+                json!({"role": "user", "content": {"type": "resource", "resource": resource}}),
+                text("Please process the embedded resource above."),
+            ]
+        }
+        "test_prompt_with_image" => vec![
+            json!({"role": "user", "content": {"type": "image", "data": PNG, "mimeType": "image/png"}}),
+            text("Please analyze the image above."),
+        ],
+        _ => vec![text("This is a simple prompt for testing.")],
+    };
+    Ok(json!({"messages": messages}))
+}
+
+fn text(text: &str) -> Value {
+    json!({"role": "user", "content": {"type": "text", "text": text}})
+}

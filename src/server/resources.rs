@@ -1,0 +1,94 @@
+//! The fixture resources, their templates and subscriptions. It must not know streams.
+
+use serde_json::{Value, json};
+
+use super::dispatch::App;
+use super::fault::Rule;
+use super::reply::{Outcome, RpcError, code};
+use super::schema::{page, trim_all};
+use super::session::Session;
+use super::tools::PNG;
+
+/// The resource that `test_touch_resource` changes.
+pub(crate) const WATCHED: &str = "test://watched-resource";
+
+/// `resources/list`.
+pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
+    let mut items = vec![
+        entry("test://static-text", "static-text", "A text that never changes", "text/plain"),
+        entry("test://static-binary", "static-binary", "A small image", "image/png"),
+        entry(WATCHED, "watched-resource", "A resource to subscribe to", "text/plain"),
+    ];
+    trim_all(&mut items, session.revision);
+    page(app, "resources/list", params, "resources", &items, usize::MAX / 2)
+}
+
+fn entry(uri: &str, name: &str, description: &str, mime: &str) -> Value {
+    json!({"uri": uri, "name": name, "title": name.replace('-', " "), "description": description, "mimeType": mime})
+}
+
+/// `resources/templates/list`; one at a time, so that a client has to follow the cursor.
+pub(crate) fn templates(app: &App, session: &Session, params: &Value) -> Outcome {
+    let mut items = [("data", "Data of one id"), ("note", "A note of one id")].map(|(last, description)| {
+        json!({
+            "uriTemplate": format!("test://template/{{id}}/{last}"),
+            "name": format!("template-{last}"),
+            "title": format!("Template for {last}"),
+            "description": description,
+            "mimeType": "application/json",
+        })
+    });
+    trim_all(&mut items, session.revision);
+    page(app, "resources/templates/list", params, "resourceTemplates", &items, 1)
+}
+
+fn uri(params: &Value) -> Result<&str, RpcError> {
+    params.get("uri").and_then(Value::as_str).ok_or_else(|| RpcError::params("uri is missing or no string"))
+}
+
+fn contents(uri: &str) -> Option<Value> {
+    Some(match uri {
+        "test://static-text" => {
+            json!({"uri": uri, "mimeType": "text/plain", "text": "This is the content of the static text resource."})
+        }
+        "test://static-binary" => json!({"uri": uri, "mimeType": "image/png", "blob": PNG}),
+        WATCHED => json!({"uri": uri, "mimeType": "text/plain", "text": "Watched resource content"}),
+        _ => {
+            let (id, last) = uri.strip_prefix("test://template/")?.split_once('/')?;
+            if id.is_empty() || !matches!(last, "data" | "note") {
+                return None;
+            }
+            let what = if last == "data" { "Data" } else { "Note" };
+            let text = json!({"id": id, "templateTest": true, "data": format!("{what} for ID: {id}")}).to_string();
+            json!({"uri": uri, "mimeType": "application/json", "text": text})
+        }
+    })
+}
+
+fn not_found(uri: &str) -> RpcError {
+    RpcError {
+        code: code::RESOURCE_NOT_FOUND,
+        message: "Resource not found".to_owned(),
+        data: Some(json!({"uri": uri})),
+    }
+}
+
+/// `resources/read`.
+pub(crate) fn read(app: &App, params: &Value) -> Outcome {
+    let uri = uri(params)?;
+    match contents(uri) {
+        Some(contents) => Ok(json!({"contents": [contents]})),
+        None if app.faults.holds(Rule::MissingResourceRefused) => Err(not_found(uri)),
+        None => Ok(json!({"contents": []})),
+    }
+}
+
+/// `resources/subscribe` and `resources/unsubscribe`.
+pub(crate) fn subscribe(session: &Session, params: &Value, on: bool) -> Outcome {
+    let uri = uri(params)?;
+    if on && contents(uri).is_none() {
+        return Err(not_found(uri));
+    }
+    session.subscribe(uri, on);
+    Ok(json!({}))
+}

@@ -1,0 +1,105 @@
+//! Starting and stopping: the listener, its connections, and the handle that the caller keeps.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::config::{ServerConfig, ServerError};
+use super::dispatch::App;
+use super::fault::Faults;
+use super::http::serve;
+use super::session::Store;
+use crate::model::{HybridClock, Rng};
+
+/// How long open connections get to end by themselves.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// A server that runs until it is shut down or dropped.
+#[derive(Debug)]
+pub struct RunningServer {
+    app: Arc<App>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+/// Starts the reference server.
+pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result<RunningServer, ServerError> {
+    let faults = Faults::named(&config.faults)?;
+    if config.control && !config.listen.ip().is_loopback() {
+        return Err(ServerError::ControlNotLoopback(config.listen));
+    }
+    if !config.path.starts_with('/') || config.path.starts_with("/control") {
+        return Err(ServerError::Path(config.path));
+    }
+    let bind = |source| ServerError::Bind { addr: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
+    let addr = listener.local_addr().map_err(bind)?;
+    let sessions = Store::default();
+    let app = Arc::new(App { config, addr, clock, rng, faults, sessions, counted: AtomicU64::new(0) });
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(accept(app.clone(), listener, stopped));
+    Ok(RunningServer { app, stop: Some(stop), task })
+}
+
+async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            // Completes also when the handle is dropped.
+            _ = &mut stopped => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => {
+                let Ok((socket, _)) = accepted else {
+                    // Out of descriptors, as a rule: let some connections end first.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                };
+                // Events are small, and a late one would look like a slow server.
+                let _ = socket.set_nodelay(true);
+                let app = app.clone();
+                connections.spawn(async move {
+                    let service = service_fn(move |request| serve(app.clone(), request));
+                    // A connection that breaks is the client's affair.
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+                });
+            }
+        }
+    }
+    drop(listener);
+    app.sessions.all().iter().for_each(|session| session.close());
+    let ends = async { while connections.join_next().await.is_some() {} };
+    // Keep-alive connections never end by themselves; what is left after the grace is dropped with the set.
+    let _ = tokio::time::timeout(GRACE, ends).await;
+}
+
+impl RunningServer {
+    /// The endpoint's URL.
+    pub fn url(&self) -> String {
+        format!("http://{}{}", self.app.addr, self.app.config.path)
+    }
+
+    /// The address the server listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.app.addr
+    }
+
+    /// The clock the server goes by.
+    pub fn clock(&self) -> &HybridClock {
+        &self.app.clock
+    }
+
+    /// Ends all sessions and streams and waits, a moment at most, for the connections to close.
+    pub async fn shutdown(mut self) {
+        drop(self.stop.take());
+        // The task ends by itself within the grace; should it have panicked, there is nothing left to stop.
+        let _ = self.task.await;
+    }
+}

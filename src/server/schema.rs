@@ -1,0 +1,123 @@
+//! What a catalogue may say by revision, list pages and their cursors. It must not know the entries.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use super::dispatch::App;
+use super::fault::Rule;
+use super::reply::{Outcome, RpcError};
+use crate::model::Revision;
+
+/// Takes out the members that a revision does not know, in the entries of a catalogue and in `serverInfo`.
+pub(crate) fn trim(value: &mut Value, revision: Revision) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| trim(item, revision)),
+        Value::Object(members) => trim_members(members, revision),
+        _ => {}
+    }
+}
+
+/// [`trim`] for each entry of a catalogue.
+pub(crate) fn trim_all(items: &mut [Value], revision: Revision) {
+    for item in items {
+        trim(item, revision);
+    }
+}
+
+fn trim_members(members: &mut Map<String, Value>, revision: Revision) {
+    if revision < Revision::V2025_06_18 && members.contains_key("name") {
+        // Only named entries: a schema may well have a property called `title`.
+        members.shift_remove("title");
+        members.shift_remove("outputSchema");
+    }
+    if revision < Revision::V2025_11_25 && members.contains_key("name") {
+        members.shift_remove("icons");
+    }
+    for (name, member) in members.iter_mut() {
+        if name != "inputSchema" && name != "outputSchema" {
+            trim(member, revision);
+        }
+    }
+}
+
+/// A cursor that only the method it was made for takes back.
+fn encode_cursor(method: &str, start: usize) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{method}:{start}"))
+}
+
+fn decode_cursor(method: &str, cursor: &str) -> Option<usize> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let (of, start) = text.rsplit_once(':')?;
+    if of != method {
+        return None;
+    }
+    start.parse().ok()
+}
+
+/// The answer of a list method: `size` items at a time, beginning where the cursor says.
+pub(crate) fn page(app: &App, method: &str, params: &Value, member: &str, items: &[Value], size: usize) -> Outcome {
+    let start = match params.get("cursor") {
+        None => 0,
+        Some(cursor) => match cursor.as_str().and_then(|text| decode_cursor(method, text)) {
+            Some(start) if start > 0 && start < items.len() => start,
+            _ if app.faults.holds(Rule::CursorChecked) => return Err(RpcError::params("The cursor is not valid")),
+            _ => 0,
+        },
+    };
+    let end = (start + size).min(items.len());
+    let mut result = json!({});
+    result[member] = Value::from(items[start..end].to_vec());
+    if end < items.len() {
+        result["nextCursor"] = json!(encode_cursor(method, end));
+    }
+    Ok(result)
+}
+
+/// A string argument that has to be there.
+pub(crate) fn text_argument<'a>(arguments: &'a Value, name: &str) -> Result<&'a str, String> {
+    match arguments.get(name) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(format!("Argument {name} has to be a string")),
+        None => Err(format!("Argument {name} is missing")),
+    }
+}
+
+/// An integer argument of at most `max`.
+pub(crate) fn number_argument(arguments: &Value, name: &str, max: u64) -> Result<u64, String> {
+    match arguments.get(name).map(Value::as_u64) {
+        Some(Some(number)) if number <= max => Ok(number),
+        Some(_) => Err(format!("Argument {name} has to be an integer from 0 to {max}")),
+        None => Err(format!("Argument {name} is missing")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_bound_to_its_method() {
+        let cursor = encode_cursor("tools/list", 3);
+        assert_eq!(decode_cursor("tools/list", &cursor), Some(3));
+        assert_eq!(decode_cursor("prompts/list", &cursor), None);
+        assert_eq!(decode_cursor("tools/list", "!!"), None);
+    }
+
+    #[test]
+    fn titles_go_before_2025_06_18_and_schemas_are_left_alone() {
+        let mut tool = json!([{"name": "a", "title": "A", "icons": [], "inputSchema": {"name": 1, "title": "kept"}}]);
+        trim(&mut tool, Revision::V2025_06_18);
+        assert_eq!(tool, json!([{"name": "a", "title": "A", "inputSchema": {"name": 1, "title": "kept"}}]));
+        trim(&mut tool, Revision::V2025_03_26);
+        assert_eq!(tool, json!([{"name": "a", "inputSchema": {"name": 1, "title": "kept"}}]));
+    }
+
+    #[test]
+    fn wrong_types_are_told() {
+        assert_eq!(text_argument(&json!({"text": "x"}), "text"), Ok("x"));
+        assert!(text_argument(&json!({"text": 1}), "text").is_err());
+        assert!(number_argument(&json!({"ms": -1}), "ms", 10).is_err());
+        assert!(number_argument(&json!({"ms": 11}), "ms", 10).is_err());
+    }
+}

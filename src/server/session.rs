@@ -1,0 +1,391 @@
+//! The memory of the server: sessions, their streams with an event log each, and what is running in them.
+//!
+//! Ends idle sessions by the time it is told. It knows neither HTTP nor any method.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::sse::Frame;
+use crate::model::Revision;
+
+/// Streams whose events are kept for resumption; older finished ones are forgotten.
+const KEPT_STREAMS: usize = 64;
+/// Sessions held at a time; the one that was used longest ago makes room.
+const MAX_SESSIONS: usize = 4096;
+
+/// What the reader of a stream holds.
+pub(crate) type Reader = mpsc::UnboundedReceiver<Frame>;
+
+#[derive(Debug)]
+struct Stream {
+    is_get: bool,
+    events: Vec<(u64, String)>,
+    live: Option<mpsc::UnboundedSender<Frame>>,
+    finished: bool,
+}
+
+impl Stream {
+    fn is_live(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| !live.is_closed())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    streams: BTreeMap<u64, Stream>,
+    next_stream: u64,
+    next_request: u64,
+    running: HashMap<String, oneshot::Sender<()>>,
+    pending: HashMap<u64, oneshot::Sender<Value>>,
+    subscriptions: HashSet<String>,
+    level: usize,
+    initialized: bool,
+    closed: bool,
+    last_used: Duration,
+}
+
+/// Why a stream could not be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnknownEvent;
+
+/// One conversation.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) revision: Revision,
+    pub(crate) capabilities: Value,
+    inner: Mutex<Inner>,
+}
+
+impl Session {
+    pub(crate) fn new(id: String, revision: Revision, capabilities: Value) -> Self {
+        // 1 is `info`, what a client gets that never sets a level.
+        Self { id, revision, capabilities, inner: Mutex::new(Inner { level: 1, ..Inner::default() }) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a stream; `priming` sends an event that can be resumed from before anything has happened.
+    pub(crate) fn open(&self, is_get: bool, priming: bool) -> (u64, Reader) {
+        let (sender, reader) = mpsc::unbounded_channel();
+        let mut inner = self.inner();
+        inner.next_stream += 1;
+        let number = inner.next_stream;
+        if priming {
+            // The reader is at hand, so this cannot fail.
+            let _ = sender.send(Frame::Event { id: Some(format!("{number}.0")), data: String::new() });
+        }
+        let live = (!inner.closed).then_some(sender);
+        inner.streams.insert(number, Stream { is_get, events: Vec::new(), live, finished: false });
+        let forget: Vec<u64> = inner.streams.iter().filter(|(_, s)| s.finished).map(|(n, _)| *n).collect();
+        for old in forget.iter().take(forget.len().saturating_sub(KEPT_STREAMS)) {
+            inner.streams.remove(old);
+        }
+        (number, reader)
+    }
+
+    /// Whether a GET stream has a reader now.
+    pub(crate) fn has_get(&self) -> bool {
+        self.inner().streams.values().any(|stream| stream.is_get && stream.is_live())
+    }
+
+    /// Writes a message into the log of a stream and to its reader, if there is one.
+    pub(crate) fn emit(&self, number: u64, data: String) {
+        let mut inner = self.inner();
+        let Some(stream) = inner.streams.get_mut(&number) else { return };
+        let sequence = stream.events.last().map_or(1, |(last, _)| last + 1);
+        let frame = Frame::Event { id: Some(format!("{number}.{sequence}")), data: data.clone() };
+        stream.events.push((sequence, data));
+        if stream.live.as_ref().is_some_and(|live| live.send(frame).is_err()) {
+            stream.live = None;
+        }
+    }
+
+    /// The newest GET stream; messages that belong to no request go there, also while it has no reader.
+    pub(crate) fn get_stream(&self) -> Option<u64> {
+        let inner = self.inner();
+        inner.streams.iter().rev().find(|(_, s)| s.is_get && !s.finished).map(|(number, _)| *number)
+    }
+
+    /// The numbers of all streams that have a reader.
+    pub(crate) fn stream_numbers(&self) -> Vec<u64> {
+        self.inner().streams.iter().filter(|(_, stream)| stream.is_live()).map(|(number, _)| *number).collect()
+    }
+
+    /// The stream has said all; its reader sees the end.
+    pub(crate) fn finish(&self, number: u64, close: bool) {
+        if let Some(stream) = self.inner().streams.get_mut(&number) {
+            stream.finished = true;
+            if close {
+                stream.live = None;
+            }
+        }
+    }
+
+    /// Ends the connection of a stream that goes on, telling the reader when to come back.
+    pub(crate) fn close_early(&self, number: u64, retry_ms: Option<u64>) {
+        if let Some(stream) = self.inner().streams.get_mut(&number)
+            && let Some(live) = stream.live.take()
+            && let Some(ms) = retry_ms
+        {
+            // A reader that has gone already needs no advice.
+            let _ = live.send(Frame::Retry(ms));
+        }
+    }
+
+    /// Replays what a stream said after an event and goes on with it; `all_streams` commits the fault of
+    /// replaying the others as well.
+    pub(crate) fn resume(&self, last_event: &str, from_start: bool, all_streams: bool) -> Result<Reader, UnknownEvent> {
+        let (number, after) = parse_event_id(last_event).ok_or(UnknownEvent)?;
+        let mut inner = self.inner();
+        let last = inner.streams.get(&number).ok_or(UnknownEvent)?.events.last().map_or(0, |(last, _)| *last);
+        if after > last {
+            return Err(UnknownEvent);
+        }
+        let (sender, reader) = mpsc::unbounded_channel();
+        let after = if from_start { 0 } else { after };
+        for (other, stream) in inner.streams.iter().filter(|(other, _)| all_streams || **other == number) {
+            for (sequence, data) in stream.events.iter().filter(|(sequence, _)| *other != number || *sequence > after) {
+                let frame = Frame::Event { id: Some(format!("{other}.{sequence}")), data: data.clone() };
+                let _ = sender.send(frame);
+            }
+        }
+        if let Some(stream) = inner.streams.get_mut(&number)
+            && !stream.finished
+        {
+            stream.live = Some(sender);
+        }
+        Ok(reader)
+    }
+
+    /// Ends every stream and everything that runs.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner();
+        inner.closed = true;
+        inner.pending.clear();
+        for (_, running) in inner.running.drain() {
+            // What has ended in this moment needs no cancelling.
+            let _ = running.send(());
+        }
+        for stream in inner.streams.values_mut() {
+            stream.live = None;
+            stream.finished = true;
+        }
+    }
+
+    /// Breaks the connections of all streams; the work behind them goes on.
+    pub(crate) fn abort_streams(&self) {
+        for stream in self.inner().streams.values_mut() {
+            if let Some(live) = stream.live.take() {
+                let _ = live.send(Frame::Abort);
+            }
+        }
+    }
+
+    /// How many streams have a reader.
+    pub(crate) fn live_streams(&self) -> usize {
+        self.inner().streams.values().filter(|stream| stream.is_live()).count()
+    }
+
+    /// Registers a running request, unless its id is in use; the receiver completes when it is cancelled.
+    pub(crate) fn begin(&self, key: &str) -> Option<oneshot::Receiver<()>> {
+        let mut inner = self.inner();
+        if inner.running.contains_key(key) {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        inner.running.insert(key.to_owned(), sender);
+        Some(receiver)
+    }
+
+    /// The request is no longer running.
+    pub(crate) fn end(&self, key: &str) {
+        self.inner().running.remove(key);
+    }
+
+    /// Stops a running request; an unknown one is nothing.
+    pub(crate) fn cancel(&self, key: &str) {
+        if let Some(sender) = self.inner().running.remove(key) {
+            let _ = sender.send(());
+        }
+    }
+
+    /// A fresh id for a request of the server, and where its reply will arrive.
+    pub(crate) fn expect_reply(&self) -> (u64, oneshot::Receiver<Value>) {
+        let (sender, receiver) = oneshot::channel();
+        let mut inner = self.inner();
+        inner.next_request += 1;
+        let id = inner.next_request;
+        inner.pending.insert(id, sender);
+        (id, receiver)
+    }
+
+    /// Nobody waits for this reply any more.
+    pub(crate) fn forget_reply(&self, id: u64) {
+        self.inner().pending.remove(&id);
+    }
+
+    /// Hands a reply of the client to whoever waits for it; others are ignored.
+    pub(crate) fn reply(&self, message: &Value) {
+        let Some(id) = message.get("id").and_then(Value::as_u64) else { return };
+        if let Some(sender) = self.inner().pending.remove(&id) {
+            let _ = sender.send(message.clone());
+        }
+    }
+
+    /// The client has sent `notifications/initialized`.
+    pub(crate) fn set_initialized(&self) {
+        self.inner().initialized = true;
+    }
+
+    /// Whether the client has sent `notifications/initialized`.
+    pub(crate) fn initialized(&self) -> bool {
+        self.inner().initialized
+    }
+
+    /// The lowest log level the client wants, as an index.
+    pub(crate) fn level(&self) -> usize {
+        self.inner().level
+    }
+
+    /// Sets the lowest log level the client wants.
+    pub(crate) fn set_level(&self, level: usize) {
+        self.inner().level = level;
+    }
+
+    /// Adds or removes a subscription.
+    pub(crate) fn subscribe(&self, uri: &str, on: bool) {
+        let mut inner = self.inner();
+        if on {
+            inner.subscriptions.insert(uri.to_owned());
+        } else {
+            inner.subscriptions.remove(uri);
+        }
+    }
+
+    /// Whether the client wants to hear of changes of the resource.
+    pub(crate) fn subscribed(&self, uri: &str) -> bool {
+        self.inner().subscriptions.contains(uri)
+    }
+
+    fn idle_since(&self) -> Option<Duration> {
+        let inner = self.inner();
+        let busy = !inner.running.is_empty() || inner.streams.values().any(Stream::is_live);
+        (!busy).then_some(inner.last_used)
+    }
+}
+
+/// `stream.sequence`
+fn parse_event_id(text: &str) -> Option<(u64, u64)> {
+    let (stream, sequence) = text.split_once('.')?;
+    Some((stream.parse().ok()?, sequence.parse().ok()?))
+}
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Store(Mutex<HashMap<String, Arc<Session>>>);
+
+impl Store {
+    fn map(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a session that is used now.
+    pub(crate) fn insert(&self, session: Arc<Session>, now: Duration) {
+        session.inner().last_used = now;
+        let mut map = self.map();
+        if map.len() >= MAX_SESSIONS
+            && let Some(oldest) = map.values().min_by_key(|s| s.inner().last_used).map(|s| s.id.clone())
+            && let Some(gone) = map.remove(&oldest)
+        {
+            gone.close();
+        }
+        map.insert(session.id.clone(), session);
+    }
+
+    /// The session, marked as used now.
+    pub(crate) fn find(&self, id: &str, now: Duration) -> Option<Arc<Session>> {
+        let session = self.map().get(id).cloned()?;
+        session.inner().last_used = now;
+        Some(session)
+    }
+
+    /// Ends a session; says whether it lived.
+    pub(crate) fn remove(&self, id: &str) -> bool {
+        let gone = self.map().remove(id);
+        gone.inspect(|session| session.close()).is_some()
+    }
+
+    /// Ends the sessions that nobody has used for `idle`.
+    pub(crate) fn sweep(&self, now: Duration, idle: Duration) {
+        self.map().retain(|_, session| {
+            let keep = session.idle_since().is_none_or(|since| now.saturating_sub(since) < idle);
+            if !keep {
+                session.close();
+            }
+            keep
+        });
+    }
+
+    /// Every session.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        self.map().values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn session() -> Session {
+        Session::new("s".into(), Revision::V2025_11_25, json!({}))
+    }
+
+    #[test]
+    fn resume_replays_only_later_events_of_that_stream() {
+        let session = session();
+        let (first, _reader) = session.open(false, true);
+        let (second, _other) = session.open(false, true);
+        session.emit(first, "a".into());
+        session.emit(second, "x".into());
+        session.emit(first, "b".into());
+        session.finish(first, true);
+        let mut reader = session.resume("1.1", false, false).expect("known");
+        let frame = Frame::Event { id: Some("1.2".into()), data: "b".into() };
+        assert_eq!(reader.try_recv(), Ok(frame));
+        assert!(reader.try_recv().is_err());
+        assert!(session.resume("9.1", false, false).is_err());
+        assert!(session.resume("1.7", false, false).is_err());
+        assert!(session.resume("junk", false, false).is_err());
+    }
+
+    #[test]
+    fn idle_sessions_end_and_used_ones_stay() {
+        let store = Store::default();
+        store.insert(Arc::new(session()), Duration::ZERO);
+        store.sweep(Duration::from_secs(5), Duration::from_secs(10));
+        assert!(store.find("s", Duration::from_secs(8)).is_some());
+        store.sweep(Duration::from_secs(17), Duration::from_secs(10));
+        assert!(store.find("s", Duration::from_secs(17)).is_some());
+        store.sweep(Duration::from_secs(27), Duration::from_secs(10));
+        assert!(store.find("s", Duration::from_secs(27)).is_none());
+        assert!(!store.remove("s"));
+    }
+
+    #[test]
+    fn a_log_outlives_its_reader() {
+        let session = session();
+        let (stream, reader) = session.open(false, false);
+        drop(reader);
+        session.emit(stream, "late".into());
+        session.finish(stream, true);
+        assert!(session.resume("1.0", false, false).expect("known").try_recv().is_ok());
+    }
+}

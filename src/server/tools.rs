@@ -1,0 +1,246 @@
+//! The fixture tools: their catalogue and what they do. They must not know HTTP or how messages travel.
+
+use serde_json::{Value, json};
+
+use super::dispatch::App;
+use super::fault::Rule;
+use super::peer::Call;
+use super::reply::{Outcome, RpcError, code};
+use super::resources::WATCHED;
+use super::schema::{number_argument, page, text_argument, trim_all};
+use super::session::Session;
+use super::{definitions, reply};
+use crate::model::Revision;
+
+/// A red pixel.
+pub(crate) const PNG: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
+/// A sound of no length.
+const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA=";
+/// How long `test_slow` works between two reports.
+const TICK_MS: u64 = 50;
+/// How many reports `test_slow` sends at most.
+const MAX_TICKS: u64 = 10;
+/// How long `test_reconnection` leaves its client alone.
+const AWAY_MS: u64 = 100;
+
+/// `tools/list`.
+pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
+    let mut items: Vec<Value> = definitions::TOOLS
+        .iter()
+        .filter(|tool| session.revision >= tool.since)
+        .map(definitions::Tool::definition)
+        .collect();
+    trim_all(&mut items, session.revision);
+    page(app, "tools/list", params, "tools", &items, usize::MAX / 2)
+}
+
+/// Whether the call wants a stream, because it may say something before its result.
+pub(crate) fn streams(request: &Value) -> bool {
+    let name = request.get("params").and_then(|params| params.get("name")).and_then(Value::as_str);
+    request.get("method").and_then(Value::as_str) == Some("tools/call")
+        && definitions::TOOLS.iter().any(|tool| tool.streams && Some(tool.name) == name)
+}
+
+fn text(text: impl Into<String>) -> Value {
+    json!({"type": "text", "text": text.into()})
+}
+
+fn content(blocks: &[Value]) -> Value {
+    json!({"content": blocks})
+}
+
+fn embedded(uri: &str, mime: &str, text: &str) -> Value {
+    json!({"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": text}})
+}
+
+/// `tools/call`.
+pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
+    let name = params.get("name").and_then(Value::as_str).ok_or_else(|| RpcError::params("name is missing"))?;
+    let empty = json!({});
+    let arguments = params.get("arguments").unwrap_or(&empty);
+    if !arguments.is_object() {
+        return Err(RpcError::params("arguments has to be an object"));
+    }
+    let known = definitions::TOOLS.iter().any(|tool| tool.name == name && call.session.revision >= tool.since);
+    if !known && call.app.faults.holds(Rule::UnknownToolRefused) {
+        return Err(RpcError::params(format!("Unknown tool: {name}")));
+    }
+    match run(call, name, arguments).await {
+        Ok(result) => Ok(result),
+        // What goes wrong inside a tool is told to the model, not to the protocol.
+        Err(message) if call.app.faults.holds(Rule::ToolErrorsAreResults) => {
+            Ok(json!({"content": [text(message)], "isError": true}))
+        }
+        Err(message) => Err(reply::RpcError::new(code::INTERNAL, message)),
+    }
+}
+
+async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String> {
+    Ok(match name {
+        "test_simple_text" => content(&[text("This is a simple text response for testing.")]),
+        "test_image_content" => content(&[json!({"type": "image", "data": PNG, "mimeType": "image/png"})]),
+        "test_audio_content" => content(&[json!({"type": "audio", "data": WAV, "mimeType": "audio/wav"})]),
+        "test_embedded_resource" => {
+            content(&[embedded("test://embedded-resource", "text/plain", "This is an embedded resource content.")])
+        }
+        "test_multiple_content_types" => content(&[
+            text("Multiple content types test:"),
+            json!({"type": "image", "data": PNG, "mimeType": "image/png"}),
+            embedded("test://mixed-content-resource", "application/json", r#"{"test":"data","value":123}"#),
+        ]),
+        "test_resource_link" => content(&[json!({
+            "type": "resource_link",
+            "uri": "test://static-text",
+            "name": "static-text",
+            "mimeType": "text/plain",
+        })]),
+        "test_structured" => structured(call),
+        "test_error_handling" => return Err("This tool intentionally returns an error for testing".to_owned()),
+        "test_echo" => content(&[text(text_argument(arguments, "text")?)]),
+        "test_large_result" => {
+            let bytes = number_argument(arguments, "bytes", 8 * 1024 * 1024)?;
+            content(&[text("x".repeat(usize::try_from(bytes).unwrap_or_default()))])
+        }
+        "json_schema_2020_12_tool" => content(&[text(format!("JSON Schema 2020-12 tool called with: {arguments}"))]),
+        "test_tool_with_progress" => with_progress(call).await,
+        "test_tool_with_logging" => with_logging(call).await,
+        "test_slow" => slow(call, number_argument(arguments, "ms", 24 * 60 * 60 * 1000)?).await,
+        "test_reconnection" => reconnection(call).await,
+        "test_sampling" => sampling(call, text_argument(arguments, "prompt")?).await?,
+        "test_list_roots" => {
+            let answer = call.ask("roots/list", None).await?;
+            content(&[text(format!("Roots: {}", answer.get("roots").unwrap_or(&Value::Null)))])
+        }
+        "test_elicitation" => {
+            let schema = definitions::user_form();
+            let answer = elicit(call, text_argument(arguments, "message")?, schema).await?;
+            content(&[text(format!("User response: {answer}"))])
+        }
+        "test_elicitation_sep1034_defaults" => {
+            let answer = elicit(call, "Please check these defaults", definitions::defaults_form()).await?;
+            content(&[text(format!("Elicitation completed: {answer}"))])
+        }
+        "test_elicitation_sep1330_enums" => {
+            let form = definitions::enums_form(call.session.revision);
+            let answer = elicit(call, "Please choose", form).await?;
+            content(&[text(format!("Elicitation completed: {answer}"))])
+        }
+        "test_elicitation_url" => elicit_url(call).await?,
+        "test_trigger_tool_change" => announce(call, "notifications/tools/list_changed"),
+        "test_trigger_prompt_change" => announce(call, "notifications/prompts/list_changed"),
+        "test_trigger_resource_change" => announce(call, "notifications/resources/list_changed"),
+        "test_touch_resource" => touch(call),
+        _ => content(&[text("")]),
+    })
+}
+
+fn structured(call: &Call) -> Value {
+    let data = json!({"temperature": 21.5, "unit": "celsius"});
+    let mut result = content(&[text(data.to_string())]);
+    if call.session.revision >= Revision::V2025_06_18 {
+        result["structuredContent"] = data;
+    }
+    result
+}
+
+async fn with_progress(call: &Call) -> Value {
+    let steps: [u64; 3] = if call.app.faults.holds(Rule::ProgressIncreases) { [0, 50, 100] } else { [50, 50, 0] };
+    for (number, progress) in steps.into_iter().enumerate() {
+        if number > 0 {
+            call.sleep(TICK_MS).await;
+        }
+        call.progress(progress, 100, &format!("Completed step {progress} of 100"));
+    }
+    content(&[text("Progress completed")])
+}
+
+async fn with_logging(call: &Call) -> Value {
+    call.log("info", &json!("Tool execution started"));
+    call.sleep(TICK_MS).await;
+    call.log("info", &json!("Tool processing data"));
+    call.log("debug", &json!("A detail for those who asked for it"));
+    call.sleep(TICK_MS).await;
+    call.log("info", &json!("Tool execution completed"));
+    content(&[text("Logging completed")])
+}
+
+/// Sleeps in a few pieces and reports after each.
+async fn slow(call: &Call, ms: u64) -> Value {
+    let ticks = (ms / TICK_MS).clamp(1, MAX_TICKS);
+    let mut slept = 0;
+    for tick in 1..=ticks {
+        let edge = ms * tick / ticks;
+        call.sleep(edge - slept).await;
+        slept = edge;
+        if tick < ticks {
+            call.progress(tick, ticks, "Still working");
+        }
+    }
+    content(&[text(format!("Slept {ms} ms"))])
+}
+
+/// Closes its connection before the result, where the revision tells the client to come back for it.
+async fn reconnection(call: &Call) -> Value {
+    if let Some(stream) = call.stream
+        && call.session.revision.facts().priming_event
+    {
+        let retry = call.app.faults.holds(Rule::RetryBeforeClose).then_some(500);
+        call.session.close_early(stream, retry);
+        call.sleep(AWAY_MS).await;
+    }
+    content(&[text("Reconnection test completed")])
+}
+
+async fn sampling(call: &Call, prompt: &str) -> Result<Value, String> {
+    let message = json!({"role": "user", "content": {"type": "text", "text": prompt}});
+    let answer = call.ask("sampling/createMessage", Some(json!({"messages": [message], "maxTokens": 100}))).await?;
+    let said = answer.get("content").and_then(|block| block.get("text")).and_then(Value::as_str);
+    let said = said.ok_or_else(|| "The client's message has no text".to_owned())?;
+    Ok(content(&[text(format!("LLM response: {said}"))]))
+}
+
+async fn elicit(call: &Call, message: &str, schema: Value) -> Result<String, String> {
+    let mut params = json!({"message": message, "requestedSchema": schema});
+    if call.session.revision >= Revision::V2025_11_25 {
+        params["mode"] = json!("form");
+    }
+    let answer = call.ask("elicitation/create", Some(params)).await?;
+    let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
+    match action {
+        "accept" => Ok(format!("action={action}, content={}", answer.get("content").unwrap_or(&json!({})))),
+        "decline" | "cancel" => Ok(format!("action={action}")),
+        _ => Err("The client's answer has no valid action".to_owned()),
+    }
+}
+
+async fn elicit_url(call: &Call) -> Result<Value, String> {
+    let id = call.app.rng.hex(16);
+    let params = json!({
+        "mode": "url",
+        "message": "Please open this page",
+        "elicitationId": id,
+        "url": "https://example.com/elicitation",
+    });
+    let answer = call.ask("elicitation/create", Some(params)).await?;
+    let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
+    if action == "accept" {
+        call.notify("notifications/elicitation/complete", &json!({"elicitationId": id}));
+    }
+    Ok(content(&[text(format!("User response: action={action}"))]))
+}
+
+fn announce(call: &Call, method: &str) -> Value {
+    if call.app.faults.holds(Rule::ChangesAnnounced) {
+        call.app.announce(&call.session, method, None);
+    }
+    content(&[text(format!("Announced {method}"))])
+}
+
+fn touch(call: &Call) -> Value {
+    let heard = call.session.subscribed(WATCHED) || !call.app.faults.holds(Rule::SubscribersOnly);
+    if heard && call.app.faults.holds(Rule::UpdatesSent) {
+        call.app.announce(&call.session, "notifications/resources/updated", Some(&json!({"uri": WATCHED})));
+    }
+    content(&[text(format!("Touched {WATCHED}"))])
+}
