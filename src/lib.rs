@@ -10,6 +10,7 @@
 //! server never imports the client. `tests/layers.rs` holds these borders.
 
 pub mod check;
+pub mod client;
 pub mod model;
 pub mod profile;
 pub mod scenario;

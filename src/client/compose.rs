@@ -1,0 +1,118 @@
+//! What a profile makes of a message: member order, headers, ids.
+//!
+//! Pure; must not know connections.
+
+use serde_json::{Map, Value, json};
+
+use crate::profile::{Header, KeyOrder};
+use crate::scenario::Headers as Overrides;
+use crate::transcript::Headers;
+
+/// What header templates may name.
+#[derive(Debug, Default)]
+pub(super) struct Slots<'a> {
+    pub(super) host: &'a str,
+    pub(super) length: Option<usize>,
+    pub(super) session: Option<&'a str>,
+    pub(super) revision: Option<&'a str>,
+    pub(super) method: Option<&'a str>,
+    pub(super) name: Option<&'a str>,
+}
+
+/// Fills the templates; a header whose slot has no value is left out.
+pub(super) fn headers(templates: &[Header], slots: &Slots<'_>) -> Headers {
+    let length = slots.length.map(|length| length.to_string());
+    let fill = |template: &str| -> Option<String> {
+        let mut text = template.to_owned();
+        let values = [
+            ("{host}", Some(slots.host)),
+            ("{length}", length.as_deref()),
+            ("{session}", slots.session),
+            ("{revision}", slots.revision),
+            ("{method}", slots.method),
+            ("{name}", slots.name),
+        ];
+        for (slot, value) in values {
+            if text.contains(slot) {
+                text = text.replace(slot, value?);
+            }
+        }
+        Some(text)
+    };
+    templates.iter().filter_map(|header| Some((header.name.clone(), fill(&header.value)?))).collect()
+}
+
+/// Adds, replaces or (null) removes headers; names compare without case.
+pub(super) fn apply(headers: &mut Headers, overrides: &Overrides) {
+    for (name, value) in overrides {
+        let found = headers.iter().position(|(key, _)| key.eq_ignore_ascii_case(name));
+        match (found, value) {
+            (Some(index), Some(value)) => headers[index] = (name.clone(), value.clone()),
+            (Some(_), None) => headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name)),
+            (None, Some(value)) => headers.push((name.clone(), value.clone())),
+            (None, None) => {}
+        }
+    }
+}
+
+/// A request or (without id) a notification, its members in the client's order.
+pub(super) fn message(order: KeyOrder, id: Option<Value>, method: &str, params: Option<Value>) -> Value {
+    let mut object = Map::new();
+    let body = |object: &mut Map<String, Value>| {
+        object.insert("method".to_owned(), json!(method));
+        if let Some(params) = params {
+            object.insert("params".to_owned(), params);
+        }
+    };
+    match order {
+        KeyOrder::MethodFirst => {
+            body(&mut object);
+            object.insert("jsonrpc".to_owned(), json!("2.0"));
+            if let Some(id) = id {
+                object.insert("id".to_owned(), id);
+            }
+        }
+        KeyOrder::JsonrpcFirst => {
+            object.insert("jsonrpc".to_owned(), json!("2.0"));
+            if let Some(id) = id {
+                object.insert("id".to_owned(), id);
+            }
+            body(&mut object);
+        }
+    }
+    Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_without_value_is_left_out() {
+        let template = |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
+        let templates = [template("host", "{host}"), template("mcp-session-id", "{session}")];
+        let slots = Slots { host: "h:1", ..Slots::default() };
+        assert_eq!(headers(&templates, &slots), [("host".to_owned(), "h:1".to_owned())]);
+    }
+
+    #[test]
+    fn members_come_in_the_order_of_the_client() {
+        let text = message(KeyOrder::MethodFirst, Some(json!(0)), "ping", None).to_string();
+        assert_eq!(text, r#"{"method":"ping","jsonrpc":"2.0","id":0}"#);
+        let text = message(KeyOrder::JsonrpcFirst, Some(json!(0)), "ping", None).to_string();
+        assert_eq!(text, r#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#);
+    }
+
+    #[test]
+    fn overrides_replace_without_case_and_null_removes() {
+        let mut list = vec![("Accept".to_owned(), "a".to_owned()), ("Host".to_owned(), "h".to_owned())];
+        let overrides = [
+            ("accept".to_owned(), Some("b".to_owned())),
+            ("host".to_owned(), None),
+            ("X".to_owned(), Some("1".to_owned())),
+        ];
+        apply(&mut list, &overrides.into_iter().collect());
+        list.sort();
+        assert_eq!(list, [("X".to_owned(), "1".to_owned()), ("accept".to_owned(), "b".to_owned())]);
+    }
+}

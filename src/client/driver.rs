@@ -1,0 +1,83 @@
+//! Walks a plan: the steps in order, each under its deadline, and gives the transcript.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sim::Sim;
+use super::target::Target;
+use crate::model::{Clock, Rng};
+use crate::profile::Profile;
+use crate::scenario::{Action, FIRST_CLIENT, Scenario, Step};
+use crate::transcript::Event;
+use crate::wire::Tap;
+
+/// Everything one case needs.
+#[derive(Debug, Clone)]
+pub struct Drive {
+    /// What happens.
+    pub scenario: Arc<Scenario>,
+    /// How it looks on the wire.
+    pub profile: Arc<Profile>,
+    /// To whom.
+    pub target: Arc<Target>,
+    /// Under which time.
+    pub clock: Arc<dyn Clock>,
+    /// Source of made-up ids.
+    pub rng: Rng,
+}
+
+/// Plays the scenario and gives what happened. Never fails: what goes wrong is in the transcript.
+pub async fn drive(drive: Drive) -> Vec<Event> {
+    let tap = Arc::new(Tap::new(Arc::clone(&drive.clock)));
+    let mut clients: HashMap<String, Arc<Sim>> = HashMap::new();
+    for (index, step) in drive.scenario.steps.iter().enumerate() {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        match &step.action {
+            Action::Together(steps) => {
+                tap.step(index, FIRST_CLIENT, "together");
+                let mut tasks = tokio::task::JoinSet::new();
+                for step in steps {
+                    let sim = client(&mut clients, step, &drive, &tap);
+                    let (action, within) = (step.action.clone(), limit(step, &drive.target));
+                    tasks.spawn(async move { sim.perform(&action, within).await });
+                }
+                while tasks.join_next().await.is_some() {}
+            }
+            action => {
+                let sim = client(&mut clients, step, &drive, &tap);
+                tap.step(index, step.client(), action.word());
+                sim.perform(action, limit(step, &drive.target)).await;
+            }
+        }
+    }
+    for sim in clients.values() {
+        sim.disconnect();
+    }
+    // Readers that were cut note it within a moment; nothing is waited for beyond that.
+    for _ in 0..100 {
+        if clients.values().all(|sim| sim.state().live == 0) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tap.take()
+}
+
+fn limit(step: &Step, target: &Target) -> Duration {
+    step.within().map_or(target.patience, |within| within.length().min(target.patience))
+}
+
+fn client(clients: &mut HashMap<String, Arc<Sim>>, step: &Step, drive: &Drive, tap: &Arc<Tap>) -> Arc<Sim> {
+    let name = step.client();
+    let made = || {
+        Arc::new(Sim::new(
+            name,
+            Arc::clone(&drive.profile),
+            Arc::clone(&drive.target),
+            Arc::clone(tap),
+            drive.rng.clone(),
+        ))
+    };
+    Arc::clone(clients.entry(name.to_owned()).or_insert_with(made))
+}

@@ -1,0 +1,363 @@
+//! One HTTP exchange from request to end: connections, deadlines, bounds, streams, answers to the server.
+
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::compose::{self, Slots};
+use super::sim::Sim;
+use crate::model::id_text;
+use crate::profile::Answer;
+use crate::transcript::{End, EventKind, Headers, header};
+use crate::wire::{Connection, Decoder, Frame, Head, Request, WireError};
+
+/// The largest body of an answer, and the most that one stream may bring.
+const MAX_BODY: usize = 16 * 1024 * 1024;
+
+/// How long a stream may stay open after its response before the client leaves it.
+const AFTER_RESPONSE: Duration = Duration::from_millis(250);
+
+/// What an exchange is to do beyond sending and reading.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Options {
+    /// The most it may take.
+    pub(super) within: Duration,
+    /// The stream is done once the response to this id came.
+    pub(super) until: Option<Value>,
+    /// The number of the exchange, where it was given out before.
+    pub(super) number: Option<u32>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) exchange: u32,
+    pub(super) status: Option<u16>,
+    pub(super) headers: Headers,
+    pub(super) messages: Vec<Value>,
+}
+
+enum Stop {
+    End(End),
+    Wire(WireError),
+}
+
+impl From<WireError> for Stop {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl Sim {
+    /// Sends a request and reads the answer to its end, recording everything.
+    pub(super) async fn exchange(self: &Arc<Self>, request: Request, options: Options) -> Answered {
+        self.exchange_with(request, options, None).await
+    }
+
+    /// The same; `head` is told once the head of the answer came.
+    pub(super) async fn exchange_with(
+        self: &Arc<Self>,
+        request: Request,
+        options: Options,
+        head: Option<oneshot::Sender<()>>,
+    ) -> Answered {
+        let number = options.number.unwrap_or_else(|| self.tap.next_exchange());
+        let mut answered = Answered { exchange: number, status: None, headers: Vec::new(), messages: Vec::new() };
+        let mut dropped = self.drop_all.subscribe();
+        dropped.mark_unchanged();
+        self.state().live += 1;
+        let end = tokio::select! {
+            end = self.run(number, &request, &options, &mut answered, head) => end,
+            _ = dropped.changed() => Stop::End(End::ClosedByUs),
+            () = tokio::time::sleep(options.within) => Stop::End(End::TimedOut),
+        };
+        let end = match end {
+            Stop::End(end) => end,
+            Stop::Wire(WireError::CutShort | WireError::Closed) => End::CutShort,
+            Stop::Wire(error) => End::Failed(error.to_string()),
+        };
+        self.record(EventKind::End { exchange: number, end });
+        self.state().live -= 1;
+        self.announce();
+        answered
+    }
+
+    fn record(&self, kind: EventKind) {
+        self.tap.record(&self.name, kind);
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        number: u32,
+        request: &Request,
+        options: &Options,
+        answered: &mut Answered,
+        head: Option<oneshot::Sender<()>>,
+    ) -> Stop {
+        match self.converse(number, request, options, answered, head).await {
+            Ok(end) => Stop::End(end),
+            Err(stop) => stop,
+        }
+    }
+
+    async fn converse(
+        self: &Arc<Self>,
+        number: u32,
+        request: &Request,
+        options: &Options,
+        answered: &mut Answered,
+        told: Option<oneshot::Sender<()>>,
+    ) -> Result<End, Stop> {
+        let (mut connection, head) = self.send(number, request, options.within).await?;
+        self.record(EventKind::Response { exchange: number, status: head.status, headers: head.headers.clone() });
+        if let Some(told) = told {
+            // Nobody waits any more where the step's time ran out.
+            let _ = told.send(());
+        }
+        answered.status = Some(head.status);
+        answered.headers.clone_from(&head.headers);
+        let stream = header(&head.headers, "content-type")
+            .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
+        let end = if stream {
+            self.read_stream(number, &mut connection, options, answered).await?
+        } else {
+            self.read_body(number, &mut connection, answered).await?
+        };
+        if connection.reusable() {
+            self.pool.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+        Ok(end)
+    }
+
+    /// Sends on an idle connection, or a new one; once more on a new one where an idle one turned out dead.
+    async fn send(&self, number: u32, request: &Request, within: Duration) -> Result<(Connection, Head), Stop> {
+        let idle = self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let reused = idle.is_some();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.open(number, request, within).await?,
+        };
+        self.record_request(number, connection.number, request);
+        match Self::ask(&mut connection, request).await {
+            Err(WireError::Closed | WireError::Io(_)) if reused => {
+                connection = Connection::open(&self.target.address, self.next_connection(), within).await?;
+                let head = Self::ask(&mut connection, request).await?;
+                Ok((connection, head))
+            }
+            Err(error) => Err(error.into()),
+            Ok(head) => Ok((connection, head)),
+        }
+    }
+
+    async fn open(&self, number: u32, request: &Request, within: Duration) -> Result<Connection, Stop> {
+        let connection = self.next_connection();
+        match Connection::open(&self.target.address, connection, within).await {
+            Ok(connection) => Ok(connection),
+            Err(error) => {
+                self.record_request(number, connection, request);
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn ask(connection: &mut Connection, request: &Request) -> Result<Head, WireError> {
+        connection.send(request).await?;
+        connection.head(&request.method).await
+    }
+
+    fn record_request(&self, exchange: u32, connection: u32, request: &Request) {
+        let body = (!request.body.is_empty()).then(|| String::from_utf8_lossy(&request.body).into_owned());
+        self.record(EventKind::Request {
+            exchange,
+            connection,
+            method: request.method.clone(),
+            target: request.target.clone(),
+            headers: request.headers.clone(),
+            body,
+        });
+    }
+
+    async fn read_body(
+        self: &Arc<Self>,
+        number: u32,
+        connection: &mut Connection,
+        answered: &mut Answered,
+    ) -> Result<End, Stop> {
+        let mut bytes = Vec::new();
+        let mut result = Ok(End::Complete);
+        loop {
+            match connection.piece().await {
+                Ok(Some(piece)) => bytes.extend_from_slice(&piece),
+                Ok(None) => break,
+                Err(error) => {
+                    result = Err(Stop::Wire(error));
+                    break;
+                }
+            }
+            if bytes.len() > MAX_BODY {
+                return Ok(End::TooLarge(bytes.len()));
+            }
+        }
+        if !bytes.is_empty() {
+            let utf8 = std::str::from_utf8(&bytes).is_ok();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Ok(value) = serde_json::from_str(&text) {
+                self.take_in(number, value, answered);
+            }
+            self.record(EventKind::Body { exchange: number, text, utf8 });
+        }
+        result
+    }
+
+    async fn read_stream(
+        self: &Arc<Self>,
+        number: u32,
+        connection: &mut Connection,
+        options: &Options,
+        answered: &mut Answered,
+    ) -> Result<End, Stop> {
+        let until = options.until.as_ref().map(id_text);
+        let mut decoder = Decoder::new();
+        let mut total = 0;
+        let mut done = false;
+        let mut last_id = None;
+        let result = loop {
+            let piece = if done {
+                match tokio::time::timeout(AFTER_RESPONSE, connection.piece()).await {
+                    Ok(piece) => piece,
+                    Err(_) => break Ok(End::ClosedByUs),
+                }
+            } else {
+                connection.piece().await
+            };
+            let piece = match piece {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break Ok(End::Complete),
+                Err(error) => break Err(Stop::Wire(error)),
+            };
+            total += piece.len();
+            if total > MAX_BODY || decoder.pending() > MAX_BODY {
+                break Ok(End::TooLarge(total));
+            }
+            for frame in decoder.feed(&piece) {
+                let Frame::Event { id, event, data, retry } = frame else { continue };
+                if let Some(id) = &id {
+                    last_id = Some(id.clone());
+                    self.state().last_event_id = Some(id.clone());
+                }
+                self.record(EventKind::Sse { exchange: number, id, event, data: data.clone(), retry });
+                let value = data.and_then(|data| serde_json::from_str::<Value>(&data).ok());
+                if let Some(value) = value {
+                    let before = answered.messages.len();
+                    self.take_in(number, value, answered);
+                    done |= answered.messages[before..].iter().any(|message| {
+                        message.get("method").is_none() && message.get("id").map(id_text) == until && until.is_some()
+                    });
+                }
+            }
+        };
+        // A stream that ended before its response can be resumed where it told event ids.
+        if !done && let Some(id) = last_id {
+            self.state().interrupted.push(id);
+        }
+        result
+    }
+
+    /// Files the messages of a body or event, and answers what the server asks.
+    fn take_in(self: &Arc<Self>, number: u32, value: Value, answered: &mut Answered) {
+        let messages = match value {
+            Value::Array(messages) => messages,
+            message => vec![message],
+        };
+        for message in messages {
+            self.hear(number, &message);
+            if message.get("method").is_some() && message.get("id").is_some_and(|id| !id.is_null()) {
+                let sim = Arc::clone(self);
+                let request = message.clone();
+                tokio::spawn(async move { sim.answer(&request).await });
+            }
+            answered.messages.push(message);
+        }
+        self.announce();
+    }
+
+    /// Answers a request of the server as the scenario says, or else as the profile does.
+    fn answer<'a>(self: &'a Arc<Self>, request: &'a Value) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
+            let said = {
+                let answers = &self.state().answers;
+                match method {
+                    "sampling/createMessage" => answers.sampling.clone(),
+                    "elicitation/create" => answers.elicitation.clone(),
+                    "roots/list" => answers.roots.clone(),
+                    _ => None,
+                }
+            };
+            let known = &self.profile.answers.value;
+            let answer = said.map_or_else(
+                || match method {
+                    "ping" => known.ping.clone(),
+                    "sampling/createMessage" => known.sampling.clone(),
+                    "elicitation/create" => known.elicitation.clone(),
+                    "roots/list" => known.roots.clone(),
+                    _ => known.unknown.clone(),
+                },
+                Answer::Result,
+            );
+            let mut message = serde_json::Map::new();
+            message.insert("jsonrpc".to_owned(), Value::from("2.0"));
+            message.insert("id".to_owned(), request.get("id").cloned().unwrap_or_default());
+            match answer {
+                Answer::Result(result) => message.insert("result".to_owned(), result),
+                Answer::Error { code, message: text } => {
+                    message.insert("error".to_owned(), serde_json::json!({"code": code, "message": text}))
+                }
+            };
+            let request = self.post(&Value::Object(message), None, None);
+            let within = self.target.patience;
+            self.exchange(request, Options { within, ..Options::default() }).await;
+        })
+    }
+
+    /// A POST of a message with the headers of the profile.
+    pub(super) fn post(&self, message: &Value, method: Option<&str>, name: Option<&str>) -> Request {
+        let body = message.to_string().into_bytes();
+        let state = self.state();
+        let templates = if method == Some("initialize") {
+            &self.profile.headers_initialize.value
+        } else {
+            &self.profile.headers_post.value
+        };
+        let slots = Slots {
+            host: &self.target.host,
+            length: Some(body.len()),
+            session: state.session.as_deref(),
+            revision: state.revision.as_deref(),
+            method,
+            name,
+        };
+        let headers = compose::headers(templates, &slots);
+        Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body }
+    }
+
+    /// A GET or DELETE with the headers of the profile.
+    pub(super) fn bare(&self, method: &str) -> Request {
+        let state = self.state();
+        let templates = match method {
+            "DELETE" if !self.profile.headers_delete.value.is_empty() => &self.profile.headers_delete.value,
+            _ => &self.profile.headers_get.value,
+        };
+        let slots = Slots {
+            host: &self.target.host,
+            session: state.session.as_deref(),
+            revision: state.revision.as_deref(),
+            ..Slots::default()
+        };
+        let headers = compose::headers(templates, &slots);
+        Request { method: method.to_owned(), target: self.target.path.clone(), headers, body: Vec::new() }
+    }
+}

@@ -1,0 +1,13 @@
+//! The simulated client: a profile's behaviour on the wire, driven step by step by a scenario.
+//!
+//! Records what it sent, what came back and when. It never judges and never prints.
+
+mod compose;
+mod driver;
+mod exchange;
+mod sim;
+mod step;
+mod target;
+
+pub use driver::{Drive, drive};
+pub use target::{Target, TargetError, TimeControl};

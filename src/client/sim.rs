@@ -1,0 +1,110 @@
+//! The state of one simulated client: session, version, ids, connections, what has come in.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::target::Target;
+use crate::model::{Rng, id_text};
+use crate::profile::Profile;
+use crate::scenario::Answers;
+use crate::wire::{Connection, Tap};
+
+/// A simulated client; shared by the tasks that read its streams.
+#[derive(Debug)]
+pub(super) struct Sim {
+    pub(super) name: String,
+    pub(super) profile: Arc<Profile>,
+    pub(super) target: Arc<Target>,
+    pub(super) tap: Arc<Tap>,
+    pub(super) rng: Rng,
+    pub(super) pool: Mutex<Vec<Connection>>,
+    pub(super) connections: AtomicU32,
+    /// Counts up when every connection is to be dropped.
+    pub(super) drop_all: watch::Sender<u64>,
+    /// Counts up when anything came in or ended.
+    pub(super) news: watch::Sender<u64>,
+    pub(super) state: Mutex<State>,
+    next_id: AtomicI64,
+}
+
+/// What changes as the conversation goes on.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) session: Option<String>,
+    pub(super) ended_sessions: Vec<String>,
+    pub(super) revision: Option<String>,
+    pub(super) calls: HashMap<String, Pending>,
+    /// Responses by id text, with the exchange that brought them.
+    pub(super) responses: HashMap<String, u32>,
+    /// Methods of requests and notifications that came in.
+    pub(super) heard: Vec<String>,
+    /// Streams that were cut, with the last event id each had seen.
+    pub(super) interrupted: Vec<String>,
+    pub(super) last_event_id: Option<String>,
+    pub(super) live: u32,
+    pub(super) answers: Answers,
+}
+
+/// A call that is not waited for.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    pub(super) id: Value,
+    pub(super) exchange: Option<u32>,
+    pub(super) over: bool,
+}
+
+impl Sim {
+    pub(super) fn new(name: &str, profile: Arc<Profile>, target: Arc<Target>, tap: Arc<Tap>, rng: Rng) -> Self {
+        let first = profile.first_request_id.value.as_i64().unwrap_or(0);
+        Self {
+            name: name.to_owned(),
+            profile,
+            target,
+            tap,
+            rng,
+            pool: Mutex::default(),
+            connections: AtomicU32::new(0),
+            drop_all: watch::Sender::new(0),
+            news: watch::Sender::new(0),
+            state: Mutex::default(),
+            next_id: AtomicI64::new(first),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next request id, counted as the profile counts.
+    pub(super) fn next_id(&self) -> Value {
+        json!(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn next_connection(&self) -> u32 {
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn announce(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    /// Drops every connection, idle ones and those in use.
+    pub(super) fn disconnect(&self) {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.drop_all.send_modify(|count| *count += 1);
+    }
+
+    /// Notes what a message from the server means for the state.
+    pub(super) fn hear(&self, exchange: u32, message: &Value) {
+        let mut state = self.state();
+        if let Some(method) = message.get("method").and_then(Value::as_str) {
+            state.heard.push(method.to_owned());
+        } else if let Some(id) = message.get("id") {
+            state.responses.insert(id_text(id), exchange);
+        }
+    }
+}

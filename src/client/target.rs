@@ -1,0 +1,85 @@
+//! The server under rehearsal: where it is, and how its clock can be moved.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::model::HybridClock;
+
+/// How the target's time can be moved.
+#[derive(Debug, Clone, Default)]
+pub enum TimeControl {
+    /// Not at all; time passes by waiting.
+    #[default]
+    None,
+    /// The server runs in this process and shares its clock.
+    Shared(HybridClock),
+    /// The control endpoint of a reference server elsewhere, such as `http://127.0.0.1:8080/control`.
+    Endpoint(String),
+}
+
+/// A server to rehearse against.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its address as the user wrote it.
+    pub url: String,
+    /// `host:port` to connect to.
+    pub address: String,
+    /// Value of the `Host` header.
+    pub host: String,
+    /// Path and query of the endpoint.
+    pub path: String,
+    /// Its time.
+    pub time: TimeControl,
+    /// The longest that anything is waited for.
+    pub patience: Duration,
+}
+
+/// The text names no server that can be rehearsed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Not a URL.
+    #[error("`{0}` is no URL: {1}; write it like http://localhost:8080/mcp")]
+    NotAUrl(String, String),
+    /// A scheme that is not served.
+    #[error(
+        "`{0}` has the scheme `{1}`; plain http is what this version rehearses, so put the server on http for the rehearsal"
+    )]
+    Scheme(String, String),
+}
+
+impl Target {
+    /// Reads a URL.
+    pub fn parse(text: &str, patience: Duration) -> Result<Self, TargetError> {
+        let url = Url::parse(text).map_err(|error| TargetError::NotAUrl(text.to_owned(), error.to_string()))?;
+        if url.scheme() != "http" {
+            return Err(TargetError::Scheme(text.to_owned(), url.scheme().to_owned()));
+        }
+        let host = url.host_str().unwrap_or("127.0.0.1").to_owned();
+        let port = url.port_or_known_default().unwrap_or(80);
+        let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        Ok(Self {
+            url: text.to_owned(),
+            address: format!("{host}:{port}"),
+            host: url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}")),
+            path,
+            time: TimeControl::None,
+            patience,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_gives_address_host_and_path() {
+        let target = Target::parse("http://localhost:8080/mcp?x=1", Duration::from_secs(1)).expect("valid");
+        assert_eq!((target.address.as_str(), target.host.as_str()), ("localhost:8080", "localhost:8080"));
+        assert_eq!(target.path, "/mcp?x=1");
+        assert_eq!(Target::parse("http://h/", Duration::ZERO).expect("valid").address, "h:80");
+        assert!(matches!(Target::parse("ftp://h/", Duration::ZERO), Err(TargetError::Scheme(..))));
+        assert!(matches!(Target::parse("h", Duration::ZERO), Err(TargetError::NotAUrl(..))));
+    }
+}
