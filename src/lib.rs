@@ -16,4 +16,5 @@ pub mod profile;
 pub mod scenario;
 pub mod server;
 pub mod transcript;
+pub mod verdict;
 pub mod wire;

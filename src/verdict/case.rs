@@ -1,0 +1,271 @@
+//! One case — a scenario under a profile and a revision — and what it amounts to.
+
+use serde_json::Value;
+
+use super::expectation::{Unmet, judge_expectations};
+use crate::check::{Breach, Finding, Outcome, judge_all};
+use crate::model::{Level, requirements};
+use crate::scenario::Scenario;
+use crate::transcript::{Direction, End, Event, View};
+
+/// Names of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Id of the scenario.
+    pub scenario: String,
+    /// Its title.
+    pub title: String,
+    /// Id of the profile.
+    pub profile: String,
+    /// The profile's title.
+    pub profile_title: String,
+    /// The revision asked for, where the profile has several.
+    pub revision: String,
+    /// The target as the user wrote it, for the command that plays the case again.
+    pub target: Option<String>,
+}
+
+impl Plan {
+    /// `scenario@profile`, with the revision behind it.
+    pub fn id(&self) -> String {
+        format!("{}@{}/{}", self.scenario, self.profile, self.revision)
+    }
+}
+
+/// What a case amounts to, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cell {
+    /// The target or the client lacks what the scenario needs.
+    NotApplicable,
+    /// Everything that was exercised held.
+    Passed,
+    /// Our own limits kept us from seeing it.
+    Inconclusive,
+    /// A SHOULD, a contested point or our own inference was not kept.
+    Warned,
+    /// A MUST was broken, or the scenario could not go on.
+    Failed,
+}
+
+/// One thing that went wrong, told whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// Id of the requirement, or of the scenario's step.
+    pub id: String,
+    /// `MUST`, `SHOULD`, `our inference`, `scenario`.
+    pub level: String,
+    /// Whether it fails the case or only warns.
+    pub fails: bool,
+    /// What happened.
+    pub breach: Breach,
+    /// How often it happened in this case.
+    pub times: usize,
+    /// Where the clause stands.
+    pub source: Option<String>,
+    /// What the client sent, shortened.
+    pub sent: String,
+}
+
+/// The verdict on one case.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Its names.
+    pub plan: Plan,
+    /// What it amounts to.
+    pub cell: Cell,
+    /// Why it does not apply, where it does not.
+    pub reason: Option<String>,
+    /// What went wrong, failures first.
+    pub stories: Vec<Story>,
+    /// Every requirement with what was seen.
+    pub findings: Vec<Finding>,
+    /// Expectations of the scenario that were met.
+    pub met: u32,
+    /// HTTP exchanges that took place.
+    pub exchanges: usize,
+    /// Whether any exchange got an answer at all.
+    pub answered: bool,
+    /// Messages the client sent, shortened, without what names the client: for finding the first divergence.
+    pub sent: Vec<String>,
+}
+
+impl Case {
+    /// A case that does not apply.
+    pub fn not_applicable(plan: Plan, reason: String) -> Self {
+        Self {
+            plan,
+            cell: Cell::NotApplicable,
+            reason: Some(reason),
+            stories: Vec::new(),
+            findings: Vec::new(),
+            met: 0,
+            exchanges: 0,
+            answered: true,
+            sent: Vec::new(),
+        }
+    }
+}
+
+/// Judges a transcript as a case of this scenario.
+pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
+    let view = View::new(events);
+    let findings = judge_all(&view);
+    let (met, unmet) = judge_expectations(scenario, &view);
+    let mut stories: Vec<Story> = findings.iter().filter_map(|finding| story_of(finding, &view)).collect();
+    // A broken clause tells more than the step that stumbled over it; the step is told where no clause is.
+    for unmet in &unmet {
+        let told = stories
+            .iter()
+            .any(|story| unmet.clause.as_deref() == Some(story.id.as_str()) && !story.breach.evidence.is_empty());
+        if !told {
+            stories.push(story_of_step(scenario, unmet, &view));
+        }
+    }
+    stories.sort_by_key(|story| !story.fails);
+    let worst = findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::NotExercised);
+    let cell = if stories.iter().any(|story| story.fails) {
+        Cell::Failed
+    } else if !stories.is_empty() {
+        Cell::Warned
+    } else if worst == Outcome::Inconclusive {
+        Cell::Inconclusive
+    } else {
+        Cell::Passed
+    };
+    Case {
+        plan,
+        cell,
+        reason: None,
+        stories,
+        met,
+        exchanges: view.exchanges.len(),
+        answered: view.exchanges.iter().any(|exchange| exchange.status.is_some())
+            || !view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::Failed(_)))),
+        sent: sent(&view),
+        findings,
+    }
+}
+
+fn level_text(level: Level) -> &'static str {
+    match level {
+        Level::Must => "MUST",
+        Level::MustNot => "MUST NOT",
+        Level::Should => "SHOULD",
+        Level::ShouldNot => "SHOULD NOT",
+        Level::May => "MAY",
+    }
+}
+
+fn story_of(finding: &Finding, view: &View<'_>) -> Option<Story> {
+    let breach = finding.breaches.first()?.clone();
+    let requirement = requirements().get(finding.requirement)?;
+    let inferred = requirement.basis == crate::model::Basis::Derived;
+    Some(Story {
+        id: finding.requirement.to_owned(),
+        level: if inferred { "our inference".to_owned() } else { level_text(requirement.level).to_owned() },
+        fails: finding.outcome == Outcome::Fail,
+        times: finding.breaches.len(),
+        source: (!inferred).then(|| requirement.source.clone()),
+        sent: sent_at(&breach, view),
+        breach,
+    })
+}
+
+fn story_of_step(scenario: &Scenario, unmet: &Unmet, view: &View<'_>) -> Story {
+    let requirement = unmet.clause.as_deref().and_then(|clause| requirements().get(clause));
+    let fails = requirement.is_none_or(crate::model::Requirement::may_fail);
+    Story {
+        id: unmet.clause.clone().unwrap_or_else(|| format!("{}:{}", scenario.id, unmet.line)),
+        level: match requirement {
+            None => "scenario".to_owned(),
+            Some(requirement) if requirement.basis == crate::model::Basis::Derived => "our inference".to_owned(),
+            Some(requirement) => level_text(requirement.level).to_owned(),
+        },
+        fails,
+        times: 1,
+        source: requirement
+            .filter(|requirement| requirement.basis != crate::model::Basis::Derived)
+            .map(|requirement| requirement.source.clone()),
+        sent: sent_at(&unmet.breach, view),
+        breach: Breach {
+            what: format!("Step `{}` (line {}): {}", unmet.word, unmet.line, unmet.breach.what),
+            ..unmet.breach.clone()
+        },
+    }
+}
+
+/// The request that the evidence points at, in one line.
+fn sent_at(breach: &Breach, view: &View<'_>) -> String {
+    let Some(exchange) =
+        breach.evidence.iter().find_map(|seq| view.exchanges.iter().rev().find(|exchange| exchange.seq <= *seq))
+    else {
+        return String::new();
+    };
+    let mut text = exchange.method.clone();
+    for name in ["origin", "mcp-session-id", "mcp-protocol-version", "last-event-id"] {
+        if let Some(value) = exchange.sent_header(name) {
+            text.push_str(&format!("  {name}: {value}"));
+        }
+    }
+    if let Some(body) = &exchange.body {
+        text.push_str("  ");
+        text.extend(body.chars().take(240));
+    }
+    text
+}
+
+fn sent(view: &View<'_>) -> Vec<String> {
+    view.messages
+        .iter()
+        .filter(|msg| msg.direction == Direction::Sent && msg.method().is_some())
+        .take(12)
+        .map(|msg| {
+            let method = msg.method().unwrap_or_default();
+            let mut params = msg.value.get("params").cloned().unwrap_or(Value::Null);
+            if let Some(object) = params.as_object_mut() {
+                object.remove("clientInfo");
+                object.remove("_meta");
+            }
+            if params.is_null() { method.to_owned() } else { format!("{method} {params}") }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::parse;
+    use crate::transcript::Builder;
+    use serde_json::json;
+
+    fn plan() -> Plan {
+        Plan {
+            scenario: "negotiate.x".to_owned(),
+            title: "t".to_owned(),
+            profile: "p".to_owned(),
+            profile_title: "P".to_owned(),
+            revision: "2025-06-18".to_owned(),
+            target: None,
+        }
+    }
+
+    fn scenario() -> Scenario {
+        let text = "version: 1\nid: negotiate.x\ntitle: t\nwhy: w\nsteps:\n  - connect\n  - negotiate\n";
+        parse("x.yaml", text).unwrap_or_else(|error| panic!("{}", error.render(false)))
+    }
+
+    #[test]
+    fn a_broken_must_fails_the_case_with_a_story() {
+        let events = Builder::new().initialize_with("1999-01-01", "1999-01-01", json!({}), json!({})).finish();
+        let case = judge_case(plan(), &scenario(), &events);
+        assert_eq!(case.cell, Cell::Failed);
+        assert_eq!(case.stories[0].id, "lifecycle.version-counter-offer");
+        assert!(case.stories[0].sent.contains("1999-01-01"));
+    }
+
+    #[test]
+    fn a_clean_conversation_passes() {
+        let events = Builder::new().initialize("2025-06-18").finish();
+        assert_eq!(judge_case(plan(), &scenario(), &events).cell, Cell::Passed);
+    }
+}

@@ -1,0 +1,326 @@
+//! What the steps of a scenario expect, judged over the transcript like any other check.
+
+use serde_json::Value;
+
+use crate::check::Breach;
+use crate::model::{Kind, id_text};
+use crate::scenario::{BodyMatch, Expect, Outcome, ResultMatch, Scenario, SessionChange, Step};
+use crate::transcript::{End, EventKind, Exchange, View};
+
+/// A step whose expectation was not met.
+#[derive(Debug, Clone)]
+pub struct Unmet {
+    /// Line of the step in its file.
+    pub line: usize,
+    /// The word of the step.
+    pub word: &'static str,
+    /// Id of the requirement that the expectation rests on.
+    pub clause: Option<String>,
+    /// What was expected and what came.
+    pub breach: Breach,
+}
+
+/// Judges every expectation of the scenario; gives how many were met, and the others.
+pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unmet>) {
+    let mut met = 0;
+    let mut unmet = Vec::new();
+    for (index, step) in scenario.steps.iter().enumerate() {
+        let Some(expect) = step.expect() else { continue };
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        match judge_step(expect, index, view) {
+            Ok(()) => met += 1,
+            Err(breach) => unmet.push(unmet_at(step, expect, breach)),
+        }
+    }
+    (met, unmet)
+}
+
+fn unmet_at(step: &Step, expect: &Expect, breach: Breach) -> Unmet {
+    Unmet { line: step.line, word: step.action.word(), clause: expect.clause.clone(), breach }
+}
+
+/// What a step saw.
+struct Seen<'v> {
+    exchange: &'v Exchange,
+    response: Option<&'v Value>,
+    received: Vec<&'v Value>,
+}
+
+fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
+    let (number, id) = view.events.iter().rev().find_map(|event| match &event.kind {
+        EventKind::Subject { exchange, id } if event.step == Some(step) => Some((*exchange, id.clone())),
+        _ => None,
+    })?;
+    let position = view.exchanges.iter().position(|exchange| exchange.number == number)?;
+    let exchange = &view.exchanges[position];
+    let received: Vec<&Value> = view.messages_in(position).filter(|msg| msg.received()).map(|msg| &msg.value).collect();
+    let response = view
+        .messages_in(position)
+        .find(|msg| {
+            msg.received()
+                && msg.kind == Kind::Response
+                && id.as_ref().is_none_or(|id| msg.message().id().map(id_text).as_ref() == Some(id))
+        })
+        .map(|msg| &msg.value)
+        // An error without id answers the only request there was.
+        .or_else(|| received.iter().copied().find(|value| value.get("error").is_some()));
+    Some(Seen { exchange, response, received })
+}
+
+fn judge_step(expect: &Expect, step: u32, view: &View<'_>) -> Result<(), Breach> {
+    let Some(seen) = observe(step, view) else {
+        return Err(Breach {
+            what: "The step had nothing to look at: its exchange never took place.".to_owned(),
+            expected: vec!["an exchange with the server".to_owned()],
+            actual: "none".to_owned(),
+            fix: "look at the steps before this one: one of them did not get as far as it should".to_owned(),
+            evidence: Vec::new(),
+        });
+    };
+    if expect.one_of.is_empty() {
+        return match_one(expect, &seen, view);
+    }
+    let mut expected = Vec::new();
+    let mut last = None;
+    for alternative in &expect.one_of {
+        match match_one(alternative, &seen, view) {
+            Ok(()) => return Ok(()),
+            Err(breach) => {
+                expected.extend(breach.expected.clone());
+                last = Some(breach);
+            }
+        }
+    }
+    Err(Breach { expected, ..last.unwrap_or_default() })
+}
+
+fn match_one(expect: &Expect, seen: &Seen<'_>, view: &View<'_>) -> Result<(), Breach> {
+    let mut wanted: Vec<String> = Vec::new();
+    if let Some(status) = &expect.status
+        && !seen.exchange.status.is_some_and(|code| status.matches(code))
+    {
+        wanted.push(format!("status {}", debug_text(status)));
+    }
+    if let Some(result) = &expect.result {
+        check_result(result, seen, &mut wanted);
+    }
+    if let Some(error) = &expect.error {
+        let found = seen.response.and_then(|response| response.get("error"));
+        let code = found.and_then(|error| error.get("code")).and_then(Value::as_i64);
+        let holds = found.is_some()
+            && error.code.as_ref().is_none_or(|codes| code.is_some_and(|code| codes.matches(code)))
+            && error
+                .message
+                .as_ref()
+                .is_none_or(|matcher| matcher.matches(&found.map_or(Value::Null, |e| e["message"].clone())))
+            && error
+                .data
+                .as_ref()
+                .is_none_or(|matcher| matcher.matches(&found.map_or(Value::Null, |e| e["data"].clone())));
+        if !holds {
+            wanted.push(match &error.code {
+                Some(codes) => format!("a JSON-RPC error with code {}", debug_text(codes)),
+                None => "a JSON-RPC error".to_owned(),
+            });
+        }
+    }
+    if let Some(outcome) = &expect.outcome
+        && !outcome_holds(outcome, seen)
+    {
+        wanted.push(format!("the outcome `{outcome:?}`").to_lowercase());
+    }
+    for (name, matcher) in &expect.headers {
+        let found = seen.exchange.got_header(name);
+        let holds = match matcher {
+            None => found.is_none(),
+            Some(matcher) => found.is_some_and(|value| matcher.matches(&Value::from(value))),
+        };
+        if !holds {
+            wanted.push(match matcher {
+                None => format!("no header {name}"),
+                Some(matcher) => format!("header {name} matching {}", matcher.value()),
+            });
+        }
+    }
+    if let Some(kind) = &expect.content_type
+        && seen.exchange.media_type().as_deref() != Some(kind.as_str())
+    {
+        wanted.push(format!("content type {kind}"));
+    }
+    if let Some(session) = &expect.session
+        && !session_holds(session, seen.exchange, view)
+    {
+        wanted.push(format!("session {session:?}").to_lowercase());
+    }
+    if let Some(body) = &expect.body {
+        let text = seen.exchange.response_body.as_deref().unwrap_or_default();
+        let holds = match body {
+            BodyMatch::Empty => text.is_empty() && seen.exchange.events.is_empty(),
+            BodyMatch::Matches(matcher) => {
+                let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+                matcher.matches(&value)
+            }
+        };
+        if !holds {
+            wanted.push("the body that the scenario describes".to_owned());
+        }
+    }
+    check_messages(expect, seen, &mut wanted);
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    Err(Breach {
+        what: "The server did not do what this step needs in order to go on.".to_owned(),
+        expected: wanted,
+        actual: actual(seen),
+        fix: "compare the exchange below with the clause".to_owned(),
+        evidence: seen.exchange.evidence(),
+    })
+}
+
+fn check_result(expected: &ResultMatch, seen: &Seen<'_>, wanted: &mut Vec<String>) {
+    let result = seen.response.and_then(|response| response.get("result"));
+    let is_error = result.and_then(|result| result.get("isError")) == Some(&Value::Bool(true));
+    match expected {
+        ResultMatch::Ok if result.is_none() || is_error => wanted.push("a result".to_owned()),
+        ResultMatch::ToolError if !is_error => wanted.push("a result with isError true".to_owned()),
+        ResultMatch::Subset(matcher) => match result {
+            None => wanted.push("a result".to_owned()),
+            Some(result) => wanted.extend(
+                matcher
+                    .mismatches(result)
+                    .into_iter()
+                    .map(|mismatch| format!("result{} {}", mismatch.pointer, mismatch.expected)),
+            ),
+        },
+        ResultMatch::Ok | ResultMatch::ToolError => {}
+    }
+}
+
+fn outcome_holds(outcome: &Outcome, seen: &Seen<'_>) -> bool {
+    let answered = seen.response;
+    match outcome {
+        Outcome::Result => answered.is_some_and(|response| response.get("result").is_some()),
+        Outcome::Error => answered.is_some_and(|response| response.get("error").is_some()),
+        Outcome::Refused => seen.exchange.status.is_some_and(|status| status >= 400),
+        Outcome::Silence => answered.is_none() && seen.exchange.status.is_none_or(|status| status < 400),
+        Outcome::Closed => !matches!(seen.exchange.end, None | Some(End::TimedOut)),
+    }
+}
+
+fn session_holds(expected: &SessionChange, exchange: &Exchange, view: &View<'_>) -> bool {
+    let got = exchange.got_header("mcp-session-id");
+    let sent = exchange.session();
+    // A server without session ids keeps its one conversation with every client.
+    let sessions = view.conversations.iter().any(|conversation| conversation.session.is_some());
+    match expected {
+        SessionChange::Assigned => got.is_some(),
+        SessionChange::None => got.is_none(),
+        SessionChange::Unchanged => !sessions || (sent.is_some() && got.is_none_or(|got| Some(got) == sent)),
+        SessionChange::Changed => {
+            !sessions
+                || view
+                    .conversations
+                    .iter()
+                    .filter(|conversation| conversation.session.as_deref() == got.or(sent))
+                    .all(|conversation| view.exchanges[conversation.opened].seq > view.exchanges[0].seq)
+        }
+    }
+}
+
+fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
+    let count = |method: &str, params: Option<&crate::scenario::Matcher>, request: bool| {
+        seen.received
+            .iter()
+            .filter(|message| {
+                message.get("method").and_then(Value::as_str) == Some(method)
+                    && message.get("id").is_some() == request
+                    && params.is_none_or(|matcher| matcher.matches(message.get("params").unwrap_or(&Value::Null)))
+            })
+            .count()
+    };
+    for notification in &expect.notifications {
+        let found = count(&notification.method, notification.params.as_ref(), false);
+        let least = notification.at_least() as usize;
+        let most = notification.at_most.map_or(usize::MAX, |most| most as usize);
+        if found < least || found > most {
+            wanted.push(format!("at least {least} {} (saw {found})", notification.method));
+        }
+    }
+    for request in &expect.requests {
+        if count(&request.method, request.params.as_ref(), true) == 0 {
+            wanted.push(format!("the server to ask {}", request.method));
+        }
+    }
+}
+
+fn actual(seen: &Seen<'_>) -> String {
+    let mut text = match (seen.exchange.status, &seen.exchange.end) {
+        (Some(status), _) => status.to_string(),
+        (None, Some(End::TimedOut)) => "no answer within the time allowed".to_owned(),
+        (None, Some(End::Failed(reason))) => reason.clone(),
+        (None, _) => "no answer".to_owned(),
+    };
+    let body =
+        seen.response.map(ToString::to_string).or_else(|| seen.exchange.response_body.clone()).unwrap_or_default();
+    if !body.is_empty() {
+        text.push(' ');
+        text.extend(body.chars().take(300));
+    }
+    text
+}
+
+fn debug_text(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    let inner: String = text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | ',' | '-')).collect();
+    ["StatusMatch", "CodeMatch", "Exactly", "Exact", "Class", "Code"]
+        .iter()
+        .fold(inner, |text, word| text.replace(word, ""))
+        .trim()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::parse;
+    use crate::transcript::Builder;
+    use serde_json::json;
+
+    fn scenario(expect: &str) -> Scenario {
+        let text = format!(
+            "version: 1\nid: invoke.x\ntitle: t\nwhy: w\nsteps:\n  - connect\n  - negotiate\n  - invoke: {{ expect: {expect} }}\n"
+        );
+        parse("x.yaml", &text).unwrap_or_else(|error| panic!("{}", error.render(false)))
+    }
+
+    fn transcript(code: Option<i64>) -> Vec<crate::transcript::Event> {
+        let builder = Builder::new().initialize("2025-06-18").step(2, "invoke");
+        let builder = match code {
+            None => builder.call("ping", Value::Null, json!({})),
+            Some(code) => builder.call_error("ping", Value::Null, code),
+        };
+        builder.event(EventKind::Subject { exchange: 3, id: None }).finish()
+    }
+
+    #[test]
+    fn a_met_expectation_counts_and_an_unmet_one_says_what_came() {
+        let good = transcript(None);
+        let bad = transcript(Some(-32601));
+        let scenario = scenario("{ status: 200, result: ok, session: unchanged }");
+        assert_eq!(judge_expectations(&scenario, &View::new(&good)).0, 1);
+        let (met, unmet) = judge_expectations(&scenario, &View::new(&bad));
+        assert_eq!((met, unmet.len()), (0, 1));
+        assert!(unmet[0].breach.actual.contains("-32601"));
+        assert_eq!(unmet[0].breach.expected, ["a result"]);
+    }
+
+    #[test]
+    fn alternatives_pass_when_one_of_them_does() {
+        let events = transcript(Some(-32602));
+        let either = scenario("{ one-of: [ { result: ok }, { error: { code: -32602 } } ] }");
+        assert_eq!(judge_expectations(&either, &View::new(&events)).0, 1);
+        let neither = scenario("{ one-of: [ { result: ok }, { error: { code: -32601 } } ] }");
+        assert_eq!(judge_expectations(&neither, &View::new(&events)).1[0].breach.expected.len(), 2);
+    }
+}

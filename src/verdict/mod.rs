@@ -1,0 +1,11 @@
+//! Findings become verdicts: what a case amounts to, told so that its reader can mend it.
+//!
+//! Pure like the checks below it; must not know how a verdict is printed.
+
+mod case;
+mod expectation;
+mod summary;
+
+pub use case::{Case, Cell, Plan, Story, judge_case};
+pub use expectation::judge_expectations;
+pub use summary::{Divergence, Summary};

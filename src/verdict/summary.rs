@@ -1,0 +1,75 @@
+//! All cases together: totals, coverage of requirements, first divergences.
+
+use std::collections::BTreeSet;
+
+use super::{Case, Cell};
+use crate::check::{CHECKS, Outcome};
+
+/// What a run amounts to.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// The cases, in order of scenarios and profiles.
+    pub cases: Vec<Case>,
+    /// Whether the run was interrupted before it was through.
+    pub interrupted: bool,
+}
+
+/// Where a client that fails first did otherwise than one that passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence {
+    /// Title of the profile that passed.
+    pub other: String,
+    /// What the failing client sent.
+    pub sent: String,
+    /// What the passing client sent in its place.
+    pub other_sent: String,
+}
+
+impl Summary {
+    /// How many cases amount to this.
+    pub fn count(&self, cell: Cell) -> usize {
+        self.cases.iter().filter(|case| case.cell == cell).count()
+    }
+
+    /// Requirements exercised at least once, and how many there are checks for.
+    pub fn coverage(&self) -> (usize, usize) {
+        let exercised: BTreeSet<&str> = self
+            .cases
+            .iter()
+            .flat_map(|case| &case.findings)
+            .filter(|finding| finding.outcome != Outcome::NotExercised)
+            .map(|finding| finding.requirement)
+            .collect();
+        (exercised.len(), CHECKS.iter().map(|topic| topic.len()).sum())
+    }
+
+    /// Requirements that were broken anywhere, warnings included.
+    pub fn broken(&self) -> BTreeSet<&str> {
+        self.cases
+            .iter()
+            .flat_map(|case| &case.findings)
+            .filter(|finding| matches!(finding.outcome, Outcome::Warn | Outcome::Fail))
+            .map(|finding| finding.requirement)
+            .collect()
+    }
+
+    /// The first message in which a case differs from one of the same scenario that passed.
+    pub fn divergence(&self, case: &Case) -> Option<Divergence> {
+        self.cases
+            .iter()
+            .filter(|other| {
+                other.plan.scenario == case.plan.scenario
+                    && other.plan.profile != case.plan.profile
+                    && other.cell == Cell::Passed
+            })
+            .find_map(|other| {
+                let (sent, other_sent) =
+                    case.sent.iter().zip(&other.sent).find(|(sent, other_sent)| sent != other_sent)?;
+                Some(Divergence {
+                    other: other.plan.profile_title.clone(),
+                    sent: sent.clone(),
+                    other_sent: other_sent.clone(),
+                })
+            })
+    }
+}
