@@ -10,6 +10,7 @@ mod interpolate;
 mod load;
 mod matcher;
 mod parse;
+mod resolve;
 mod schema;
 mod suggest;
 mod validate;

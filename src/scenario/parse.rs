@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_saphyr::{DefaultMessageFormatter, Location, MessageFormatter as _, Spanned};
 
 use super::diagnostics::{Diagnostic, Diagnostics};
+use super::resolve::resolve;
 use super::schema::{Action, Scenario, Step, Word};
 use super::suggest::closest;
 use super::validate::validate;
@@ -17,12 +18,17 @@ use crate::model::Span;
 
 /// Reads one scenario; `name` is the file's name in messages.
 ///
-/// A text that cannot be read has one mistake, the first; one that can be read has all that are in it.
+/// Variables are put in place already. A text that cannot be read has one mistake, the first; one that can be read has all that are in it.
 pub fn parse(name: &str, text: &str) -> Result<Scenario, Diagnostics> {
     let failed = |items| Diagnostics { file: name.to_owned(), text: text.to_owned(), items };
-    let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| failed(vec![unreadable(&error, text)]))?;
+    let mut scenario: Scenario =
+        serde_saphyr::from_str(text).map_err(|error| failed(vec![unreadable(&error, text)]))?;
     let items = validate(&scenario, text);
-    if items.is_empty() { Ok(scenario) } else { Err(failed(items)) }
+    if !items.is_empty() {
+        return Err(failed(items));
+    }
+    resolve(&mut scenario);
+    Ok(scenario)
 }
 
 fn unreadable(error: &serde_saphyr::Error, text: &str) -> Diagnostic {
