@@ -304,4 +304,22 @@ mod tests {
             json!({"version": 1, "id": "a.b", "title": "T", "why": "W", "steps": ["connect", {"negotiate": {}}]});
         assert_eq!(parse("x.json", &text.to_string()).unwrap().steps.len(), 2);
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_text_makes_the_reader_or_the_renderer_panic(
+            cut in 0_usize..600,
+            noise in "[ -~äß€😀\n\t]{0,12}",
+        ) {
+            let text = include_str!("../../scenarios/connect/origin-and-host.yaml");
+            let cut = text.floor_char_boundary(cut);
+            for damaged in [format!("{}{noise}{}", &text[..cut], &text[cut..]), format!("\u{feff}{}{noise}", &text[..cut])] {
+                if let Err(mistakes) = parse("x.yaml", &damaged) {
+                    proptest::prop_assert!(!mistakes.render(true).is_empty());
+                }
+            }
+        }
+    }
 }
