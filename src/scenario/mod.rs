@@ -4,10 +4,13 @@
 
 mod delay;
 mod diagnostics;
+mod editor_schema;
 mod expect;
 mod interpolate;
+mod load;
 mod matcher;
 mod parse;
+mod resolve;
 mod schema;
 mod suggest;
 mod validate;
@@ -15,11 +18,13 @@ mod words;
 
 pub use delay::Delay;
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub use editor_schema::editor_schema;
 pub use expect::{
     BadExpect, BodyMatch, CodeMatch, ErrorMatch, Expect, NotificationMatch, RequestMatch, ResultMatch, StatusMatch,
     StatusPattern,
 };
 pub use interpolate::{UnknownVariable, Vars, interpolate, interpolate_matcher};
+pub use load::{load_dir, shipped};
 pub use matcher::{BadMatcher, Matcher, Mismatch, OPERATORS};
 pub use parse::parse;
 pub use schema::{

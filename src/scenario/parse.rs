@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_saphyr::{DefaultMessageFormatter, Location, MessageFormatter as _, Spanned};
 
 use super::diagnostics::{Diagnostic, Diagnostics};
+use super::resolve::resolve;
 use super::schema::{Action, Scenario, Step, Word};
 use super::suggest::closest;
 use super::validate::validate;
@@ -17,12 +18,17 @@ use crate::model::Span;
 
 /// Reads one scenario; `name` is the file's name in messages.
 ///
-/// A text that cannot be read has one mistake, the first; one that can be read has all that are in it.
+/// Variables are put in place already. A text that cannot be read has one mistake, the first; one that can be read has all that are in it.
 pub fn parse(name: &str, text: &str) -> Result<Scenario, Diagnostics> {
     let failed = |items| Diagnostics { file: name.to_owned(), text: text.to_owned(), items };
-    let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| failed(vec![unreadable(&error, text)]))?;
+    let mut scenario: Scenario =
+        serde_saphyr::from_str(text).map_err(|error| failed(vec![unreadable(&error, text)]))?;
     let items = validate(&scenario, text);
-    if items.is_empty() { Ok(scenario) } else { Err(failed(items)) }
+    if !items.is_empty() {
+        return Err(failed(items));
+    }
+    resolve(&mut scenario);
+    Ok(scenario)
 }
 
 fn unreadable(error: &serde_saphyr::Error, text: &str) -> Diagnostic {
@@ -297,5 +303,23 @@ mod tests {
         let text =
             json!({"version": 1, "id": "a.b", "title": "T", "why": "W", "steps": ["connect", {"negotiate": {}}]});
         assert_eq!(parse("x.json", &text.to_string()).unwrap().steps.len(), 2);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_text_makes_the_reader_or_the_renderer_panic(
+            cut in 0_usize..600,
+            noise in "[ -~äß€😀\n\t]{0,12}",
+        ) {
+            let text = include_str!("../../scenarios/connect/origin-and-host.yaml");
+            let cut = text.floor_char_boundary(cut);
+            for damaged in [format!("{}{noise}{}", &text[..cut], &text[cut..]), format!("\u{feff}{}{noise}", &text[..cut])] {
+                if let Err(mistakes) = parse("x.yaml", &damaged) {
+                    proptest::prop_assert!(!mistakes.render(true).is_empty());
+                }
+            }
+        }
     }
 }

@@ -87,6 +87,9 @@ macro_rules! bodies {
             fn expect(&self) -> Option<&Expect> {
                 self.expect.as_deref()
             }
+            fn expect_mut(&mut self) -> Option<&mut Expect> {
+                self.expect.as_deref_mut()
+            }
             fn within(&self) -> Option<&Delay> {
                 self.within.as_ref()
             }
@@ -95,9 +98,10 @@ macro_rules! bodies {
 }
 
 /// What every body has.
-trait Body {
+pub(super) trait Body {
     fn client(&self) -> Option<&str>;
     fn expect(&self) -> Option<&Expect>;
+    fn expect_mut(&mut self) -> Option<&mut Expect>;
     fn within(&self) -> Option<&Delay>;
 }
 
@@ -384,6 +388,25 @@ impl Action {
             Self::Reconnect(body) => body,
             Self::Wait(body) => body,
             Self::Raw(body) => body.as_ref(),
+            Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
+            Self::Shutdown(body) => body,
+            Self::Together(_) => return None,
+        })
+    }
+
+    pub(super) fn body_mut(&mut self) -> Option<&mut dyn Body> {
+        Some(match self {
+            Self::Connect(body) => body,
+            Self::Negotiate(body) => body,
+            Self::Invoke(body) => body.as_mut(),
+            Self::Await(body) => body,
+            Self::Cancel(body) => body,
+            Self::Notify(body) => body,
+            Self::Listen(body) => body,
+            Self::Disconnect(body) => body,
+            Self::Reconnect(body) => body,
+            Self::Wait(body) => body,
+            Self::Raw(body) => body.as_mut(),
             Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
             Self::Shutdown(body) => body,
             Self::Together(_) => return None,
