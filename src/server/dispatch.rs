@@ -29,9 +29,14 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// A session id that anybody can guess.
-    pub(crate) fn count_session(&self) -> String {
-        (self.counted.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+    /// The number of this handshake, from 1.
+    pub(crate) fn count_session(&self) -> u64 {
+        self.counted.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How many handshakes there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.counted.load(Ordering::Relaxed)
     }
 
     /// How a running request is found again; ids of different JSON types are different ids.
@@ -64,7 +69,10 @@ impl App {
         };
         let outcome = tokio::select! {
             outcome = run(&call, method, params) => Some(outcome),
-            Ok(()) = cancelled => None,
+            Ok(()) = cancelled => {
+                let error = RpcError::new(code::INTERNAL, "Cancelled");
+                (!self.faults.holds(Rule::CancelledSilent)).then_some(Err(error))
+            }
         };
         session.end(&key);
         outcome.map(|outcome| response(&id, outcome))
@@ -89,15 +97,23 @@ impl App {
     }
 
     /// A response as it goes out in a JSON body, after the faults have had it.
-    pub(crate) fn outgoing(&self, session: &Session, method: Option<&str>, mut message: Value) -> Value {
-        self.faults.outgoing(&mut message, &OutCtx { revision: session.revision, method });
+    pub(crate) fn outgoing(&self, method: Option<&str>, mut message: Value) -> Value {
+        self.faults.outgoing(&mut message, &OutCtx { method });
         message
     }
 }
 
 async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
     let (app, session) = (&*call.app, &*call.session);
+    let meta = params.get("_meta").and_then(Value::as_object);
+    let unknown_key = meta.is_some_and(|meta| meta.keys().any(|key| key != "progressToken"));
+    if unknown_key && !app.faults.holds(Rule::MetaOpen) {
+        return Err(RpcError::params("_meta has an unknown key"));
+    }
     match method {
+        "ping" if !session.initialized() && !app.faults.holds(Rule::EarlyPingAnswered) => {
+            Err(RpcError::new(code::INVALID_REQUEST, "Not initialized"))
+        }
         "ping" => Ok(json!({})),
         "initialize" => Err(RpcError::new(code::INVALID_REQUEST, "This session is initialized already")),
         "logging/setLevel" => lifecycle::set_level(app, session, params),

@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::config::ServerError;
 pub use super::faults::FAULTS;
 use super::http::{AskCtx, ReplyHead};
-use crate::model::Revision;
 
 /// One way of being wrong.
 #[derive(Debug)]
@@ -35,7 +34,6 @@ pub(crate) enum How {
 /// What is known of a message that goes out.
 #[derive(Debug)]
 pub(crate) struct OutCtx<'a> {
-    pub(crate) revision: Revision,
     /// The method of the message, or of the request that it answers.
     pub(crate) method: Option<&'a str>,
 }
@@ -43,38 +41,54 @@ pub(crate) struct OutCtx<'a> {
 /// A rule that the correct server keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
-    AcceptChecked,
-    BatchesOnlyEarly,
+    AcceptReadAsHttp,
+    BatchAnsweredWhole,
+    BatchesTaken,
     CancelHonoured,
     CancelKeepsToSession,
+    CancelledSilent,
+    CapabilitiesOpen,
     CapabilitiesOptional,
     ChangesAnnounced,
-    ContentTypeChecked,
     CounterOfferLatest,
+    CounterOffered,
     CursorChecked,
+    DeleteClosesStreams,
     DeleteEnds,
+    DeleteScoped,
+    EarlyPingAnswered,
     ElicitationDeclared,
     ElicitationModeDeclared,
+    EmptyBatchRefused,
+    FeaturesByRevision,
     HostChecked,
     IdTypesApart,
     LogFiltered,
     LogLevelChecked,
+    MetaOpen,
     MissingResourceRefused,
     NoBroadcast,
     NullIdRefused,
-    OneGetStream,
     OriginChecked,
+    OriginOptional,
     ProgressIncreases,
     ProgressNeedsToken,
+    ProgressStops,
     PromptArgumentsRequired,
+    QuestionsTimeOut,
     ReplayFromCursor,
     ReplayOwnStream,
+    ResponseOnOwnStream,
+    ResponseOnce,
+    ResponseSent,
     RetryBeforeClose,
     RootsDeclared,
     SamplingDeclared,
     SessionIdRandom,
+    SessionIdVisible,
     SessionIssued,
     SessionRequired,
+    SessionsManifold,
     StreamEndsAfterResponse,
     StreamsPrimed,
     SubscribersOnly,
@@ -88,6 +102,7 @@ pub(crate) enum Rule {
     UpdatesSent,
     VersionEchoed,
     VersionHeaderChecked,
+    VersionHeaderOptional,
     WaitsForInitialized,
     WorkOutlivesConnection,
 }

@@ -136,6 +136,9 @@ fn foreign(app: &App, headers: &HeaderMap) -> Option<Reply> {
     if app.addr.ip().is_loopback() && !guard::is_loopback(host) && app.faults.holds(Rule::HostChecked) {
         return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Host is not allowed"));
     }
+    if !app.faults.holds(Rule::OriginOptional) && !headers.contains_key("origin") {
+        return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Origin is missing"));
+    }
     if app.faults.holds(Rule::OriginChecked)
         && let Some(origin) = headers.get("origin")
         && !origin.to_str().is_ok_and(|origin| guard::origin_allowed(origin, host))
@@ -190,7 +193,12 @@ pub(crate) fn session_of(app: &App, headers: &HeaderMap, id: Option<&Value>) -> 
         }
         None => app.any_session().ok_or_else(|| Reply::empty(404))?,
     };
-    if session.revision.facts().version_header
+    let wants_version = session.revision.facts().version_header;
+    if wants_version && !app.faults.holds(Rule::VersionHeaderOptional) && !headers.contains_key("mcp-protocol-version")
+    {
+        return Err(Reply::refuse(400, id, code::INVALID_REQUEST, "MCP-Protocol-Version is missing"));
+    }
+    if wants_version
         && app.faults.holds(Rule::VersionHeaderChecked)
         && let Some(version) = headers.get("mcp-protocol-version")
         && !version.to_str().is_ok_and(|version| Revision::LEGACY_HTTP.iter().any(|known| known.name() == version))
@@ -202,7 +210,7 @@ pub(crate) fn session_of(app: &App, headers: &HeaderMap, id: Option<&Value>) -> 
 
 fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
     let accept = header(headers, "accept").unwrap_or_default();
-    if app.faults.holds(Rule::AcceptChecked) && !guard::accepts(accept, "text", "event-stream") {
+    if !guard::accepts(accept, "text", "event-stream") {
         return Err(Reply::refuse(406, None, code::INVALID_REQUEST, "Accept has to take text/event-stream"));
     }
     let session = session_of(app, headers, None)?;
@@ -214,7 +222,7 @@ fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
             .map(Reply::sse)
             .map_err(|_| Reply::refuse(400, None, code::INVALID_REQUEST, "Last-Event-ID is not known"));
     }
-    if session.has_get() && app.faults.holds(Rule::OneGetStream) {
+    if session.has_get() {
         return Err(Reply::refuse(409, None, code::INVALID_REQUEST, "This session has a GET stream already"));
     }
     let (_, reader) = session.open(true, app.primes(&session));
@@ -224,7 +232,12 @@ fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
 fn delete(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
     let session = session_of(app, headers, None)?;
     if app.faults.holds(Rule::DeleteEnds) {
-        app.sessions.remove(&session.id);
+        app.sessions.remove(&session.id, app.faults.holds(Rule::DeleteClosesStreams));
+    }
+    if !app.faults.holds(Rule::DeleteScoped) {
+        for other in app.sessions.all() {
+            app.sessions.remove(&other.id, true);
+        }
     }
     Ok(Reply::empty(204))
 }

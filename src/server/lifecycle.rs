@@ -46,8 +46,20 @@ pub(crate) fn initialize(app: &App, params: &Value) -> Result<(Arc<Session>, Val
     if !app.faults.holds(Rule::CapabilitiesOptional) && capabilities.get("sampling").is_none() {
         return Err(RpcError::params("This server requires the sampling capability"));
     }
+    let open = ["experimental", "roots", "sampling", "elicitation", "tasks", "extensions"];
+    let own = capabilities.as_object().is_some_and(|names| names.keys().any(|name| !open.contains(&name.as_str())));
+    if own && !app.faults.holds(Rule::CapabilitiesOpen) {
+        return Err(RpcError::params("A capability is unknown"));
+    }
+    let known = Revision::LEGACY_HTTP.iter().any(|revision| revision.name() == asked);
+    if !known && !app.faults.holds(Rule::CounterOffered) {
+        return Err(RpcError::params("Unsupported protocol version"));
+    }
     let revision = negotiate(asked, app);
-    let id = if app.faults.holds(Rule::SessionIdRandom) { app.rng.hex(16) } else { app.count_session() };
+    let mut id = if app.faults.holds(Rule::SessionIdRandom) { app.rng.hex(16) } else { app.count().to_string() };
+    if !app.faults.holds(Rule::SessionIdVisible) {
+        id.insert(4.min(id.len()), ' ');
+    }
     let session = Arc::new(Session::new(id, revision, capabilities.clone()));
     app.sessions.insert(session.clone(), app.clock.elapsed());
     let mut result = json!({

@@ -18,6 +18,7 @@ mod post;
 mod prompts;
 mod reply;
 mod resources;
+mod rewrites;
 mod running;
 mod schema;
 mod session;

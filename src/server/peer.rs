@@ -30,7 +30,7 @@ impl App {
     /// Sends a message of the server on a stream.
     pub(crate) fn send(&self, session: &Session, stream: u64, mut message: Value, answers: Option<&str>) {
         let method = message.get("method").and_then(Value::as_str).map(str::to_owned);
-        let context = OutCtx { revision: session.revision, method: method.as_deref().or(answers) };
+        let context = OutCtx { method: method.as_deref().or(answers) };
         self.faults.outgoing(&mut message, &context);
         if message.is_null() {
             return;
@@ -141,7 +141,7 @@ impl Call {
         self.app.send(&self.session, stream, message, None);
         let answer = tokio::select! {
             answer = reply => answer.map_err(|_| "The session has ended".to_owned())?,
-            () = self.app.clock.sleep(ANSWER_WITHIN) => {
+            () = self.app.clock.sleep(ANSWER_WITHIN), if self.app.faults.holds(Rule::QuestionsTimeOut) => {
                 self.session.forget_reply(id);
                 if self.app.faults.holds(Rule::TimeoutCancels) {
                     self.notify("notifications/cancelled", &json!({"requestId": id, "reason": "No answer in time"}));

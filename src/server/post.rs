@@ -22,12 +22,13 @@ const MAX_BATCH: usize = 1000;
 /// The refusal of a POST by its headers alone.
 pub(crate) fn refuse_headers(app: &App, headers: &HeaderMap) -> Option<Reply> {
     let content_type = header(headers, "content-type").unwrap_or_default();
-    if app.faults.holds(Rule::ContentTypeChecked) && !guard::is_json(content_type) {
+    if !guard::is_json(content_type) {
         return Some(Reply::refuse(415, None, code::INVALID_REQUEST, "Content-Type has to be application/json"));
     }
     let accept = header(headers, "accept").unwrap_or_default();
     let takes_both = guard::accepts(accept, "application", "json") && guard::accepts(accept, "text", "event-stream");
-    if app.faults.holds(Rule::AcceptChecked) && !takes_both {
+    let literal = accept == "application/json, text/event-stream" || app.faults.holds(Rule::AcceptReadAsHttp);
+    if !takes_both || !literal {
         let message = "Accept has to take application/json and text/event-stream";
         return Some(Reply::refuse(406, None, code::INVALID_REQUEST, message));
     }
@@ -104,10 +105,13 @@ fn is_modern(version: Option<&str>, value: &Value) -> bool {
 
 fn handshake(app: &App, value: &Value) -> Reply {
     let id = value.get("id").unwrap_or(&Value::Null);
+    if app.count_session() > 1 && !app.faults.holds(Rule::SessionsManifold) {
+        return Reply::refuse(400, Some(id), code::INVALID_REQUEST, "The server is initialized already");
+    }
     let empty = json!({});
     match lifecycle::initialize(app, value.get("params").unwrap_or(&empty)) {
         Ok((session, result)) => {
-            let message = app.outgoing(&session, Some("initialize"), response(id, Ok(result)));
+            let message = app.outgoing(Some("initialize"), response(id, Ok(result)));
             let reply = Reply::json(200, &message);
             if app.faults.holds(Rule::SessionIssued) { reply.with("mcp-session-id", &session.id) } else { reply }
         }
@@ -121,13 +125,14 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
         // Spawned, because a dropped connection drops this future, and the work is to go on.
         let task = tokio::spawn(app.clone().perform(session.clone(), None, value));
         return match task.await {
-            Ok(Some(message)) => Reply::json(200, &app.outgoing(&session, Some(&method), message)),
+            Ok(Some(message)) => Reply::json(200, &app.outgoing(Some(&method), message)),
             Ok(None) => Reply::empty(202),
             Err(_) => Reply::refuse(500, None, code::INTERNAL, "Internal error"),
         };
     }
     let (stream, reader) = session.open(false, app.primes(&session));
     let app = app.clone();
+    let token = value.pointer("/params/_meta/progressToken").cloned();
     tokio::spawn(async move {
         let work = app.clone().perform(session.clone(), Some(stream), value);
         let message = if app.faults.holds(Rule::WorkOutlivesConnection) {
@@ -136,11 +141,27 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
             tokio::select! { message = work => message, () = gone(&app, &session, stream) => None }
         };
         if let Some(message) = message {
-            app.send(&session, stream, message, Some(&method));
+            respond(&app, &session, stream, &message, &method);
+        }
+        if let Some(token) = token.filter(|_| !app.faults.holds(Rule::ProgressStops)) {
+            let params = json!({"progressToken": token, "progress": 1000});
+            let late = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params});
+            app.send(&session, stream, late, None);
         }
         session.finish(stream, app.faults.holds(Rule::StreamEndsAfterResponse));
     });
     Reply::sse(reader)
+}
+
+/// Sends a response on the stream of its request, once; or as the faults have it.
+fn respond(app: &App, session: &Session, stream: u64, message: &Value, method: &str) {
+    let stream = if app.faults.holds(Rule::ResponseOnOwnStream) { Some(stream) } else { session.get_stream() };
+    let times = usize::from(app.faults.holds(Rule::ResponseSent)) + usize::from(!app.faults.holds(Rule::ResponseOnce));
+    for _ in 0..times {
+        if let Some(stream) = stream {
+            app.send(session, stream, message.clone(), Some(method));
+        }
+    }
 }
 
 /// Completes when the reader of the stream has gone.
@@ -152,8 +173,11 @@ async fn gone(app: &App, session: &Session, stream: u64) {
 
 async fn batch(app: &Arc<App>, session: Arc<Session>, members: Vec<Value>) -> Reply {
     let revision = Some(session.revision);
-    if !session.revision.facts().batches && app.faults.holds(Rule::BatchesOnlyEarly) {
+    if !session.revision.facts().batches || !app.faults.holds(Rule::BatchesTaken) {
         return invalid(revision, code::INVALID_REQUEST, "Batches do not exist in this revision");
+    }
+    if members.is_empty() && !app.faults.holds(Rule::EmptyBatchRefused) {
+        return Reply::empty(202);
     }
     if members.is_empty() || members.len() > MAX_BATCH {
         return invalid(revision, code::INVALID_REQUEST, "A batch holds 1 to 1000 messages");
@@ -177,9 +201,12 @@ async fn batch(app: &Arc<App>, session: Arc<Session>, members: Vec<Value>) -> Re
     }
     for task in tasks {
         if let Ok(Some(mut message)) = task.await {
-            app.faults.outgoing(&mut message, &OutCtx { revision: session.revision, method: None });
+            app.faults.outgoing(&mut message, &OutCtx { method: None });
             answers.push(message);
         }
+    }
+    if !app.faults.holds(Rule::BatchAnsweredWhole) {
+        answers.pop();
     }
     if answers.is_empty() { Reply::empty(202) } else { Reply::json(200, &Value::from(answers)) }
 }

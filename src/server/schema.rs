@@ -42,7 +42,7 @@ fn trim_members(members: &mut Map<String, Value>, revision: Revision) {
 }
 
 /// A cursor that only the method it was made for takes back.
-fn encode_cursor(method: &str, start: usize) -> String {
+pub(crate) fn encode_cursor(method: &str, start: usize) -> String {
     URL_SAFE_NO_PAD.encode(format!("{method}:{start}"))
 }
 

@@ -317,9 +317,14 @@ impl Store {
     }
 
     /// Ends a session; says whether it lived.
-    pub(crate) fn remove(&self, id: &str) -> bool {
+    pub(crate) fn remove(&self, id: &str, close: bool) -> bool {
         let gone = self.map().remove(id);
-        gone.inspect(|session| session.close()).is_some()
+        gone.inspect(|session| {
+            if close {
+                session.close();
+            }
+        })
+        .is_some()
     }
 
     /// Ends the sessions that nobody has used for `idle`.
@@ -376,7 +381,7 @@ mod tests {
         assert!(store.find("s", Duration::from_secs(17)).is_some());
         store.sweep(Duration::from_secs(27), Duration::from_secs(10));
         assert!(store.find("s", Duration::from_secs(27)).is_none());
-        assert!(!store.remove("s"));
+        assert!(!store.remove("s", true));
     }
 
     #[test]

@@ -28,7 +28,7 @@ const AWAY_MS: u64 = 100;
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let mut items: Vec<Value> = definitions::TOOLS
         .iter()
-        .filter(|tool| session.revision >= tool.since)
+        .filter(|tool| session.revision >= tool.since || !app.faults.holds(Rule::FeaturesByRevision))
         .map(definitions::Tool::definition)
         .collect();
     trim_all(&mut items, session.revision);
@@ -62,7 +62,9 @@ pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
     if !arguments.is_object() {
         return Err(RpcError::params("arguments has to be an object"));
     }
-    let known = definitions::TOOLS.iter().any(|tool| tool.name == name && call.session.revision >= tool.since);
+    let by_revision = call.app.faults.holds(Rule::FeaturesByRevision);
+    let fits = |tool: &definitions::Tool| call.session.revision >= tool.since || !by_revision;
+    let known = definitions::TOOLS.iter().any(|tool| tool.name == name && fits(tool));
     if !known && call.app.faults.holds(Rule::UnknownToolRefused) {
         return Err(RpcError::params(format!("Unknown tool: {name}")));
     }
@@ -138,7 +140,7 @@ async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String
 fn structured(call: &Call) -> Value {
     let data = json!({"temperature": 21.5, "unit": "celsius"});
     let mut result = content(&[text(data.to_string())]);
-    if call.session.revision >= Revision::V2025_06_18 {
+    if call.session.revision >= Revision::V2025_06_18 || !call.app.faults.holds(Rule::FeaturesByRevision) {
         result["structuredContent"] = data;
     }
     result
