@@ -204,7 +204,7 @@ fn sent_at(breach: &Breach, view: &View<'_>) -> String {
     let mut text = exchange.method.clone();
     for name in ["origin", "mcp-session-id", "mcp-protocol-version", "last-event-id"] {
         if let Some(value) = exchange.sent_header(name) {
-            text.push_str(&format!("  {name}: {value}"));
+            text.extend(["  ", name, ": ", value]);
         }
     }
     if let Some(body) = &exchange.body {
