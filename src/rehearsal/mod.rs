@@ -1,0 +1,12 @@
+//! A whole rehearsal: survey the target, plan the cases, play them side by side, judge each.
+//!
+//! Ties the layers below together; prints nothing.
+
+mod needs;
+mod plan;
+mod run;
+mod survey;
+
+pub use plan::{Planned, Selection, plans};
+pub use run::{Progress, Rehearsal, RehearsalError, Stage, rehearse};
+pub use survey::{Survey, SurveyError};

@@ -1,0 +1,71 @@
+//! Which cases there are: scenario × profile × revision.
+
+use std::sync::Arc;
+
+use super::{Survey, needs};
+use crate::model::Revision;
+use crate::profile::{OpensWith, Profile};
+use crate::scenario::Scenario;
+use crate::verdict::Plan;
+
+/// What the user chose.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// Scenarios in order.
+    pub scenarios: Vec<Arc<Scenario>>,
+    /// Profiles in order.
+    pub profiles: Vec<Arc<Profile>>,
+    /// Revisions to ask for instead of the profiles' own; empty for the profiles' own.
+    pub revisions: Vec<Revision>,
+    /// The target as the user wrote it.
+    pub target: Option<String>,
+}
+
+/// A case to play, or why it does not apply.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// Its names.
+    pub plan: Plan,
+    /// What happens.
+    pub scenario: Arc<Scenario>,
+    /// The profile, asking for the one revision of the case.
+    pub profile: Arc<Profile>,
+    /// Why it does not apply.
+    pub skip: Option<String>,
+}
+
+/// Every case of the selection, nothing left to guess.
+pub fn plans(selection: &Selection, survey: &Survey) -> Vec<Planned> {
+    let mut planned = Vec::new();
+    for scenario in &selection.scenarios {
+        for profile in &selection.profiles {
+            let chosen = scenario.clients.is_empty() || scenario.clients.iter().any(|name| name == profile.id());
+            if !chosen {
+                continue;
+            }
+            let own = &profile.opens_with.value.0;
+            let revisions = if selection.revisions.is_empty() { own } else { &selection.revisions };
+            for revision in revisions {
+                if !scenario.revisions.is_empty() && !scenario.revisions.iter().any(|name| name == revision.name()) {
+                    continue;
+                }
+                let mut asking = Profile::clone(profile);
+                asking.opens_with.value = OpensWith(vec![*revision]);
+                planned.push(Planned {
+                    plan: Plan {
+                        scenario: scenario.id.clone(),
+                        title: scenario.title.clone(),
+                        profile: profile.id().to_owned(),
+                        profile_title: profile.about.title.clone(),
+                        revision: revision.name().to_owned(),
+                        target: selection.target.clone(),
+                    },
+                    skip: needs::unmet(scenario, profile, *revision, survey),
+                    scenario: Arc::clone(scenario),
+                    profile: Arc::new(asking),
+                });
+            }
+        }
+    }
+    planned
+}

@@ -1,0 +1,199 @@
+//! Plays the planned cases side by side and judges each as soon as it is through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{RwLock, Semaphore};
+use tokio::task::JoinSet;
+
+use super::plan::{Planned, Selection, plans};
+use super::survey::{Survey, SurveyError, survey};
+use crate::client::{Drive, Target, TimeControl, drive};
+use crate::model::{HybridClock, Rng, WallClock};
+use crate::scenario::{Action, Scenario, Step};
+use crate::server::{ServerConfig, ServerError, start};
+use crate::verdict::{Case, Summary, judge_case};
+
+/// Where the cases are played.
+#[derive(Debug, Clone)]
+pub enum Stage {
+    /// A reference server of its own for each case, with these faults.
+    Embedded {
+        /// Names of faults.
+        faults: Vec<String>,
+    },
+    /// One server that somebody else runs.
+    Foreign(Arc<Target>),
+}
+
+/// Everything a rehearsal needs.
+#[derive(Debug, Clone)]
+pub struct Rehearsal {
+    /// What is played.
+    pub selection: Selection,
+    /// Where.
+    pub stage: Stage,
+    /// How many cases at once.
+    pub jobs: usize,
+    /// The longest that anything is waited for.
+    pub patience: Duration,
+    /// Seed of made-up ids.
+    pub seed: u64,
+}
+
+/// How far a rehearsal is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Cases that are through.
+    pub done: usize,
+    /// Cases in all.
+    pub all: usize,
+}
+
+/// The rehearsal could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RehearsalError {
+    /// The embedded server did not start.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The target cannot be rehearsed.
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    /// No client to survey with.
+    #[error("no client is left to play with; `list clients` names them")]
+    NoClients,
+    /// The embedded server has no usable address.
+    #[error(transparent)]
+    Target(#[from] crate::client::TargetError),
+}
+
+/// Plays everything and gives the summary. `interrupt` ends the run early; what is known by then is kept.
+pub async fn rehearse(
+    rehearsal: Rehearsal,
+    progress: impl Fn(Progress),
+    interrupt: impl Future<Output = ()>,
+) -> Result<Summary, RehearsalError> {
+    let known = look_around(&rehearsal).await?;
+    let planned = plans(&rehearsal.selection, &known);
+    let all = planned.len();
+    let seats = Arc::new(Semaphore::new(rehearsal.jobs.max(1)));
+    // Cases that move the clock of a shared server must not run beside others.
+    let turn = Arc::new(RwLock::new(()));
+    let rehearsal = Arc::new(rehearsal);
+    let mut tasks = JoinSet::new();
+    let mut cases: Vec<Option<Case>> = vec![None; all];
+    for (index, planned) in planned.into_iter().enumerate() {
+        if let Some(reason) = planned.skip {
+            cases[index] = Some(Case::not_applicable(planned.plan, reason));
+            continue;
+        }
+        let (seats, turn, rehearsal) = (Arc::clone(&seats), Arc::clone(&turn), Arc::clone(&rehearsal));
+        tasks.spawn(async move {
+            let Ok(_seat) = seats.acquire().await else { return (index, None) };
+            (index, Some(play(planned, index, &rehearsal, &turn).await))
+        });
+    }
+    tokio::pin!(interrupt);
+    let mut interrupted = false;
+    loop {
+        let done = cases.iter().filter(|case| case.is_some()).count();
+        progress(Progress { done, all });
+        tokio::select! {
+            joined = tasks.join_next() => match joined {
+                None => break,
+                Some(Ok((index, Some(case)))) => cases[index] = Some(case?),
+                Some(Ok((_, None)) | Err(_)) => {}
+            },
+            () = &mut interrupt => {
+                interrupted = true;
+                break;
+            }
+        }
+    }
+    Ok(Summary { cases: cases.into_iter().flatten().collect(), interrupted })
+}
+
+async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
+    let profile = crate::profile::find("reference")
+        .ok()
+        .flatten()
+        .map(Arc::new)
+        .or_else(|| rehearsal.selection.profiles.first().cloned())
+        .ok_or(RehearsalError::NoClients)?;
+    let mut newest = crate::profile::Profile::clone(&profile);
+    newest.opens_with.value.0.sort_unstable_by(|a, b| b.cmp(a));
+    let profile = Arc::new(newest);
+    match &rehearsal.stage {
+        Stage::Foreign(target) => {
+            let rng = Rng::seeded(rehearsal.seed);
+            Ok(survey(target, &profile, Arc::new(WallClock::new()), rng).await?)
+        }
+        // The survey is of the server as it ought to be, so that a fault cannot hide the scenario that shows it.
+        Stage::Embedded { .. } => {
+            let (server, target, clock) = embedded(Vec::new(), rehearsal, 0).await?;
+            let known = survey(&target, &profile, Arc::new(clock), Rng::seeded(rehearsal.seed)).await?;
+            server.shutdown().await;
+            Ok(known)
+        }
+    }
+}
+
+async fn embedded(
+    faults: Vec<String>,
+    rehearsal: &Rehearsal,
+    index: usize,
+) -> Result<(crate::server::RunningServer, Arc<Target>, HybridClock), RehearsalError> {
+    let clock = HybridClock::new();
+    let rng = Rng::seeded(rehearsal.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let server = start(ServerConfig { faults, ..ServerConfig::default() }, clock.clone(), rng).await?;
+    let mut target = Target::parse(&server.url(), rehearsal.patience)?;
+    target.time = TimeControl::Shared(clock.clone());
+    Ok((server, Arc::new(target), clock))
+}
+
+async fn play(
+    planned: Planned,
+    index: usize,
+    rehearsal: &Rehearsal,
+    turn: &RwLock<()>,
+) -> Result<Case, RehearsalError> {
+    let rng = Rng::seeded(rehearsal.seed ^ (index as u64 + 1));
+    let Planned { plan, scenario, profile, .. } = planned;
+    let events = match &rehearsal.stage {
+        Stage::Embedded { faults } => {
+            let (server, target, clock) = embedded(faults.clone(), rehearsal, index).await?;
+            let drive_it = Drive { scenario: Arc::clone(&scenario), profile, target, clock: Arc::new(clock), rng };
+            let events = drive(drive_it).await;
+            server.shutdown().await;
+            events
+        }
+        Stage::Foreign(target) => {
+            let drive_it = Drive {
+                scenario: Arc::clone(&scenario),
+                profile,
+                target: Arc::clone(target),
+                clock: Arc::new(WallClock::new()),
+                rng,
+            };
+            if moves_clock(&scenario) {
+                let _alone = turn.write().await;
+                drive(drive_it).await
+            } else {
+                let _beside_others = turn.read().await;
+                drive(drive_it).await
+            }
+        }
+    };
+    Ok(judge_case(plan, &scenario, &events))
+}
+
+fn moves_clock(scenario: &Scenario) -> bool {
+    fn moves(step: &Step) -> bool {
+        match &step.action {
+            Action::Wait(wait) => wait.r#for.is_some(),
+            Action::Together(steps) => steps.iter().any(moves),
+            _ => false,
+        }
+    }
+    scenario.steps.iter().any(moves)
+}
