@@ -334,18 +334,6 @@ async fn an_idle_session_ends() {
 }
 
 #[tokio::test]
-async fn every_fault_leaves_a_server_that_runs() {
-    for fault in FAULTS {
-        let server = server(&[fault.id]).await;
-        let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {"sampling": {}},
-            "clientInfo": {"name": "t", "version": "1"}});
-        // Any answer will do: what the faults break is for the checks to find.
-        let _ = Peer::stranger(&server).post(&request(0, "initialize", hello)).await.bytes().await;
-        server.shutdown().await;
-    }
-}
-
-#[tokio::test]
 async fn a_fault_is_committed() {
     let server = server(&["session.delete-ignored"]).await;
     let peer = Peer::new(&server, "2025-11-25", json!({})).await;
@@ -354,31 +342,12 @@ async fn a_fault_is_committed() {
 }
 
 /// Faults that show only with several streams or sessions, passing time, large bodies or other capabilities.
-const OFF_THE_TOUR: &[&str] = &[
-    "http.large-body-500",
-    "sse.stays-open",
-    "sse.broadcast",
-    "sse.replay-foreign",
-    "sse.replay-from-start",
-    "session.delete-keeps-streams",
-    "session.delete-all",
-    "lifecycle.timeout-silent",
-    "lifecycle.waits-forever",
-    "cap.sampling-unasked",
-    "cap.elicitation-unasked",
-    "cap.elicitation-mode-unasked",
-    "cancel.ignored",
-    "cancel.answered",
-    "cancel.id-type-ignored",
-    "cancel.other-sessions",
-    "sse.disconnect-cancels",
-    "tools.changes-silent",
-    "resources.update-silent",
-    "resources.update-unasked",
-    "resources.unsubscribe-ignored",
-    "elicitation.url-without-id",
-    "elicitation.url-invalid",
-];
+const OFF_THE_TOUR: &str = "http.large-body-500 sse.stays-open sse.broadcast sse.replay-foreign sse.replay-from-start \
+    session.delete-keeps-streams session.delete-all lifecycle.timeout-silent lifecycle.waits-forever \
+    cap.sampling-unasked cap.elicitation-unasked cap.elicitation-mode-unasked cancel.ignored \
+    cancel.answered cancel.id-type-ignored cancel.other-sessions sse.disconnect-cancels \
+    tools.changes-silent resources.update-silent resources.update-unasked resources.unsubscribe-ignored \
+    elicitation.url-without-id elicitation.url-invalid";
 
 /// What a client sees when it tries a bit of everything; event by event, with the random parts taken out.
 async fn tour(server: &RunningServer, version: &'static str) -> Vec<String> {
@@ -518,6 +487,6 @@ async fn a_tour_tells_faulty_servers_from_the_honest_one() {
     });
     let seen = futures_util::future::join_all(tours).await;
     let hidden = seen.iter().filter(|(_, seen)| *seen == expected).map(|(id, _)| *id);
-    let surprising: Vec<&str> = hidden.filter(|id| !OFF_THE_TOUR.contains(id)).collect();
+    let surprising: Vec<&str> = hidden.filter(|id| !OFF_THE_TOUR.split(' ').any(|known| known == *id)).collect();
     assert_eq!(surprising, Vec::<&str>::new());
 }
