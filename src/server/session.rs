@@ -14,6 +14,8 @@ use crate::model::Revision;
 
 /// Streams whose events are kept for resumption; older finished ones are forgotten.
 const KEPT_STREAMS: usize = 64;
+/// Events kept for each stream; the oldest make room.
+const KEPT_EVENTS: usize = 1000;
 /// Sessions held at a time; the one that was used longest ago makes room.
 const MAX_SESSIONS: usize = 4096;
 
@@ -29,6 +31,11 @@ struct Stream {
 }
 
 impl Stream {
+    /// Nothing is coming any more, or nobody is there to read it.
+    fn is_over(&self) -> bool {
+        self.finished || (self.is_get && !self.is_live())
+    }
+
     fn is_live(&self) -> bool {
         self.live.as_ref().is_some_and(|live| !live.is_closed())
     }
@@ -83,7 +90,7 @@ impl Session {
         }
         let live = (!inner.closed).then_some(sender);
         inner.streams.insert(number, Stream { is_get, events: Vec::new(), live, finished: false });
-        let forget: Vec<u64> = inner.streams.iter().filter(|(_, s)| s.finished).map(|(n, _)| *n).collect();
+        let forget: Vec<u64> = inner.streams.iter().filter(|(_, s)| s.is_over()).map(|(n, _)| *n).collect();
         for old in forget.iter().take(forget.len().saturating_sub(KEPT_STREAMS)) {
             inner.streams.remove(old);
         }
@@ -102,6 +109,9 @@ impl Session {
         let sequence = stream.events.last().map_or(1, |(last, _)| last + 1);
         let frame = Frame::Event { id: Some(format!("{number}.{sequence}")), data: data.clone() };
         stream.events.push((sequence, data));
+        if stream.events.len() > KEPT_EVENTS {
+            stream.events.remove(0);
+        }
         if stream.live.as_ref().is_some_and(|live| live.send(frame).is_err()) {
             stream.live = None;
         }
@@ -110,7 +120,9 @@ impl Session {
     /// The newest GET stream; messages that belong to no request go there, also while it has no reader.
     pub(crate) fn get_stream(&self) -> Option<u64> {
         let inner = self.inner();
-        inner.streams.iter().rev().find(|(_, s)| s.is_get && !s.finished).map(|(number, _)| *number)
+        let mut gets = inner.streams.iter().rev().filter(|(_, stream)| stream.is_get && !stream.finished);
+        let newest = gets.clone().next();
+        gets.find(|(_, stream)| stream.is_live()).or(newest).map(|(number, _)| *number)
     }
 
     /// The numbers of all streams that have a reader.
@@ -220,6 +232,8 @@ impl Session {
     pub(crate) fn expect_reply(&self) -> (u64, oneshot::Receiver<Value>) {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner();
+        // Questions of cancelled tools have nobody left who waits.
+        inner.pending.retain(|_, waiting| !waiting.is_closed());
         inner.next_request += 1;
         let id = inner.next_request;
         inner.pending.insert(id, sender);
