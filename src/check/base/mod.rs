@@ -1,1 +1,6 @@
 //! Checks of the area `base`, one topic a file.
+
+pub mod batch;
+pub mod envelope;
+pub mod errors;
+pub mod ids;

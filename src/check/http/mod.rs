@@ -1,1 +1,3 @@
 //! Checks of the area `http`, one topic a file.
+
+pub mod origin;

@@ -1,1 +1,3 @@
 //! Checks of the area `session`, one topic a file.
+
+pub mod termination;
