@@ -24,7 +24,10 @@ pub static CHECKS: &[&[Check]] = &[
     lifecycle::version::CHECKS,
     // transport.http
     http::origin::CHECKS,
+    http::post::CHECKS,
+    http::headers::CHECKS,
     // transport.http.session-*
+    session::identity::CHECKS,
     session::termination::CHECKS,
 ];
 
