@@ -22,6 +22,8 @@ pub static CHECKS: &[&[Check]] = &[
     base::batch::CHECKS,
     // lifecycle
     lifecycle::version::CHECKS,
+    lifecycle::initialize::CHECKS,
+    lifecycle::capabilities::CHECKS,
     // transport.http
     http::origin::CHECKS,
     http::post::CHECKS,
