@@ -20,6 +20,7 @@ pub static CHECKS: &[&[Check]] = &[
     base::ids::CHECKS,
     base::errors::CHECKS,
     base::batch::CHECKS,
+    base::meta::CHECKS,
     // lifecycle
     lifecycle::version::CHECKS,
     lifecycle::initialize::CHECKS,
@@ -28,6 +29,8 @@ pub static CHECKS: &[&[Check]] = &[
     http::origin::CHECKS,
     http::post::CHECKS,
     http::headers::CHECKS,
+    http::stream::CHECKS,
+    http::listen::CHECKS,
     // transport.http.session-*
     session::identity::CHECKS,
     session::termination::CHECKS,

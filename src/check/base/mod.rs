@@ -4,3 +4,4 @@ pub mod batch;
 pub mod envelope;
 pub mod errors;
 pub mod ids;
+pub mod meta;
