@@ -21,6 +21,7 @@ pub static CHECKS: &[&[Check]] = &[
     base::errors::CHECKS,
     base::batch::CHECKS,
     base::meta::CHECKS,
+    base::schema::CHECKS,
     // lifecycle
     lifecycle::version::CHECKS,
     lifecycle::initialize::CHECKS,

@@ -5,3 +5,4 @@ pub mod envelope;
 pub mod errors;
 pub mod ids;
 pub mod meta;
+pub mod schema;

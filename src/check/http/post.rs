@@ -54,12 +54,13 @@ fn accepted(out: &mut Findings, exchange: &Exchange, what: &str, right: bool) {
 
 /// A notification that is accepted gets 202. A refusal is another matter.
 fn notification_202(view: &View<'_>, out: &mut Findings) {
-    for (_, exchange, body) in singles(view, out, Kind::Notification) {
-        let fair = body["jsonrpc"] == "2.0" && faultless(view, exchange);
+    for (index, exchange, body) in singles(view, out, Kind::Notification) {
+        let first = view.conversations.iter().any(|opened| opened.initialized == Some(index));
+        let fair = first && body["jsonrpc"] == "2.0" && faultless(view, exchange);
         if exchange.is_success() {
             let name = body["method"].as_str().unwrap_or_default();
             accepted(out, exchange, &format!("the notification {name}"), exchange.status == Some(202));
-        } else if fair && body["method"] == "notifications/initialized" && is_4xx(exchange) && !walled(exchange) {
+        } else if fair && is_4xx(exchange) && !walled(exchange) {
             accepted(out, exchange, "no notifications/initialized", false);
         }
     }
