@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::stream::{is_stream, progress_token, streams};
-use crate::check::wire::{came, faultless, governing, is_4xx, is_response, short, to_endpoint, told, walled};
+use crate::check::wire::{came, faultless, governing, is_4xx, is_response, sent_in, short, to_endpoint, told, walled};
 use crate::check::{Check, Findings};
 use crate::transcript::{Exchange, Msg, View};
 
@@ -16,6 +16,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "transport.http.one-stream-only", judge: one_stream_only },
     Check { id: "transport.http.no-broadcast", judge: one_stream_only },
     Check { id: "transport.http.event-id-unique", judge: event_id_unique },
+    Check { id: "transport.http.resume-no-foreign", judge: resume_no_foreign },
     Check { id: "transport.http.resume-unknown-id", judge: resume_unknown_id },
 ];
 
@@ -209,6 +210,32 @@ fn resume_unknown_id(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+/// A resumed stream of a request brings no response to another request.
+fn resume_no_foreign(view: &View<'_>, out: &mut Findings) {
+    for (index, exchange) in streams(view, out, "GET") {
+        let Some(id) = exchange.sent_header("last-event-id") else { continue };
+        let origin = view.exchanges.iter().position(|other| {
+            other.method == "POST"
+                && other.conversation == exchange.conversation
+                && other.seq < exchange.seq
+                && other.events.iter().any(|event| event.id.as_deref() == Some(id))
+        });
+        let replayed: Vec<&Msg> = view.messages_in(index).filter(|msg| msg.received() && is_response(msg)).collect();
+        let Some(origin) = origin.filter(|_| !replayed.is_empty()) else { continue };
+        let asked = sent_in(view, origin);
+        let foreign = replayed.iter().find(|msg| !asked.iter().any(|sent| sent.value["id"] == msg.value["id"]));
+        out.require(foreign.is_none(), || {
+            told(
+                "A resumed stream brought the response to a request of another stream.".to_owned(),
+                &["only the messages of the stream that is resumed"],
+                foreign.map(|msg| short(&msg.value.to_string())).unwrap_or_default(),
+                "keep a separate event log for each stream and replay that one alone",
+                vec![view.exchanges[origin].seq, exchange.seq],
+            )
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::check::testing::expect_three;
@@ -260,5 +287,15 @@ mod tests {
         let first = get("2025-06-18").sse(Some("e1"), &note);
         let again = first.clone().sse(Some("e1"), &reply());
         expect_three("transport.http.event-id-unique", &first, &again, &get("2025-06-18"));
+    }
+
+    #[test]
+    fn of_a_resumption() {
+        let ping = json!({"jsonrpc": "2.0", "id": 9, "method": "ping"});
+        let cut = start("2025-06-18").post(&ping).stream().sse_raw(Some("e1"), Some(""), None).end(End::Complete);
+        let again = cut.clone().request("GET", &[("last-event-id", "e1")], None).stream();
+        let foreign = json!({"jsonrpc": "2.0", "id": 8, "result": {}});
+        let kept = again.clone().sse(Some("e2"), &reply());
+        expect_three("transport.http.resume-no-foreign", &kept, &again.sse(Some("e2"), &foreign), &cut);
     }
 }
