@@ -1,6 +1,6 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, lifecycle};
+use super::{Finding, Findings, base, http, lifecycle, session};
 use crate::model::requirements;
 use crate::transcript::View;
 
@@ -15,8 +15,26 @@ pub struct Check {
 
 /// All checks, a slice for each topic, by area. A new topic file has its line here and nowhere else.
 pub static CHECKS: &[&[Check]] = &[
+    // base
+    base::envelope::CHECKS,
+    base::ids::CHECKS,
+    base::errors::CHECKS,
+    base::batch::CHECKS,
+    base::meta::CHECKS,
+    base::schema::CHECKS,
     // lifecycle
     lifecycle::version::CHECKS,
+    lifecycle::initialize::CHECKS,
+    lifecycle::capabilities::CHECKS,
+    // transport.http
+    http::origin::CHECKS,
+    http::post::CHECKS,
+    http::headers::CHECKS,
+    http::stream::CHECKS,
+    http::listen::CHECKS,
+    // transport.http.session-*
+    session::identity::CHECKS,
+    session::termination::CHECKS,
 ];
 
 /// Runs every check over one transcript; one finding for each check, in order of the catalogue.

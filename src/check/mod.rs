@@ -6,6 +6,7 @@ mod catalogue;
 mod finding;
 #[cfg(test)]
 pub(crate) mod testing;
+mod wire;
 
 pub mod base;
 pub mod features;

@@ -1,1 +1,7 @@
 //! Checks of the area `http`, one topic a file.
+
+pub mod headers;
+pub mod listen;
+pub mod origin;
+pub mod post;
+pub mod stream;

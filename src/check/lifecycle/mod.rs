@@ -1,3 +1,5 @@
 //! Checks of the area `lifecycle`, one topic a file.
 
+pub mod capabilities;
+pub mod initialize;
 pub mod version;

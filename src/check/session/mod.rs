@@ -1,1 +1,4 @@
 //! Checks of the area `session`, one topic a file.
+
+pub mod identity;
+pub mod termination;

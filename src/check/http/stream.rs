@@ -1,0 +1,263 @@
+//! Event streams that answer a POST: their form, their beginning and end.
+
+use serde_json::Value;
+
+use crate::check::wire::{governing, is_response, over, sent_in, short, told};
+use crate::check::{Check, Findings};
+use crate::model::{Kind, Revision};
+use crate::transcript::{End, Exchange, Msg, View};
+
+/// The checks of this topic.
+pub const CHECKS: &[Check] = &[
+    Check { id: "transport.http.sse-format", judge: sse_format },
+    Check { id: "transport.http.sse-response-arrives", judge: response_arrives },
+    Check { id: "transport.http.sse-not-close-early", judge: not_close_early },
+    Check { id: "transport.http.sse-close-after-response", judge: close_after_response },
+    Check { id: "transport.http.sse-related-only-should", judge: related_only },
+    Check { id: "transport.http.sse-prime-event", judge: prime_event },
+    Check { id: "transport.http.sse-retry-before-close", judge: retry_before_close },
+];
+
+/// How long a stream may stay open after its last response, in microseconds.
+const GRACE: u64 = 5_000_000;
+
+pub(super) fn is_stream(exchange: &Exchange) -> bool {
+    exchange.is_success() && exchange.media_type().as_deref() == Some("text/event-stream")
+}
+
+pub(super) fn streams<'v>(view: &'v View<'_>, out: &Findings, method: &str) -> Vec<(usize, &'v Exchange)> {
+    view.exchanges
+        .iter()
+        .enumerate()
+        .filter(|(_, exchange)| {
+            is_stream(exchange) && exchange.method == method && out.covers(governing(view, exchange))
+        })
+        .collect()
+}
+
+/// Each event with data holds one whole JSON-RPC message; under 2025-03-26 it may be an array of them.
+fn sse_format(view: &View<'_>, out: &mut Findings) {
+    for exchange in view.exchanges.iter().filter(|exchange| is_stream(exchange)) {
+        let revision = governing(view, exchange);
+        if !out.covers(revision) {
+            continue;
+        }
+        for event in &exchange.events {
+            let Some(data) = event.data.as_deref().filter(|data| !data.is_empty()) else { continue };
+            let batches = revision.is_some_and(|revision| revision.facts().batches);
+            let right = serde_json::from_str::<Value>(data)
+                .is_ok_and(|value| value.is_object() || (batches && value.is_array()));
+            out.require(right, || {
+                told(
+                    "An event of a stream does not hold one JSON-RPC message.".to_owned(),
+                    &["one JSON object in the data of each event", "an event with empty data"],
+                    short(data),
+                    "write each message as one event; a line break inside it needs another \"data:\" line",
+                    vec![exchange.seq, event.seq],
+                )
+            });
+        }
+    }
+}
+
+/// Requests of a POST that were not answered on its own stream.
+fn open_requests<'v>(view: &'v View<'_>, index: usize) -> Vec<&'v Msg> {
+    let answered =
+        |id: &Value| view.messages_in(index).any(|msg| msg.received() && is_response(msg) && msg.value["id"] == *id);
+    sent_in(view, index).into_iter().filter(|msg| msg.kind == Kind::Request && !answered(&msg.value["id"])).collect()
+}
+
+/// Whether the missing responses came later, on another stream.
+fn came_elsewhere(view: &View<'_>, open: &[&Msg]) -> bool {
+    open.iter().all(|request| {
+        view.calls.iter().any(|call| view.messages[call.request].seq == request.seq && !call.responses.is_empty())
+    })
+}
+
+fn cancelled(view: &View<'_>, request: &Msg) -> bool {
+    view.messages.iter().any(|msg| {
+        msg.method() == Some("notifications/cancelled")
+            && msg.conversation == request.conversation
+            && msg.value["params"]["requestId"] == request.value["id"]
+    })
+}
+
+/// A stream that a request opened brings its response in the end.
+fn response_arrives(view: &View<'_>, out: &mut Findings) {
+    for (index, exchange) in streams(view, out, "POST") {
+        let open = open_requests(view, index);
+        let polling =
+            exchange.revision == Some(Revision::V2025_11_25) && exchange.events.iter().any(|e| e.id.is_some());
+        if open.iter().any(|request| cancelled(view, request)) || over(view, exchange) {
+            continue;
+        }
+        let ended = matches!(exchange.end, Some(End::Complete | End::CutShort));
+        if !open.is_empty() && !came_elsewhere(view, &open) && (!ended || polling) {
+            out.inconclusive();
+            continue;
+        }
+        out.require(open.is_empty() || came_elsewhere(view, &open), || {
+            told(
+                "The stream of a request ended without its response.".to_owned(),
+                &["the response as the last message of the stream"],
+                format!("{} events, then the end", exchange.events.len()),
+                "send the response, or an error if there is none, before the stream is closed",
+                vec![exchange.seq, exchange.end_seq.unwrap_or(exchange.seq)],
+            )
+        });
+    }
+}
+
+/// The server keeps the stream open until the response is out, unless the session ends.
+fn not_close_early(view: &View<'_>, out: &mut Findings) {
+    for (index, exchange) in streams(view, out, "POST") {
+        let ended = matches!(exchange.end, Some(End::Complete | End::CutShort));
+        let deleted = exchange.conversation.is_some_and(|at| view.conversations[at].deleted.is_some());
+        let open = open_requests(view, index);
+        if !ended || deleted || open.iter().any(|request| cancelled(view, request)) {
+            continue;
+        }
+        out.require(open.is_empty(), || {
+            told(
+                "The server closed the stream of a request before the response.".to_owned(),
+                &["the stream stays open until the response has been sent"],
+                format!("{} events, then the end", exchange.events.len()),
+                "keep the stream open while the request runs; raise the idle timeout of any proxy in between",
+                vec![exchange.seq, exchange.end_seq.unwrap_or(exchange.seq)],
+            )
+        });
+    }
+}
+
+/// After the last response the server ends the stream.
+fn close_after_response(view: &View<'_>, out: &mut Findings) {
+    for (index, exchange) in streams(view, out, "POST") {
+        let last = view.messages_in(index).filter(|msg| msg.received() && is_response(msg)).last();
+        let Some(last) = last.filter(|_| open_requests(view, index).is_empty()) else { continue };
+        let ended = matches!(exchange.end, Some(End::Complete | End::CutShort));
+        let waited = exchange.end_at.map_or(0, |at| at.saturating_sub(last.at));
+        if !ended && waited <= GRACE {
+            out.inconclusive();
+            continue;
+        }
+        out.require(ended && waited <= GRACE, || {
+            told(
+                "A stream stayed open after its response.".to_owned(),
+                &["the server ends the stream after the response"],
+                format!("still open {} ms after the response", waited / 1_000),
+                "close the stream once the response has been written",
+                vec![exchange.seq, last.seq],
+            )
+        });
+    }
+}
+
+pub(super) fn progress_token(msg: &Msg) -> Option<&Value> {
+    (msg.received() && msg.method() == Some("notifications/progress"))
+        .then(|| msg.value["params"].get("progressToken"))
+        .flatten()
+}
+
+fn token_of(msg: &Msg) -> Option<&Value> {
+    msg.value["params"]["_meta"].get("progressToken")
+}
+
+/// Progress on the stream of a request belongs to that request.
+fn related_only(view: &View<'_>, out: &mut Findings) {
+    for (index, exchange) in streams(view, out, "POST") {
+        let own: Vec<&Value> = sent_in(view, index).into_iter().filter_map(token_of).collect();
+        for msg in view.messages_in(index) {
+            let Some(token) = progress_token(msg) else { continue };
+            out.require(own.contains(&token), || {
+                told(
+                    "The stream of one request carried the progress of another.".to_owned(),
+                    &["progress with the token of this very request"],
+                    short(&msg.value.to_string()),
+                    "send the progress of each call on the stream of that call",
+                    vec![exchange.seq, msg.seq],
+                )
+            });
+        }
+    }
+}
+
+/// A new stream begins with an event that has an id and no data, so that the client can come back.
+fn prime_event(view: &View<'_>, out: &mut Findings) {
+    for (_, exchange) in streams(view, out, "POST") {
+        let Some(first) = exchange.events.first() else { continue };
+        let primed = first.id.is_some() && first.data.as_deref().unwrap_or_default().is_empty();
+        out.require(primed, || {
+            told(
+                "A stream does not begin with an event that has an id and empty data.".to_owned(),
+                &["first of all \"id: …\" and an empty \"data:\" line"],
+                format!("id {:?}, data {}", first.id, short(first.data.as_deref().unwrap_or_default())),
+                "send such an event when the stream opens, so that clients can resume it",
+                vec![exchange.seq, first.seq],
+            )
+        });
+    }
+}
+
+/// A server that closes the connection before the response says when to come back.
+fn retry_before_close(view: &View<'_>, out: &mut Findings) {
+    for (index, exchange) in streams(view, out, "POST") {
+        let open = open_requests(view, index);
+        if exchange.end != Some(End::Complete) || open.is_empty() || open.iter().any(|msg| cancelled(view, msg)) {
+            continue;
+        }
+        out.require(exchange.events.iter().any(|event| event.retry.is_some()), || {
+            told(
+                "The server closed a stream before the response and did not say when to come back.".to_owned(),
+                &["an event with a retry field before the end"],
+                format!("{} events without a retry field", exchange.events.len()),
+                "send \"retry: <milliseconds>\" before closing a stream that is to be resumed",
+                vec![exchange.seq, exchange.end_seq.unwrap_or(exchange.seq)],
+            )
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::expect_three;
+    use crate::transcript::{Builder, End};
+    use serde_json::{Value, json};
+
+    fn start(version: &str) -> Builder {
+        Builder::new().initialize(version)
+    }
+
+    fn call(version: &str) -> Builder {
+        let call = json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call",
+            "params": {"name": "slow", "_meta": {"progressToken": "p1"}}});
+        start(version).post(&call).stream()
+    }
+
+    fn reply() -> Value {
+        json!({"jsonrpc": "2.0", "id": 9, "result": {}})
+    }
+
+    fn progress(token: &str) -> Value {
+        json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": 1}})
+    }
+
+    #[test]
+    fn of_a_request() {
+        let none = start("2025-06-18");
+        let kept = call("2025-06-18").sse(None, &progress("p1")).sse(None, &reply()).end(End::Complete);
+        let cut = call("2025-06-18").end(End::Complete);
+        let torn = call("2025-06-18").sse_raw(None, Some("{\"jsonrpc\""), None).end(End::Complete);
+        let slow = call("2025-06-18").sse(None, &reply()).pause_ms(9_000).end(End::ClosedByUs);
+        let stray = call("2025-06-18").sse(None, &progress("p2")).sse(None, &reply()).end(End::Complete);
+        expect_three("transport.http.sse-format", &kept, &torn, &none);
+        expect_three("transport.http.sse-response-arrives", &kept, &cut, &none);
+        expect_three("transport.http.sse-not-close-early", &kept, &cut, &none);
+        expect_three("transport.http.sse-close-after-response", &kept, &slow, &none);
+        expect_three("transport.http.sse-related-only-should", &kept, &stray, &none);
+        let primed = call("2025-11-25").sse_raw(Some("e1"), Some(""), Some(100));
+        let bare = call("2025-11-25").sse(None, &reply()).end(End::Complete);
+        expect_three("transport.http.sse-prime-event", &primed.clone().end(End::Complete), &bare, &none);
+        let early = call("2025-11-25").sse_raw(Some("e1"), Some(""), None).end(End::Complete);
+        expect_three("transport.http.sse-retry-before-close", &primed.end(End::Complete), &early, &bare);
+    }
+}

@@ -1,0 +1,324 @@
+//! The answer to `initialize`, and what may happen around it.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::check::wire::{came, fair_calls, got_in, governing, is_response, short, told, unfinished, walled};
+use crate::check::{Check, Findings};
+use crate::model::{Kind, Revision};
+use crate::transcript::View;
+
+/// The checks of this topic.
+pub const CHECKS: &[Check] = &[
+    Check { id: "lifecycle.initialize-result", judge: initialize_result },
+    Check { id: "lifecycle.initialize-server-info", judge: server_info },
+    Check { id: "lifecycle.instructions-optional", judge: instructions },
+    Check { id: "lifecycle.version-counter-offer-latest", judge: counter_offer_latest },
+    Check { id: "lifecycle.version-offer-usable", judge: offer_usable },
+    Check { id: "lifecycle.server-early-requests", judge: server_early_requests },
+    Check { id: "lifecycle.early-ping-answered", judge: early_ping },
+    Check { id: "base.implements-core", judge: implements_core },
+    Check { id: "base.unknown-capabilities-tolerated", judge: unknown_capabilities },
+];
+
+fn results(view: &View<'_>, out: &mut Findings, holds: fn(&Value) -> bool, what: &str, expected: &str, fix: &str) {
+    for conversation in &view.conversations {
+        if !out.covers(conversation.revision) {
+            continue;
+        }
+        out.require(holds(&conversation.result), || {
+            told(
+                what.to_owned(),
+                &[expected],
+                short(&conversation.result.to_string()),
+                fix,
+                view.exchanges[conversation.opened].evidence(),
+            )
+        });
+    }
+}
+
+/// The result names the version, the capabilities and the server.
+fn initialize_result(view: &View<'_>, out: &mut Findings) {
+    results(
+        view,
+        out,
+        |result| {
+            result["protocolVersion"].is_string()
+                && result["capabilities"].is_object()
+                && result["serverInfo"].is_object()
+        },
+        "The result of initialize is not complete.",
+        "protocolVersion as a string, capabilities and serverInfo as objects",
+        "send all three members; capabilities may be {}",
+    );
+}
+
+/// The server has a name and a version.
+fn server_info(view: &View<'_>, out: &mut Findings) {
+    results(
+        view,
+        out,
+        |result| result["serverInfo"]["name"].is_string() && result["serverInfo"]["version"].is_string(),
+        "serverInfo lacks the name or the version of the server.",
+        "serverInfo with the strings name and version",
+        "send \"serverInfo\": {\"name\": \"…\", \"version\": \"…\"}",
+    );
+}
+
+/// Instructions, where there are any, are a text.
+fn instructions(view: &View<'_>, out: &mut Findings) {
+    for conversation in &view.conversations {
+        if !out.covers(conversation.revision) {
+            continue;
+        }
+        let Some(given) = conversation.result.get("instructions") else { continue };
+        out.require(given.is_string(), || {
+            told(
+                "The instructions of the server are no text.".to_owned(),
+                &["a string", "no such member"],
+                short(&given.to_string()),
+                "send instructions as one string, or leave the member out",
+                view.exchanges[conversation.opened].evidence(),
+            )
+        });
+    }
+}
+
+/// Offers of another version than asked, with the exchanges that made them.
+fn offers<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v crate::transcript::Conversation> {
+    view.conversations
+        .iter()
+        .filter(|offer| !offer.requested.is_empty() && offer.requested != offer.answered && out.covers(offer.revision))
+        .collect()
+}
+
+/// The version offered instead is the newest that the server is seen to support.
+fn counter_offer_latest(view: &View<'_>, out: &mut Findings) {
+    let echoed: BTreeSet<Revision> = view
+        .conversations
+        .iter()
+        .filter(|conversation| conversation.requested == conversation.answered)
+        .filter_map(|conversation| conversation.revision)
+        .collect();
+    let Some(newest) = echoed.last() else { return };
+    for offer in offers(view, out) {
+        let exchange = &view.exchanges[offer.opened];
+        out.require(offer.revision.is_some_and(|offered| offered >= *newest), || {
+            told(
+                format!(
+                    "To the unknown version {} the server offered an old one, though it supports {newest}.",
+                    offer.requested
+                ),
+                &["the newest version that the server supports"],
+                format!("protocolVersion {}", offer.answered),
+                "sort the supported versions and offer the last one",
+                exchange.evidence(),
+            )
+        });
+    }
+}
+
+/// A version that was offered works for a client that asks for it.
+fn offer_usable(view: &View<'_>, out: &mut Findings) {
+    let offered: BTreeSet<&str> = offers(view, out).iter().map(|offer| offer.answered.as_str()).collect();
+    for (request, response) in view.calls_to("initialize") {
+        let asked = request.value["params"]["protocolVersion"].as_str().unwrap_or_default();
+        let exchange = view.exchange_of(request);
+        if !offered.contains(asked) || walled(exchange) || exchange.status.is_none() {
+            continue;
+        }
+        let got = response.map(|response| &response.value["result"]["protocolVersion"]);
+        if got.is_none() && exchange.is_success() && unfinished(exchange) {
+            out.inconclusive();
+            continue;
+        }
+        out.require(got.is_some_and(|got| got == asked), || {
+            told(
+                format!("The server offered {asked} and then did not take it."),
+                &["initialize with the offered version answers this version"],
+                came(exchange),
+                "offer only versions that initialize accepts",
+                exchange.evidence(),
+            )
+        });
+    }
+}
+
+/// Before the client has said that it is ready, the server asks for nothing but a ping.
+fn server_early_requests(view: &View<'_>, out: &mut Findings) {
+    for (index, conversation) in view.conversations.iter().enumerate() {
+        if !out.covers(conversation.revision) {
+            continue;
+        }
+        let ready = conversation.initialized.map(|at| view.exchanges[at].seq);
+        let early = view.messages.iter().find(|msg| {
+            msg.received()
+                && msg.conversation == Some(index)
+                && msg.kind == Kind::Request
+                && msg.method() != Some("ping")
+                && ready.is_none_or(|ready| msg.seq < ready)
+        });
+        out.require(early.is_none(), || {
+            told(
+                "The server sent a request before the client had sent notifications/initialized.".to_owned(),
+                &["ping and log messages at most"],
+                early.map(|msg| short(&msg.value.to_string())).unwrap_or_default(),
+                "wait for notifications/initialized before asking the client for anything",
+                early.iter().map(|msg| msg.seq).collect(),
+            )
+        });
+    }
+}
+
+/// A ping between the answer to `initialize` and `notifications/initialized` is answered.
+fn early_ping(view: &View<'_>, out: &mut Findings) {
+    for (request, response) in view.calls_to("ping") {
+        let exchange = view.exchange_of(request);
+        let Some(conversation) = view.conversation_of(request).filter(|_| out.covers(request.revision)) else {
+            continue;
+        };
+        let opened = view.exchanges[conversation.opened].end_seq.is_some_and(|seq| seq < request.seq);
+        let early = conversation.initialized.is_none_or(|at| view.exchanges[at].seq > request.seq);
+        let own = exchange.session() == conversation.session.as_deref() && conversation.deleted.is_none();
+        let version =
+            exchange.sent_header("mcp-protocol-version").is_none_or(|version| version == conversation.answered);
+        if !(opened && early && own && version) || walled(exchange) {
+            continue;
+        }
+        if response.is_none() && unfinished(exchange) {
+            out.inconclusive();
+            continue;
+        }
+        out.require(response.is_some_and(|response| response.value.get("result").is_some()), || {
+            told(
+                "A ping before notifications/initialized was not answered.".to_owned(),
+                &["an empty result"],
+                came(exchange),
+                "let ping pass before the client has declared itself ready",
+                exchange.evidence(),
+            )
+        });
+    }
+}
+
+/// The opening and ping work: the least that a server does.
+fn implements_core(view: &View<'_>, out: &mut Findings) {
+    for (request, exchange, responses) in fair_calls(view) {
+        if request.method() != Some("ping") || !out.covers(request.revision) || !request.value["id"].is_number() {
+            continue;
+        }
+        if responses.is_empty() && (unfinished(exchange) || exchange.status == Some(404)) {
+            out.inconclusive();
+            continue;
+        }
+        out.require(responses.iter().any(|response| response.value.get("result").is_some()), || {
+            told(
+                "After initialize and notifications/initialized a ping failed.".to_owned(),
+                &["an empty result"],
+                came(exchange),
+                "implement initialize, notifications/initialized and ping; everything else is optional",
+                exchange.evidence(),
+            )
+        });
+    }
+}
+
+/// Capabilities of the client that the protocol does not define do not spoil the opening.
+fn unknown_capabilities(view: &View<'_>, out: &mut Findings) {
+    const KNOWN: &[&str] = &["sampling", "elicitation", "roots", "tasks"];
+    let opens = |with: bool| {
+        view.calls_to("initialize").filter(move |(request, _)| {
+            let given = request.value["params"]["capabilities"].as_object();
+            given.is_some_and(|given| given.keys().any(|key| !KNOWN.contains(&key.as_str()))) == with
+        })
+    };
+    let works = |version: &Value| {
+        opens(false).any(|(request, response)| {
+            request.value["params"]["protocolVersion"] == *version
+                && response.is_some_and(|response| response.value.get("result").is_some())
+        })
+    };
+    for (request, _) in opens(true) {
+        let exchange = view.exchange_of(request);
+        if !out.covers(governing(view, exchange)) || walled(exchange) || exchange.status.is_none() {
+            continue;
+        }
+        let got = got_in(view, request.exchange);
+        let served = got.iter().any(|msg| is_response(msg) && msg.value.get("result").is_some());
+        if !served && !works(&request.value["params"]["protocolVersion"]) {
+            continue;
+        }
+        out.require(served, || {
+            told(
+                "initialize failed for a client with a capability that the server does not know.".to_owned(),
+                &["the same result as without it"],
+                came(exchange),
+                "ignore unknown members of capabilities",
+                exchange.evidence(),
+            )
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::expect_three;
+    use crate::transcript::{Builder, End};
+    use serde_json::{Value, json};
+
+    fn start() -> Builder {
+        Builder::new().initialize("2025-06-18")
+    }
+
+    fn opened(result: &Value) -> Builder {
+        let request =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}});
+        Builder::new().post(&request).json(200, &json!({"jsonrpc": "2.0", "id": 1, "result": result}))
+    }
+
+    #[test]
+    fn results() {
+        let none = Builder::new();
+        let bare = opened(&json!({"protocolVersion": "2025-06-18", "serverInfo": {}}));
+        expect_three("lifecycle.initialize-result", &start(), &bare, &none);
+        expect_three("lifecycle.initialize-server-info", &start(), &bare, &none);
+        let told = |text: Value| opened(&json!({"protocolVersion": "2025-06-18", "instructions": text}));
+        expect_three("lifecycle.instructions-optional", &told(json!("x")), &told(json!(4)), &start());
+    }
+
+    #[test]
+    fn offers() {
+        let offer = |version: &str| Builder::new().initialize_with("1999-01-01", version, json!({}), json!({}));
+        let id = "lifecycle.version-counter-offer-latest";
+        let newest = |version: &str| offer(version).initialize("2025-11-25");
+        expect_three(id, &newest("2025-11-25"), &newest("2025-03-26"), &start());
+        let broken = offer("2025-06-18").initialize_with("2025-06-18", "2025-03-26", json!({}), json!({}));
+        let kept = offer("2025-06-18").initialize("2025-06-18");
+        expect_three("lifecycle.version-offer-usable", &kept, &broken, &start());
+    }
+
+    #[test]
+    fn early() {
+        let note = json!({"jsonrpc": "2.0", "id": 1, "method": "roots/list"});
+        let result = json!({"protocolVersion": "2025-06-18", "capabilities": {}});
+        let broken = opened(&result).request("GET", &[], None).stream().sse(None, &note).end(End::Complete);
+        expect_three("lifecycle.server-early-requests", &start(), &broken, &Builder::new());
+        let kept = opened(&result).call("ping", json!({}), json!({}));
+        let broken = opened(&result).call_error("ping", json!({}), -32000);
+        expect_three("lifecycle.early-ping-answered", &kept, &broken, &start());
+        let kept = start().call("ping", json!({}), json!({}));
+        expect_three("base.implements-core", &kept, &start().call_error("ping", json!({}), -32601), &start());
+    }
+
+    #[test]
+    fn capabilities_of_the_client() {
+        let odd = json!({"example.com/odd": {}});
+        let kept = start().initialize_with("2025-06-18", "2025-06-18", odd.clone(), json!({}));
+        let request = json!({"jsonrpc": "2.0", "id": 9, "method": "initialize",
+            "params": {"protocolVersion": "2025-06-18", "capabilities": odd}});
+        let broken = start().post(&request).answer(400, &[], "");
+        expect_three("base.unknown-capabilities-tolerated", &kept, &broken, &start());
+    }
+}

@@ -1,0 +1,254 @@
+//! Questions about the wire that several checks ask.
+
+use serde_json::Value;
+
+use super::Breach;
+use crate::model::{Kind, Message, Revision};
+use crate::transcript::{Conversation, Direction, End, Exchange, Msg, View};
+
+/// Most of a quotation that a reader wants to see.
+const QUOTED: usize = 300;
+
+/// The methods that some revision defines for requests of a client.
+pub(crate) const CLIENT_METHODS: &[&str] = &[
+    "initialize",
+    "ping",
+    "tools/list",
+    "tools/call",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "prompts/list",
+    "prompts/get",
+    "logging/setLevel",
+    "completion/complete",
+    "tasks/get",
+    "tasks/list",
+    "tasks/result",
+    "tasks/cancel",
+    "tasks/update",
+    "server/discover",
+    "subscriptions/listen",
+];
+
+/// The notifications that some revision lets a client send.
+pub(crate) const CLIENT_NOTIFICATIONS: &[&str] = &[
+    "notifications/initialized",
+    "notifications/cancelled",
+    "notifications/progress",
+    "notifications/roots/list_changed",
+    "notifications/tasks/status",
+];
+
+fn path(target: &str) -> &str {
+    target.split('?').next().unwrap_or(target)
+}
+
+/// Whether the request went to the path at which some conversation was opened.
+pub(crate) fn to_endpoint(view: &View<'_>, exchange: &Exchange) -> bool {
+    view.conversations.iter().any(|opened| path(&view.exchanges[opened.opened].target) == path(&exchange.target))
+}
+
+/// The conversation that a request speaks in or, where it belongs to none, the nearest one.
+pub(crate) fn nearest<'v>(view: &'v View<'_>, exchange: &Exchange) -> Option<&'v Conversation> {
+    let before = |conversation: &&Conversation| view.exchanges[conversation.opened].seq < exchange.seq;
+    exchange
+        .conversation
+        .map(|index| &view.conversations[index])
+        .or_else(|| view.conversations.iter().rev().filter(before).find(|known| known.client == exchange.client))
+        .or_else(|| view.conversations.iter().rev().find(before))
+        .or_else(|| view.conversations.first())
+}
+
+/// The revision by which to judge a request to the endpoint, also one that belongs to no conversation.
+pub(crate) fn governing(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
+    if exchange.revision.is_some() {
+        return exchange.revision;
+    }
+    to_endpoint(view, exchange).then(|| nearest(view, exchange)?.revision).flatten()
+}
+
+/// Whether what came is a JSON-RPC message at all: the JSON of an HTTP error may be something else.
+fn is_rpc(exchange: &Exchange, msg: &Msg) -> bool {
+    exchange.is_success() || msg.value.get("jsonrpc").is_some()
+}
+
+/// Every JSON-RPC message of the server with its exchange and the revision that governs it.
+pub(crate) fn received<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Msg, &'v Exchange, Option<Revision>)> {
+    view.received().filter_map(move |msg| {
+        let exchange = view.exchange_of(msg);
+        (to_endpoint(view, exchange) && is_rpc(exchange, msg)).then(|| (msg, exchange, governing(view, exchange)))
+    })
+}
+
+/// What the client sent in one exchange.
+pub(crate) fn sent_in<'v>(view: &'v View<'_>, exchange: usize) -> Vec<&'v Msg> {
+    view.messages_in(exchange).filter(|msg| msg.direction == Direction::Sent).collect()
+}
+
+/// What the server sent in one exchange, as far as it is JSON-RPC.
+pub(crate) fn got_in<'v>(view: &'v View<'_>, exchange: usize) -> Vec<&'v Msg> {
+    let holder = &view.exchanges[exchange];
+    view.messages_in(exchange).filter(|msg| msg.received() && is_rpc(holder, msg)).collect()
+}
+
+/// Whether a request is one that JSON-RPC and the protocol allow: version marker, method, string or integer id.
+pub(crate) fn well_formed(value: &Value) -> bool {
+    let id = value.get("id");
+    value["jsonrpc"] == "2.0"
+        && value["method"].is_string()
+        && id.is_some_and(valid_id)
+        && value.get("params").is_none_or(Value::is_object)
+}
+
+/// Whether a value may be the id of a request.
+pub(crate) fn valid_id(id: &Value) -> bool {
+    id.is_string() || id.is_i64() || id.is_u64()
+}
+
+/// Whether what came after the request is cut off by ourselves, by silence, or still under way.
+pub(crate) fn unfinished(exchange: &Exchange) -> bool {
+    !matches!(exchange.end, Some(End::Complete | End::CutShort))
+}
+
+/// Whether the server refused for reasons of access or load, which other checks judge.
+pub(crate) fn walled(exchange: &Exchange) -> bool {
+    matches!(exchange.status, Some(401 | 403 | 429))
+}
+
+/// Whether the status is in 400 to 499.
+pub(crate) fn is_4xx(exchange: &Exchange) -> bool {
+    exchange.status.is_some_and(|status| (400..500).contains(&status))
+}
+
+/// Host name without port of an authority such as `127.0.0.1:80` or `[::1]:80`.
+fn host_name(authority: &str) -> &str {
+    if authority.starts_with('[') {
+        return authority.split_inclusive(']').next().unwrap_or(authority);
+    }
+    authority.split(':').next().unwrap_or(authority)
+}
+
+/// Whether an authority names this very machine.
+pub(crate) fn is_loopback(authority: &str) -> bool {
+    let name = host_name(authority).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || name == "[::1]" || name.starts_with("127.")
+}
+
+/// The origin of a request if it names a foreign web site: another host than the one asked, and not loopback.
+pub(crate) fn foreign_origin(exchange: &Exchange) -> Option<&str> {
+    let origin = exchange.sent_header("origin")?;
+    let (scheme, rest) = origin.split_once("://")?;
+    let web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = exchange.sent_header("host").unwrap_or_default();
+    (web && !is_loopback(authority) && !host_name(authority).eq_ignore_ascii_case(host_name(host))).then_some(origin)
+}
+
+/// Whether a session was already over when a request left: deleted, or its id had been answered with 404.
+pub(crate) fn over(view: &View<'_>, exchange: &Exchange) -> bool {
+    let Some(index) = exchange.conversation else { return false };
+    let deleted = view.conversations[index].deleted.is_some_and(|at| view.exchanges[at].seq < exchange.seq);
+    let lost = |other: &Exchange| {
+        other.conversation == Some(index)
+            && other.seq < exchange.seq
+            && other.status == Some(404)
+            && other.session().is_some()
+            && !other.response_body.as_deref().is_some_and(answers_a_request)
+    };
+    deleted || view.exchanges.iter().any(lost)
+}
+
+fn answers_a_request(body: &str) -> bool {
+    serde_json::from_str::<Value>(body).is_ok_and(|value| value.get("id").is_some_and(valid_id))
+}
+
+/// Whether nothing about a request's HTTP side gives the server a reason to refuse it: a live and initialized
+/// conversation, its session id and version, an ordinary origin and host, and an Accept that allows both kinds of answer.
+pub(crate) fn faultless(view: &View<'_>, exchange: &Exchange) -> bool {
+    let Some(index) = exchange.conversation else { return false };
+    let conversation = &view.conversations[index];
+    let opening = &view.exchanges[conversation.opened];
+    let later = exchange.seq > opening.seq;
+    let ready = conversation.initialized.is_some_and(|at| view.exchanges[at].seq <= exchange.seq);
+    let session = exchange.session() == conversation.session.as_deref();
+    let needs_version = conversation.revision.is_some_and(|revision| revision.facts().version_header);
+    let version = match exchange.sent_header("mcp-protocol-version") {
+        Some(version) => version == conversation.answered,
+        None => !needs_version,
+    };
+    let accepts = |kind: &str| exchange.sent_header("accept").is_some_and(|accept| accept.contains(kind));
+    let accept = accepts("text/event-stream") && (exchange.method == "GET" || accepts("application/json"));
+    let content = exchange.method != "POST"
+        || exchange.sent_header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
+    !over(view, exchange)
+        && (!later || (ready && session && version))
+        && (accept || exchange.method == "DELETE")
+        && content
+        && foreign_origin(exchange).is_none()
+        && exchange.sent_header("host") == opening.sent_header("host")
+}
+
+/// The calls whose request gives the server no reason to refuse it: request, exchange, responses.
+pub(crate) fn fair_calls<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Msg, &'v Exchange, Vec<&'v Msg>)> {
+    view.calls.iter().filter_map(move |call| {
+        let request = &view.messages[call.request];
+        let exchange = view.exchange_of(request);
+        let fair = well_formed(&request.value) && faultless(view, exchange) && !walled(exchange);
+        fair.then(|| (request, exchange, call.responses.iter().map(|index| &view.messages[*index]).collect()))
+    })
+}
+
+/// The bodies that were sent by POST to the endpoint as JSON, or the text where they are none.
+pub(crate) fn posts<'v>(view: &'v View<'_>) -> impl Iterator<Item = (usize, &'v Exchange, Result<Value, &'v str>)> {
+    view.exchanges.iter().enumerate().filter_map(move |(index, exchange)| {
+        let body = exchange.body.as_deref().filter(|_| exchange.method == "POST" && to_endpoint(view, exchange))?;
+        Some((index, exchange, serde_json::from_str(body).map_err(|_| body)))
+    })
+}
+
+/// The JSON-RPC error in the body of an answer.
+pub(crate) fn body_error(exchange: &Exchange) -> Option<i64> {
+    let value: Value = serde_json::from_str(exchange.response_body.as_deref()?).ok()?;
+    Message(&value).error_code()
+}
+
+/// Whether a message of the server is a response.
+pub(crate) fn is_response(msg: &Msg) -> bool {
+    msg.kind == Kind::Response
+}
+
+/// The beginning of a text, to quote.
+pub(crate) fn short(text: &str) -> String {
+    if text.chars().count() <= QUOTED {
+        return text.to_owned();
+    }
+    text.chars().take(QUOTED).chain("…".chars()).collect()
+}
+
+/// What came back, to quote.
+pub(crate) fn came(exchange: &Exchange) -> String {
+    let Some(status) = exchange.status else {
+        return match &exchange.end {
+            Some(End::Failed(why)) => format!("no HTTP answer ({why})"),
+            Some(End::TimedOut) => "no answer within the time allowed".to_owned(),
+            _ => "no answer".to_owned(),
+        };
+    };
+    let kind = exchange.media_type().map(|kind| format!(", {kind}")).unwrap_or_default();
+    let body = exchange.response_body.as_deref().map(|body| format!(": {}", short(body))).unwrap_or_default();
+    format!("status {status}{kind}{body}")
+}
+
+/// A breach in one line.
+pub(crate) fn told(what: String, expected: &[&str], actual: String, fix: &str, evidence: Vec<u32>) -> Breach {
+    Breach {
+        what,
+        expected: expected.iter().map(|text| (*text).to_owned()).collect(),
+        actual,
+        fix: fix.to_owned(),
+        evidence,
+    }
+}
