@@ -1,6 +1,6 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, lifecycle};
+use super::{Finding, Findings, features, lifecycle, utilities};
 use crate::model::requirements;
 use crate::transcript::View;
 
@@ -17,6 +17,19 @@ pub struct Check {
 pub static CHECKS: &[&[Check]] = &[
     // lifecycle
     lifecycle::version::CHECKS,
+    // features
+    features::tools::CHECKS,
+    features::results::CHECKS,
+    features::resources::CHECKS,
+    features::subscriptions::CHECKS,
+    features::prompts::CHECKS,
+    features::asking::CHECKS,
+    features::elicitation::CHECKS,
+    // utilities
+    utilities::ping::CHECKS,
+    utilities::progress::CHECKS,
+    utilities::logging::CHECKS,
+    utilities::pagination::CHECKS,
 ];
 
 /// Runs every check over one transcript; one finding for each check, in order of the catalogue.

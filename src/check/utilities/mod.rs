@@ -1,1 +1,6 @@
 //! Checks of the area `utilities`, one topic a file.
+
+pub mod logging;
+pub mod pagination;
+pub mod ping;
+pub mod progress;
