@@ -27,6 +27,8 @@ pub static CHECKS: &[&[Check]] = &[
     features::elicitation::CHECKS,
     // utilities
     utilities::ping::CHECKS,
+    utilities::cancellation::CHECKS,
+    utilities::completion::CHECKS,
     utilities::progress::CHECKS,
     utilities::logging::CHECKS,
     utilities::pagination::CHECKS,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Breach, Findings};
-use crate::transcript::{Exchange, Msg, View};
+use crate::transcript::{Direction, Exchange, Msg, View};
 
 /// A JSON value as evidence, shortened where it is long.
 pub(crate) fn quote(value: &Value) -> String {
@@ -233,6 +233,13 @@ impl<'v> Walk<'v> {
     pub(crate) fn last(&self) -> (&'v Msg, &'v Msg, &'v Value) {
         self.pages[self.pages.len() - 1]
     }
+}
+
+/// Notifications of the client with this method.
+pub(crate) fn sent_notifications<'v>(view: &'v View<'_>, method: &'v str) -> impl Iterator<Item = &'v Msg> {
+    view.messages.iter().filter(move |msg| {
+        msg.direction == Direction::Sent && msg.method() == Some(method) && msg.value.get("id").is_none()
+    })
 }
 
 /// What the server sent with this method, requests and notifications.

@@ -1,5 +1,7 @@
 //! Checks of the area `utilities`, one topic a file.
 
+pub mod cancellation;
+pub mod completion;
 pub mod logging;
 pub mod pagination;
 pub mod ping;
