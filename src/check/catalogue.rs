@@ -27,6 +27,7 @@ pub static CHECKS: &[&[Check]] = &[
     features::elicitation::CHECKS,
     // utilities
     utilities::ping::CHECKS,
+    utilities::tasks::CHECKS,
     utilities::cancellation::CHECKS,
     utilities::completion::CHECKS,
     utilities::progress::CHECKS,

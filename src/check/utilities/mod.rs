@@ -6,3 +6,4 @@ pub mod logging;
 pub mod pagination;
 pub mod ping;
 pub mod progress;
+pub mod tasks;
