@@ -1,6 +1,6 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, base, http, lifecycle, session};
+use super::{Finding, Findings, base, features, http, lifecycle, session, utilities};
 use crate::model::requirements;
 use crate::transcript::View;
 
@@ -35,6 +35,22 @@ pub static CHECKS: &[&[Check]] = &[
     // transport.http.session-*
     session::identity::CHECKS,
     session::termination::CHECKS,
+    // features
+    features::tools::CHECKS,
+    features::results::CHECKS,
+    features::resources::CHECKS,
+    features::subscriptions::CHECKS,
+    features::prompts::CHECKS,
+    features::asking::CHECKS,
+    features::elicitation::CHECKS,
+    // utilities
+    utilities::ping::CHECKS,
+    utilities::tasks::CHECKS,
+    utilities::cancellation::CHECKS,
+    utilities::completion::CHECKS,
+    utilities::progress::CHECKS,
+    utilities::logging::CHECKS,
+    utilities::pagination::CHECKS,
 ];
 
 /// Runs every check over one transcript; one finding for each check, in order of the catalogue.

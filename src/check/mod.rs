@@ -4,6 +4,8 @@
 
 mod catalogue;
 mod finding;
+mod support;
+mod syntax;
 #[cfg(test)]
 pub(crate) mod testing;
 mod wire;

@@ -1,0 +1,139 @@
+//! Ping.
+
+use crate::check::support::{is_proper, told};
+use crate::check::{Check, Findings};
+use crate::transcript::{End, Msg, View};
+
+/// The checks of this topic.
+pub const CHECKS: &[Check] = &[
+    Check { id: "utilities.ping.respond", judge: respond },
+    Check { id: "utilities.ping.respond-under-load", judge: respond_under_load },
+    Check { id: "utilities.ping.no-params-needed", judge: no_params_needed },
+];
+
+/// Later than this an answer to a ping is not prompt.
+const PROMPT: u64 = 1_000_000;
+/// A ping that waited no longer than this was not held up by another call.
+const HELD_UP: u64 = 300_000;
+
+/// A ping gets an empty result, and soon. Metadata and extra members do no harm.
+fn respond(view: &View<'_>, out: &mut Findings) {
+    for (request, response) in view.calls_to("ping") {
+        if !out.covers(request.revision) || !is_proper(view, request) {
+            continue;
+        }
+        let Some(response) = response else {
+            unanswered(view, request, out);
+            continue;
+        };
+        let breach = |what: &str, fix: &str| {
+            told(what, &["{\"result\": {}} within a second"], &response.value, fix, &[request, response])
+        };
+        if !response.value["result"].is_object() {
+            out.breach(breach("The server did not answer a ping with a result.", "answer ping with an empty object"));
+        } else if response.at.saturating_sub(request.at) > PROMPT {
+            out.contested(breach(
+                "The answer to a ping took longer than a second.",
+                "answer ping without waiting for other work",
+            ));
+        } else {
+            out.pass();
+        }
+    }
+}
+
+fn unanswered(view: &View<'_>, request: &Msg, out: &mut Findings) {
+    let exchange = view.exchange_of(request);
+    match exchange.end {
+        Some(End::TimedOut | End::CutShort) => {}
+        Some(End::Complete) if exchange.is_success() => {}
+        _ => return out.inconclusive(),
+    }
+    out.breach(told(
+        "The server gave no answer to a ping.",
+        &["{\"result\": {}} with the id of the ping"],
+        &exchange.status.into(),
+        "answer ping with an empty object on the response to its own POST",
+        &[request],
+    ));
+}
+
+/// A ping that arrives while another call is running does not wait for that call's end.
+fn respond_under_load(view: &View<'_>, out: &mut Findings) {
+    for (ping, answer) in view.calls_to("ping") {
+        let Some(answer) = answer.filter(|_| out.covers(ping.revision) && is_proper(view, ping)) else { continue };
+        let running = view.calls.iter().find_map(|call| {
+            let request = &view.messages[call.request];
+            let response = call.responses.first().map(|index| &view.messages[*index])?;
+            (request.method() != Some("ping")
+                && request.conversation == ping.conversation
+                && request.seq < ping.seq
+                && response.seq > ping.seq)
+                .then_some((request, response))
+        });
+        let Some((request, response)) = running else { continue };
+        let waited = answer.at.saturating_sub(ping.at) > HELD_UP && answer.seq > response.seq;
+        out.require(!waited, || {
+            told(
+                "A ping was answered only after the call that was running had ended.",
+                &["the answer to the ping while the other call still runs"],
+                &answer.value,
+                "handle the requests of a session concurrently",
+                &[request, ping, response, answer],
+            )
+        });
+    }
+}
+
+/// A ping needs no params, and an empty object as params is fine too.
+fn no_params_needed(view: &View<'_>, out: &mut Findings) {
+    for (request, response) in view.calls_to("ping") {
+        let params = request.value.get("params");
+        let plain = params.is_none_or(|params| params.as_object().is_some_and(serde_json::Map::is_empty));
+        let Some(response) = response.filter(|_| plain && out.covers(request.revision) && is_proper(view, request))
+        else {
+            continue;
+        };
+        let form = if params.is_none() { "without params" } else { "with empty params" };
+        out.require(response.value.get("error").is_none(), || {
+            told(
+                format!("The server refused a ping {form}."),
+                &["a result"],
+                &response.value,
+                "accept ping with params absent and with params {}",
+                &[request, response],
+            )
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::support::three;
+    use crate::transcript::{Builder, End};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn answered_promptly_and_with_any_params() {
+        let base = Builder::new().initialize("2025-06-18");
+        let good = base.clone().call("ping", Value::Null, json!({})).call("ping", json!({}), json!({}));
+        let bad = base.call_error("ping", Value::Null, -32601);
+        three("utilities.ping.respond", &good, &bad);
+        three("utilities.ping.no-params-needed", &good, &bad);
+    }
+
+    #[test]
+    fn answered_while_a_call_runs() {
+        let base = Builder::new().initialize("2025-11-25");
+        let slow = json!({"jsonrpc": "2.0", "id": "slow", "method": "tools/call", "params": {"name": "x"}});
+        let done = json!({"jsonrpc": "2.0", "id": "slow", "result": {"content": []}});
+        let question = json!({"jsonrpc": "2.0", "id": "p", "method": "ping"});
+        let answer = json!({"jsonrpc": "2.0", "id": "p", "result": {}});
+        // The end of the call arrives on a stream of its own, as after a resumption.
+        let open = base.post(&slow).stream().end(End::CutShort);
+        let resume = |builder: Builder| builder.request("GET", &[], None).stream().sse(None, &done).end(End::Complete);
+        let good = resume(open.clone().post(&question).json(200, &answer));
+        let bad = open.post(&question).stream().pause_ms(2_000).sse(None, &done).sse(None, &answer).end(End::Complete);
+        three("utilities.ping.respond-under-load", &good, &bad);
+    }
+}
