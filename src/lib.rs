@@ -13,6 +13,7 @@ pub mod check;
 pub mod client;
 pub mod model;
 pub mod profile;
+pub mod report;
 pub mod scenario;
 pub mod server;
 pub mod transcript;
