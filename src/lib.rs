@@ -10,10 +10,12 @@
 //! server never imports the client. `tests/layers.rs` holds these borders.
 
 pub mod check;
+pub mod cli;
 pub mod client;
 pub mod model;
 pub mod profile;
 pub mod rehearsal;
+pub mod report;
 pub mod scenario;
 pub mod server;
 pub mod transcript;

@@ -1,0 +1,53 @@
+//! `list`: what there is.
+
+use clap::{Args, ValueEnum};
+
+use super::output::{ExitCode, out, say};
+use crate::check::CHECKS;
+use crate::model::requirements;
+use crate::server::FAULTS;
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Of what.
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Scenarios,
+    Clients,
+    Checks,
+    Faults,
+}
+
+pub(super) fn list(args: &ListArgs) -> ExitCode {
+    let rows: Vec<(String, String)> = match args.kind {
+        Kind::Scenarios => {
+            crate::scenario::shipped().into_iter().map(|scenario| (scenario.id, scenario.title)).collect()
+        }
+        Kind::Clients => match crate::profile::shipped() {
+            Ok(profiles) => {
+                profiles.into_iter().map(|profile| (profile.id().to_owned(), profile.about.title.clone())).collect()
+            }
+            Err(error) => {
+                say(&format!("error: {error}"));
+                return ExitCode::BadInput;
+            }
+        },
+        Kind::Checks => CHECKS
+            .iter()
+            .flat_map(|topic| topic.iter())
+            .map(|check| {
+                let text = requirements().get(check.id).map(|requirement| requirement.text.clone());
+                (check.id.to_owned(), text.unwrap_or_default())
+            })
+            .collect(),
+        Kind::Faults => FAULTS.iter().map(|fault| (fault.id.to_owned(), fault.summary.to_owned())).collect(),
+    };
+    let width = rows.iter().map(|(id, _)| id.len()).max().unwrap_or(0);
+    let lines: Vec<String> = rows.iter().map(|(id, text)| format!("{id:width$}  {text}")).collect();
+    out(&lines.join("\n"));
+    ExitCode::Ok
+}

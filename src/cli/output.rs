@@ -1,0 +1,48 @@
+//! Printing and exit codes.
+
+use std::io::{IsTerminal as _, Write as _};
+
+/// How the process ends. The numbers are documented and stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCode {
+    /// All as expected.
+    Ok = 0,
+    /// A fault of this program.
+    Internal = 1,
+    /// Wrong arguments.
+    Usage = 2,
+    /// A scenario or profile does not parse.
+    BadInput = 3,
+    /// Nothing was exercised.
+    NothingRan = 4,
+    /// Requirements were broken.
+    Failures = 10,
+    /// The target cannot be reached.
+    Unreachable = 12,
+    /// A report could not be written.
+    ReportNotWritten = 13,
+    /// Interrupted; what was known was written.
+    Interrupted = 130,
+}
+
+/// Writes the result to standard output. A closed pipe is no reason to fail.
+pub(super) fn out(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes());
+    if !text.ends_with('\n') {
+        let _ = stdout.write_all(b"\n");
+    }
+    let _ = stdout.flush();
+}
+
+/// Writes a message to standard error.
+pub(super) fn say(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = stderr.write_all(text.trim_end().as_bytes());
+    let _ = stderr.write_all(b"\n");
+}
+
+/// Whether standard output takes colours.
+pub(super) fn colored() -> bool {
+    std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal()
+}

@@ -1,0 +1,253 @@
+//! `run`: the rehearsal, its reports, its exit code.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::{ExitCode, colored, out, say};
+use crate::client::{Target, TimeControl};
+use crate::model::Revision;
+use crate::profile::Profile;
+use crate::rehearsal::{Rehearsal, RehearsalError, Selection, Stage, SurveyError, rehearse};
+use crate::report;
+use crate::scenario::{self, Scenario};
+use crate::verdict::{Cell, Summary};
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Address of the server, such as `http://localhost:8080/mcp`; without it, the embedded reference server.
+    target: Option<String>,
+    /// Scenario ids, comma-separated, `*` allowed; or a folder of your own scenario files.
+    #[arg(short, long)]
+    scenarios: Option<String>,
+    /// Clients: `all`, `popular`, or names, comma-separated.
+    #[arg(short, long, default_value = "all")]
+    clients: String,
+    /// Revisions to ask for instead of each client's own, comma-separated.
+    #[arg(short, long, value_delimiter = ',')]
+    revisions: Vec<Revision>,
+    /// Cases at once: 32 on the embedded server, 4 on others.
+    #[arg(short, long)]
+    jobs: Option<usize>,
+    /// The longest that anything is waited for, in seconds.
+    #[arg(long, default_value_t = 30)]
+    patience: u64,
+    /// Seed of made-up ids.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// A fault of the embedded server; may be repeated.
+    #[arg(long)]
+    fault: Vec<String>,
+    /// Control endpoint of a reference server elsewhere, such as `http://127.0.0.1:8080/control`.
+    #[arg(long)]
+    control: Option<String>,
+    /// A report as FORMAT=PATH (json, junit, markdown); may be repeated. `-` is standard output.
+    #[arg(long)]
+    report: Vec<String>,
+    /// No progress on standard error.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+enum Stopped {
+    Usage(String),
+    Input(String),
+}
+
+pub(super) async fn run(args: RunArgs) -> ExitCode {
+    let rehearsal = match prepare(&args) {
+        Ok(rehearsal) => rehearsal,
+        Err(Stopped::Usage(text)) => {
+            say(&format!("error: {text}"));
+            return ExitCode::Usage;
+        }
+        Err(Stopped::Input(text)) => {
+            say(&text);
+            return ExitCode::BadInput;
+        }
+    };
+    let bar = if args.quiet || !std::io::stderr().is_terminal() {
+        ProgressBar::hidden()
+    } else {
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} cases {elapsed}");
+        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    };
+    let interrupt = async {
+        // Without a signal handler the run simply cannot be interrupted early.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let tell = |progress: crate::rehearsal::Progress| {
+        bar.set_length(progress.all as u64);
+        bar.set_position(progress.done as u64);
+    };
+    let summary = match rehearse(rehearsal, tell, interrupt).await {
+        Ok(summary) => summary,
+        Err(error) => {
+            bar.finish_and_clear();
+            say(&format!("error: {error}"));
+            return match error {
+                RehearsalError::Survey(SurveyError::Unreachable { .. }) => ExitCode::Unreachable,
+                RehearsalError::Server(_) | RehearsalError::NoClients => ExitCode::Usage,
+                _ => ExitCode::Internal,
+            };
+        }
+    };
+    bar.finish_and_clear();
+    finish(&args, &summary)
+}
+
+fn finish(args: &RunArgs, summary: &Summary) -> ExitCode {
+    out(&report::terminal(summary, colored()));
+    for wanted in &args.report {
+        if let Err(text) = write_report(wanted, summary) {
+            say(&format!("error: {text}"));
+            return ExitCode::ReportNotWritten;
+        }
+    }
+    if summary.interrupted {
+        ExitCode::Interrupted
+    } else if summary.count(Cell::Failed) > 0 {
+        ExitCode::Failures
+    } else if summary.cases.iter().all(|case| case.cell == Cell::NotApplicable) {
+        say("error: nothing was exercised; `list scenarios` and `list clients` name what there is");
+        ExitCode::NothingRan
+    } else {
+        ExitCode::Ok
+    }
+}
+
+fn write_report(wanted: &str, summary: &Summary) -> Result<(), String> {
+    let (format, path) = wanted.split_once('=').unwrap_or((wanted, "-"));
+    let make = report::FORMATS.iter().find(|(name, _)| *name == format).map(|(_, make)| make).ok_or_else(|| {
+        let names: Vec<&str> = report::FORMATS.iter().map(|(name, _)| *name).collect();
+        format!("there is no report format `{format}`; there are: {}", names.join(", "))
+    })?;
+    let text = make(summary);
+    if path == "-" {
+        out(&text);
+        return Ok(());
+    }
+    std::fs::write(path, text).map_err(|error| format!("the report cannot be written to {path}: {error}"))
+}
+
+fn prepare(args: &RunArgs) -> Result<Rehearsal, Stopped> {
+    for wanted in &args.report {
+        let format = wanted.split('=').next().unwrap_or_default();
+        if !report::FORMATS.iter().any(|(name, _)| *name == format) {
+            let names: Vec<&str> = report::FORMATS.iter().map(|(name, _)| *name).collect();
+            return Err(Stopped::Usage(format!(
+                "there is no report format `{format}`; there are: {}",
+                names.join(", ")
+            )));
+        }
+    }
+    let patience = Duration::from_secs(args.patience.max(1));
+    let stage = match &args.target {
+        None => Stage::Embedded { faults: args.fault.clone() },
+        Some(url) => {
+            let mut target = Target::parse(url, patience).map_err(|error| Stopped::Usage(error.to_string()))?;
+            if let Some(control) = &args.control {
+                target.time = TimeControl::Endpoint(control.trim_end_matches('/').to_owned());
+            }
+            Stage::Foreign(Arc::new(target))
+        }
+    };
+    Ok(Rehearsal {
+        selection: Selection {
+            scenarios: scenarios(args.scenarios.as_deref())?,
+            profiles: profiles(&args.clients)?,
+            revisions: args.revisions.clone(),
+            target: args.target.clone(),
+        },
+        jobs: args.jobs.unwrap_or(if args.target.is_some() { 4 } else { 32 }),
+        stage,
+        patience,
+        seed: args.seed,
+    })
+}
+
+fn scenarios(wanted: Option<&str>) -> Result<Vec<Arc<Scenario>>, Stopped> {
+    let Some(wanted) = wanted else { return Ok(scenario::shipped().into_iter().map(Arc::new).collect()) };
+    let path = PathBuf::from(wanted);
+    if path.is_dir() {
+        return scenario::load_dir(&path).map(|list| list.into_iter().map(Arc::new).collect()).map_err(|problems| {
+            Stopped::Input(problems.iter().map(|problem| problem.render(colored())).collect::<Vec<_>>().join("\n"))
+        });
+    }
+    if path.is_file() {
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Stopped::Input(format!("error: {wanted} cannot be read: {error}")))?;
+        return scenario::parse(wanted, &text)
+            .map(|scenario| vec![Arc::new(scenario)])
+            .map_err(|problems| Stopped::Input(problems.render(colored())));
+    }
+    let patterns: Vec<&str> = wanted.split(',').map(str::trim).collect();
+    let shipped = scenario::shipped();
+    for pattern in &patterns {
+        if !shipped.iter().any(|scenario| glob(pattern, &scenario.id)) {
+            return Err(Stopped::Usage(format!("no scenario is called `{pattern}`; `list scenarios` names them")));
+        }
+    }
+    Ok(shipped
+        .into_iter()
+        .filter(|scenario| patterns.iter().any(|pattern| glob(pattern, &scenario.id)))
+        .map(Arc::new)
+        .collect())
+}
+
+fn profiles(wanted: &str) -> Result<Vec<Arc<Profile>>, Stopped> {
+    let shipped = crate::profile::shipped().map_err(|error| Stopped::Input(format!("error: {error}")))?;
+    if wanted == "all" || wanted == "popular" {
+        return Ok(shipped
+            .into_iter()
+            .filter(|profile| wanted == "all" || profile.about.popular)
+            .map(Arc::new)
+            .collect());
+    }
+    let names: Vec<&str> = wanted.split(',').map(str::trim).collect();
+    for name in &names {
+        if !shipped.iter().any(|profile| profile.id() == *name) {
+            return Err(Stopped::Usage(format!("no client is called `{name}`; `list clients` names them")));
+        }
+    }
+    Ok(shipped.into_iter().filter(|profile| names.contains(&profile.id())).map(Arc::new).collect())
+}
+
+/// Whether a name matches a pattern in which `*` stands for anything.
+fn glob(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let mut last = None;
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+        last = Some(part);
+    }
+    rest.is_empty() || last == Some("") || last.is_some_and(|part| name.ends_with(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, name, holds) in [
+            ("invoke.*", "invoke.cancel", true),
+            ("invoke.cancel", "invoke.cancel", true),
+            ("invoke.cancel", "invoke.cancelled", false),
+            ("*cancel", "invoke.cancel", true),
+            ("*", "x", true),
+            ("connect.*", "invoke.cancel", false),
+        ] {
+            assert_eq!(glob(pattern, name), holds, "{pattern} {name}");
+        }
+    }
+}

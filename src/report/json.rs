@@ -1,0 +1,122 @@
+//! The report a program reads. Its field names are stable within a `format_version`.
+//!
+//! Top level: `format_version`, `interrupted`, `counts`, `coverage`, `cases`. A case has `id`, `scenario`, `title`,
+//! `profile`, `profile_title`, `revision`, `outcome` (`passed`, `failed`, `warned`, `inconclusive`,
+//! `not-applicable`), `reason`, `expectations_met`, `exchanges`, `again`, `divergence`, `stories`, and `findings`:
+//! the requirements that were exercised, with `outcome` (`pass`, `warn`, `fail`, `inconclusive`).
+
+use serde_json::{Value, json};
+
+use super::story::again;
+use crate::check::{Breach, Finding, Outcome};
+use crate::verdict::{Case, Cell, Story, Summary};
+
+/// The whole run as one JSON document.
+pub fn json(summary: &Summary) -> String {
+    let (exercised, checks) = summary.coverage();
+    let report = json!({
+        "format_version": 1,
+        "interrupted": summary.interrupted,
+        "counts": {
+            "cases": summary.cases.len(),
+            "passed": summary.count(Cell::Passed),
+            "failed": summary.count(Cell::Failed),
+            "warned": summary.count(Cell::Warned),
+            "inconclusive": summary.count(Cell::Inconclusive),
+            "not_applicable": summary.count(Cell::NotApplicable),
+        },
+        "coverage": { "exercised": exercised, "checks": checks },
+        "cases": summary.cases.iter().map(|case| case_value(summary, case)).collect::<Vec<_>>(),
+    });
+    format!("{report:#}\n")
+}
+
+fn case_value(summary: &Summary, case: &Case) -> Value {
+    let failed = matches!(case.cell, Cell::Failed | Cell::Warned);
+    let divergence = summary.divergence(case).filter(|_| failed);
+    let exercised = case.findings.iter().filter(|finding| finding.outcome != Outcome::NotExercised);
+    json!({
+        "id": case.plan.id(),
+        "scenario": case.plan.scenario,
+        "title": case.plan.title,
+        "profile": case.plan.profile,
+        "profile_title": case.plan.profile_title,
+        "revision": case.plan.revision,
+        "outcome": cell_text(case.cell),
+        "reason": case.reason,
+        "expectations_met": case.met,
+        "exchanges": case.exchanges,
+        "again": again(summary, case),
+        "divergence": divergence.map(|found| json!({
+            "passed": found.other,
+            "sent": found.sent,
+            "passed_sent": found.other_sent,
+        })),
+        "stories": case.stories.iter().map(story_value).collect::<Vec<_>>(),
+        "findings": exercised.map(finding_value).collect::<Vec<_>>(),
+    })
+}
+
+fn story_value(story: &Story) -> Value {
+    json!({
+        "id": story.id,
+        "level": story.level,
+        "fails": story.fails,
+        "times": story.times,
+        "source": story.source,
+        "sent": story.sent,
+        "breach": breach_value(&story.breach),
+    })
+}
+
+fn finding_value(finding: &Finding) -> Value {
+    json!({
+        "requirement": finding.requirement,
+        "outcome": outcome_text(finding.outcome),
+        "passes": finding.passes,
+        "breaches": finding.breaches.iter().map(breach_value).collect::<Vec<_>>(),
+    })
+}
+
+fn breach_value(breach: &Breach) -> Value {
+    json!({
+        "what": breach.what,
+        "expected": breach.expected,
+        "actual": breach.actual,
+        "fix": breach.fix,
+        "evidence": breach.evidence,
+    })
+}
+
+fn cell_text(cell: Cell) -> &'static str {
+    match cell {
+        Cell::NotApplicable => "not-applicable",
+        Cell::Passed => "passed",
+        Cell::Inconclusive => "inconclusive",
+        Cell::Warned => "warned",
+        Cell::Failed => "failed",
+    }
+}
+
+fn outcome_text(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::NotExercised => "not-exercised",
+        Outcome::Pass => "pass",
+        Outcome::Inconclusive => "inconclusive",
+        Outcome::Warn => "warn",
+        Outcome::Fail => "fail",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn field_names_are_stable() {
+        let text = json(&fixture::summary());
+        assert!(serde_json::from_str::<Value>(&text).is_ok());
+        fixture::snapshot("report_json", &text);
+    }
+}
