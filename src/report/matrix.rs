@@ -25,24 +25,29 @@ pub(super) fn lines(summary: &Summary, paint: Paint) -> Vec<String> {
     let first = scenarios.iter().map(|name| width(name)).max().unwrap_or(0);
     let named = first + profiles.iter().map(|name| width(name) + 2).sum::<usize>() <= MOST;
     let mut out = Vec::new();
-    let titles: Vec<String> =
-        profiles.iter().enumerate().map(|(at, name)| if named { plain(name) } else { (at + 1).to_string() }).collect();
+    let titles: Vec<String> = profiles
+        .iter()
+        .enumerate()
+        .map(|(at, name)| if named { plain(name) } else { format!("{:>2}", at + 1) })
+        .collect();
     if !named {
         legend(&mut out, &titles, &profiles);
     }
-    let widest = titles.iter().map(|title| width(title) + 2).max().unwrap_or(2);
+    let gap = if named { "  " } else { " " };
+    let widest = titles.iter().map(|title| width(title) + gap.len()).max().unwrap_or(2);
     let block = if named { profiles.len() } else { MOST.saturating_sub(first) / widest };
     let columns: Vec<(&str, &String)> = profiles.iter().copied().zip(&titles).collect();
     for columns in columns.chunks(block.max(1)) {
         let heads: Vec<&str> = columns.iter().map(|(_, title)| title.as_str()).collect();
-        out.push(format!("{}  {}", " ".repeat(first), paint.dim(&heads.join("  "))));
+        out.push(format!("{}{gap}{}", " ".repeat(first), paint.dim(&heads.join(gap))));
         for scenario in &scenarios {
             let mut line = format!("{scenario:<first$}");
             for (profile, title) in columns {
                 let room = width(title);
-                let left = (room - 1) / 2;
+                // Under a name in its middle, under a number at its last digit.
+                let left = if named { (room - 1) / 2 } else { room - 1 };
                 let worst = worst(summary, scenario, profile);
-                line.push_str(&" ".repeat(2 + left));
+                line.push_str(&" ".repeat(gap.len() + left));
                 line.push_str(&worst.map_or_else(|| " ".to_owned(), |cell| paint.cell(cell, sign(cell))));
                 line.push_str(&" ".repeat(room - 1 - left));
             }

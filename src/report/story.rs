@@ -11,7 +11,10 @@ use crate::verdict::{Case, Cell, Divergence, Story, Summary};
 /// How an inference of ours is marked wherever it is shown.
 pub(super) const INFERENCE: &str = "our inference, not a rule of the specification";
 
+/// Columns of a label with the margins around it.
 const LABEL: usize = 12;
+/// Names in a list before the rest is only counted.
+const FEW: usize = 7;
 
 /// A story with everybody it happened to.
 #[derive(Debug)]
@@ -54,12 +57,20 @@ fn several(summary: &Summary, case: &Case) -> bool {
         .any(|other| other.plan.profile == case.plan.profile && other.plan.revision != case.plan.revision)
 }
 
-/// The names of some cases' clients, each once.
+/// The names of some cases' clients, each once; a long list is cut.
 pub(super) fn clients(summary: &Summary, cases: &[&Case]) -> String {
     let mut seen = BTreeSet::new();
     let names: Vec<String> =
         cases.iter().map(|case| client(summary, case)).filter(|name| seen.insert(name.clone())).collect();
-    names.join(", ")
+    listed(&names, ", ")
+}
+
+/// The first few and how many more there are.
+fn listed(names: &[String], between: &str) -> String {
+    if names.len() <= FEW + 1 {
+        return names.join(between);
+    }
+    format!("{}{between}and {} more", names[..FEW].join(between), names.len() - FEW)
 }
 
 /// Who else is hit: clients of the same scenario, then those of others.
@@ -80,7 +91,7 @@ fn also(summary: &Summary, cases: &[&Case]) -> String {
             if *scenario == first.plan.scenario { names } else { format!("{scenario} @ {names}") }
         })
         .collect();
-    parts.join("; ")
+    listed(&parts, "; ")
 }
 
 /// The command that plays a case again.
@@ -196,5 +207,41 @@ fn beside(out: &mut Vec<String>, sent: &str, text: &str, paint: Paint) {
             let lines = wrap(text, WIDTH - LABEL);
             out.extend(lines.iter().map(|line| format!("{}{}", " ".repeat(LABEL), paint.bold(line))));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    fn command(target: &str) -> String {
+        let mut summary = fixture::summary();
+        summary.cases[0].plan.target = Some(target.to_owned());
+        again(&summary, &summary.cases[0])
+    }
+
+    #[test]
+    fn the_command_survives_a_shell() {
+        let options = "-s negotiate.minimal-capabilities -c claude-code";
+        assert_eq!(command("http://h/mcp?a=1&b"), format!("mcp-rehearsal run 'http://h/mcp?a=1&b' {options}"));
+        assert_eq!(command("-- node server.js"), format!("mcp-rehearsal run {options} -- node server.js"));
+    }
+
+    #[test]
+    fn alike_stories_are_told_once() {
+        let summary = fixture::summary();
+        let told = gather(&summary, true);
+        assert_eq!(told.iter().map(|told| told.cases.len()).collect::<Vec<_>>(), [3, 1]);
+    }
+
+    #[test]
+    fn only_what_differs_is_shown() {
+        let divergence = Divergence {
+            other: "VS Code".to_owned(),
+            sent: r#"initialize {"protocolVersion":"x","extra":1}"#.to_owned(),
+            other_sent: r#"initialize {"protocolVersion":"x","capabilities":{}}"#.to_owned(),
+        };
+        assert_eq!(divergence_text(&divergence), "VS Code sent capabilities {}, no extra and passed");
     }
 }
