@@ -309,11 +309,9 @@ impl Sim {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        if let Some(id) = self.state().last_event_id.clone() {
-            let mut state = self.state();
-            if state.interrupted.is_empty() {
-                state.interrupted.push(id);
-            }
+        let mut state = self.state();
+        if let Some(id) = state.last_event_id.clone().filter(|_| state.interrupted.is_empty()) {
+            state.interrupted.push(id);
         }
     }
 
