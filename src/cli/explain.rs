@@ -34,27 +34,27 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
             if judged { "yes" } else { "no check yet" },
         );
         if !faults.is_empty() {
-            text += &format!("  see it     mcp-rehearsal run --fault {}\n", faults.join("\n             or "));
+            text.extend([format!("  see it     mcp-rehearsal run --fault {}\n", faults.join("\n             or "))]);
         }
     }
     if let Some(fault) = FAULTS.iter().find(|fault| fault.id == id) {
-        text += &format!(
+        text.extend([format!(
             "fault {id}\n\n  {}\n\n  breaks     {}\n  see it     mcp-rehearsal run --fault {id}\n",
             fault.summary,
             fault.caught_by.join("\n             ")
-        );
+        )]);
     }
     if let Some(scenario) = crate::scenario::shipped().into_iter().find(|scenario| scenario.id == id) {
         let steps: Vec<&str> = scenario.steps.iter().map(|step| step.action.word()).collect();
-        text += &format!(
+        text.extend([format!(
             "scenario {id}\n\n  {}\n  {}\n\n  steps      {}\n  play it    mcp-rehearsal run -s {id}\n",
             scenario.title,
             scenario.why,
             steps.join(" → ")
-        );
+        )]);
     }
     if let Ok(Some(profile)) = crate::profile::find(id) {
-        text += &format!(
+        text.extend([format!(
             "client {id}\n\n  {} {}\n\n  asks for      {}\n  capabilities  {}\n  evidence      {:?}, {} ({})\n",
             profile.about.title,
             profile.about.version.as_deref().unwrap_or_default(),
@@ -63,9 +63,9 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
             profile.capabilities.evidence,
             profile.capabilities.date,
             profile.capabilities.reference,
-        );
+        )]);
         if let Some(note) = &profile.about.note {
-            text += &format!("  note          {note}\n");
+            text.extend([format!("  note          {note}\n")]);
         }
     }
     if text.is_empty() {

@@ -7,6 +7,13 @@ use crate::scenario::Scenario;
 
 /// The first need that is not met, in plain words; `None` where the scenario applies.
 pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, survey: &Survey) -> Option<String> {
+    let carries = profile.headers_post.value.iter().any(|header| header.value.contains("{session}"));
+    if survey.session && !carries {
+        return Some(
+            "this client never sends the session id that the target assigns, and the target has to refuse it"
+                .to_owned(),
+        );
+    }
     scenario.needs.iter().find_map(|need| reason(need, profile, revision, survey))
 }
 

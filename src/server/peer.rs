@@ -89,7 +89,17 @@ impl Call {
 
     /// Waits on the server's clock.
     pub(crate) async fn sleep(&self, ms: u64) {
-        self.app.clock.sleep(Duration::from_millis(ms)).await;
+        self.sleep_for(Duration::from_millis(ms)).await;
+    }
+
+    /// Waits on the server's clock.
+    pub(crate) async fn sleep_for(&self, duration: Duration) {
+        self.app.clock.sleep(duration).await;
+    }
+
+    /// The server's time.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.app.clock.elapsed()
     }
 
     /// Why the client cannot be asked by this method, or `None` if it can.
