@@ -113,7 +113,9 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     let (met, unmet) = judge_expectations(scenario, &view);
     let mut stories: Vec<Story> = findings.iter().filter_map(|finding| story_of(finding, &view)).collect();
     // A broken clause tells more than the step that stumbled over it; the step is told where no clause is.
-    for unmet in &unmet {
+    // After a failed opening every later step stumbles over the same thing.
+    let opening = unmet.iter().position(|unmet| unmet.word == "negotiate");
+    for unmet in unmet.iter().take(opening.map_or(usize::MAX, |opening| opening + 1)) {
         let told = stories
             .iter()
             .any(|story| unmet.clause.as_deref() == Some(story.id.as_str()) && !story.breach.evidence.is_empty());

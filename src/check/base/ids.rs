@@ -92,7 +92,11 @@ fn id_type_tolerance(view: &View<'_>, out: &mut Findings) {
         .filter_map(|(request, ..)| request.method())
         .collect();
     for (request, exchange, responses) in fair_calls(view) {
-        if !out.covers(request.revision) || !request.method().is_some_and(|method| works.contains(method)) {
+        // A refused array says nothing about the ids in it.
+        if request.batched
+            || !out.covers(request.revision)
+            || !request.method().is_some_and(|method| works.contains(method))
+        {
             continue;
         }
         let id = &request.value["id"];

@@ -216,7 +216,18 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
         let Some(conversation) = exchange.conversation.map(|at| &view.conversations[at]) else { continue };
         let opening = &view.exchanges[conversation.opened];
         let moved = exchange.connection != opening.connection && conversation.session.is_some();
-        if !moved || exchange.status.is_none() || !faultless(view, exchange) || !out.covers(exchange.revision) {
+        // A body that is no proper message is refused for its own sake, on any connection.
+        let proper = exchange
+            .body
+            .as_deref()
+            .and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok())
+            .is_some_and(|body| body["method"].is_string() && body["jsonrpc"] == "2.0");
+        if !moved
+            || !proper
+            || exchange.status.is_none()
+            || !faultless(view, exchange)
+            || !out.covers(exchange.revision)
+        {
             continue;
         }
         let aged = view.events.iter().any(|event| {
