@@ -16,10 +16,11 @@ async fn run(faults: &[&str]) -> Summary {
     };
     let rehearsal = Rehearsal {
         selection,
-        stage: Stage::Embedded { faults: faults.iter().map(|fault| (*fault).to_owned()).collect() },
+        stage: Stage::embedded(faults.iter().map(|fault| (*fault).to_owned()).collect()),
         jobs: 16,
         patience: Duration::from_secs(5),
         seed: 1,
+        allowed_tools: Vec::new(),
     };
     rehearse(rehearsal, |_| {}, std::future::pending()).await.expect("the rehearsal begins")
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::output::{ExitCode, out, say};
 use crate::check::CHECKS;
 use crate::model::{Basis, requirements};
-use crate::server::FAULTS;
+use crate::server::faults;
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -24,8 +24,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
             Basis::Derived => "our inference, not a rule of the specification; reported as a warning".to_owned(),
             _ => requirement.source.clone(),
         };
-        let faults: Vec<&str> =
-            FAULTS.iter().filter(|fault| fault.caught_by.contains(&id)).map(|fault| fault.id).collect();
+        let faults: Vec<&str> = faults().filter(|fault| fault.caught_by.contains(&id)).map(|fault| fault.id).collect();
         text = format!(
             "requirement {id}\n\n  {}\n\n  level      {:?}\n  revisions  {}\n  source     {source}\n  judged     {}\n",
             requirement.text,
@@ -37,7 +36,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
             text.extend([format!("  see it     mcp-rehearsal run --fault {}\n", faults.join("\n             or "))]);
         }
     }
-    if let Some(fault) = FAULTS.iter().find(|fault| fault.id == id) {
+    if let Some(fault) = faults().find(|fault| fault.id == id) {
         text.extend([format!(
             "fault {id}\n\n  {}\n\n  breaks     {}\n  see it     mcp-rehearsal run --fault {id}\n",
             fault.summary,

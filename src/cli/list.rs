@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::output::{ExitCode, out, say};
 use crate::check::CHECKS;
 use crate::model::requirements;
-use crate::server::FAULTS;
+use crate::server::faults;
 
 /// Arguments of `list`.
 #[derive(Debug, Args)]
@@ -44,7 +44,7 @@ pub(super) fn list(args: &ListArgs) -> ExitCode {
                 (check.id.to_owned(), text.unwrap_or_default())
             })
             .collect(),
-        Kind::Faults => FAULTS.iter().map(|fault| (fault.id.to_owned(), fault.summary.to_owned())).collect(),
+        Kind::Faults => faults().map(|fault| (fault.id.to_owned(), fault.summary.to_owned())).collect(),
     };
     let width = rows.iter().map(|(id, _)| id.len()).max().unwrap_or(0);
     let lines: Vec<String> = rows.iter().map(|(id, text)| format!("{id:width$}  {text}")).collect();

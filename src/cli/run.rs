@@ -9,8 +9,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{ExitCode, colored, out, say};
-use crate::client::{Target, TimeControl};
-use crate::model::Revision;
+use crate::client::{SafeCall, Target, TimeControl};
+use crate::model::{Revision, glob};
 use crate::profile::Profile;
 use crate::rehearsal::{Rehearsal, RehearsalError, Selection, Stage, SurveyError, rehearse};
 use crate::report;
@@ -37,6 +37,14 @@ pub(super) struct RunArgs {
     /// The longest that anything is waited for, in seconds.
     #[arg(long, default_value_t = 30)]
     patience: u64,
+    /// A tool that may be called although it does not say that it only reads (`readOnlyHint`); `*` allowed; may be
+    /// repeated.
+    #[arg(long, value_name = "PATTERN")]
+    allow_tool: Vec<String>,
+    /// The call to make where a scenario names none: a tool, or `TOOL={…}` with its arguments. Without it, a tool that
+    /// only reads and needs no arguments, else a list.
+    #[arg(long, value_name = "TOOL[=ARGUMENTS]")]
+    call: Option<String>,
     /// Seed of made-up ids.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -150,11 +158,14 @@ fn prepare(args: &RunArgs) -> Result<Rehearsal, Stopped> {
     }
     let patience = Duration::from_secs(args.patience.max(1));
     let stage = match &args.target {
-        None => Stage::Embedded { faults: args.fault.clone() },
+        None => Stage::embedded(args.fault.clone()),
         Some(url) => {
             let mut target = Target::parse(url, patience).map_err(|error| Stopped::Usage(error.to_string()))?;
             if let Some(control) = &args.control {
                 target.time = TimeControl::Endpoint(control.trim_end_matches('/').to_owned());
+            }
+            if let Some(call) = &args.call {
+                target.safe_call = safe_call(call)?;
             }
             Stage::Foreign(Arc::new(target))
         }
@@ -170,7 +181,18 @@ fn prepare(args: &RunArgs) -> Result<Rehearsal, Stopped> {
         stage,
         patience,
         seed: args.seed,
+        allowed_tools: args.allow_tool.clone(),
     })
+}
+
+fn safe_call(text: &str) -> Result<SafeCall, Stopped> {
+    let (name, arguments) = text.split_once('=').unwrap_or((text, "{}"));
+    match serde_json::from_str::<serde_json::Value>(arguments) {
+        Ok(arguments) if arguments.is_object() => Ok(SafeCall::Tool { name: name.to_owned(), arguments }),
+        _ => Err(Stopped::Usage(format!(
+            "`{arguments}` are no arguments of a tool; write them as a JSON object, such as --call 'search={{\"q\":\"x\"}}'"
+        ))),
+    }
 }
 
 fn scenarios(wanted: Option<&str>) -> Result<Vec<Arc<Scenario>>, Stopped> {
@@ -218,36 +240,4 @@ fn profiles(wanted: &str) -> Result<Vec<Arc<Profile>>, Stopped> {
         }
     }
     Ok(shipped.into_iter().filter(|profile| names.contains(&profile.id())).map(Arc::new).collect())
-}
-
-/// Whether a name matches a pattern in which `*` stands for anything.
-fn glob(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let mut last = None;
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-        last = Some(part);
-    }
-    rest.is_empty() || last == Some("") || last.is_some_and(|part| name.ends_with(part))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, name, holds) in [
-            ("invoke.*", "invoke.cancel", true),
-            ("invoke.cancel", "invoke.cancel", true),
-            ("invoke.cancel", "invoke.cancelled", false),
-            ("*cancel", "invoke.cancel", true),
-            ("*", "x", true),
-            ("connect.*", "invoke.cancel", false),
-        ] {
-            assert_eq!(glob(pattern, name), holds, "{pattern} {name}");
-        }
-    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sim::Sim;
+use super::step::Turn;
 use super::target::Target;
 use crate::model::{Clock, Rng};
 use crate::profile::Profile;
@@ -31,23 +32,22 @@ pub struct Drive {
 pub async fn drive(drive: Drive) -> Vec<Event> {
     let tap = Arc::new(Tap::new(Arc::clone(&drive.clock)));
     let mut clients: HashMap<String, Arc<Sim>> = HashMap::new();
-    for (index, step) in drive.scenario.steps.iter().enumerate() {
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
+    for step in &drive.scenario.steps {
         match &step.action {
             Action::Together(steps) => {
-                tap.step(index, FIRST_CLIENT, "together");
+                tap.step(step.number, FIRST_CLIENT, "together");
                 let mut tasks = tokio::task::JoinSet::new();
                 for step in steps {
                     let sim = client(&mut clients, step, &drive, &tap);
-                    let (action, within) = (step.action.clone(), limit(step, &drive.target));
-                    tasks.spawn(async move { sim.perform(&action, within).await });
+                    let (action, turn) = (step.action.clone(), turn(step, &drive.target));
+                    tasks.spawn(async move { sim.perform(&action, turn).await });
                 }
                 while tasks.join_next().await.is_some() {}
             }
             action => {
                 let sim = client(&mut clients, step, &drive, &tap);
-                tap.step(index, step.client(), action.word());
-                sim.perform(action, limit(step, &drive.target)).await;
+                tap.step(step.number, step.client(), action.word());
+                sim.perform(action, turn(step, &drive.target)).await;
             }
         }
     }
@@ -64,8 +64,9 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
     tap.take()
 }
 
-fn limit(step: &Step, target: &Target) -> Duration {
-    step.within().map_or(target.patience, |within| within.length().min(target.patience))
+fn turn(step: &Step, target: &Target) -> Turn {
+    let within = step.within().map_or(target.patience, |within| within.length().min(target.patience));
+    Turn { number: step.number, within }
 }
 
 fn client(clients: &mut HashMap<String, Arc<Sim>>, step: &Step, drive: &Drive, tap: &Arc<Tap>) -> Arc<Sim> {

@@ -38,6 +38,8 @@ pub(super) struct Answered {
     pub(super) status: Option<u16>,
     pub(super) headers: Headers,
     pub(super) messages: Vec<Value>,
+    /// Whether a stream ended before its response and told an event id to resume from.
+    pub(super) resumable: bool,
 }
 
 enum Stop {
@@ -65,7 +67,8 @@ impl Sim {
         head: Option<oneshot::Sender<()>>,
     ) -> Answered {
         let number = options.number.unwrap_or_else(|| self.tap.next_exchange());
-        let mut answered = Answered { exchange: number, status: None, headers: Vec::new(), messages: Vec::new() };
+        let mut answered =
+            Answered { exchange: number, status: None, headers: Vec::new(), messages: Vec::new(), resumable: false };
         let mut dropped = self.drop_all.subscribe();
         dropped.mark_unchanged();
         self.state().live += 1;
@@ -79,6 +82,8 @@ impl Sim {
             Stop::Wire(WireError::CutShort | WireError::Closed) => End::CutShort,
             Stop::Wire(error) => End::Failed(error.to_string()),
         };
+        // A drop on our side says nothing about what the server still has.
+        answered.resumable |= end == End::ClosedByUs;
         self.record(EventKind::End { exchange: number, end });
         self.state().live -= 1;
         self.announce();
@@ -261,6 +266,7 @@ impl Sim {
         };
         // A stream that ended before its response can be resumed where it told event ids.
         if !done && let Some(id) = last_id {
+            answered.resumable = true;
             self.state().interrupted.push(id);
         }
         result

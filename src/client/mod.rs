@@ -2,12 +2,14 @@
 //!
 //! Records what it sent, what came back and when. It never judges and never prints.
 
+mod calling;
 mod compose;
 mod driver;
 mod exchange;
+mod opening;
 mod sim;
 mod step;
 mod target;
 
 pub use driver::{Drive, drive};
-pub use target::{Target, TargetError, TimeControl};
+pub use target::{SafeCall, Target, TargetError, TimeControl};

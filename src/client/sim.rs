@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::target::Target;
 use crate::model::{Rng, id_text};
 use crate::profile::Profile;
-use crate::scenario::Answers;
+use crate::scenario::{Answers, Negotiate};
 use crate::wire::{Connection, Tap};
 
 /// A simulated client; shared by the tasks that read its streams.
@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) last_event_id: Option<String>,
     pub(super) live: u32,
     pub(super) answers: Answers,
+    /// How the conversation was opened, so that it can be opened again.
+    pub(super) opening: Option<Negotiate>,
 }
 
 /// A call that is not waited for.
@@ -55,6 +57,8 @@ pub(super) struct Pending {
     pub(super) id: Value,
     pub(super) exchange: Option<u32>,
     pub(super) over: bool,
+    /// Whether no other stream can bring its response: it was cancelled, or its stream told no event id.
+    pub(super) lost: bool,
 }
 
 impl Sim {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use url::Url;
 
 use crate::model::HybridClock;
@@ -16,6 +17,26 @@ pub enum TimeControl {
     Shared(HybridClock),
     /// The control endpoint of a reference server elsewhere, such as `http://127.0.0.1:8080/control`.
     Endpoint(String),
+}
+
+/// The call that `invoke` makes where the scenario names none: one that does no harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SafeCall {
+    /// A tool that only reads, or that the user named.
+    Tool {
+        /// Its name.
+        name: String,
+        /// Its arguments.
+        arguments: Value,
+    },
+    /// A method without parameters that every server with the capability has.
+    Method(String),
+}
+
+impl Default for SafeCall {
+    fn default() -> Self {
+        Self::Method("ping".to_owned())
+    }
 }
 
 /// A server to rehearse against.
@@ -33,6 +54,8 @@ pub struct Target {
     pub time: TimeControl,
     /// The longest that anything is waited for.
     pub patience: Duration,
+    /// What `invoke` calls where the scenario names nothing.
+    pub safe_call: SafeCall,
 }
 
 /// The text names no server that can be rehearsed.
@@ -65,6 +88,7 @@ impl Target {
             path,
             time: TimeControl::None,
             patience,
+            safe_call: SafeCall::default(),
         })
     }
 }

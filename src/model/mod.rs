@@ -3,6 +3,7 @@
 //! Knows nothing of transports, clients, servers or verdicts.
 
 mod clock;
+mod glob;
 mod jsonrpc;
 mod requirement;
 mod revision;
@@ -11,6 +12,7 @@ mod secret;
 mod span;
 
 pub use clock::{Clock, HybridClock, WallClock};
+pub use glob::glob;
 pub use jsonrpc::{Kind, Message, id_text};
 pub use requirement::{Basis, Catalogue, Level, Party, Requirement, Testable, Transition, requirements};
 pub use revision::{Era, Facts, Revision};

@@ -21,7 +21,13 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
     let server = |path: &[&str]| path.iter().try_fold(&survey.capabilities, |value, key| value.get(key)).is_some();
     let missing = |holds: bool, why: &str| (!holds).then(|| why.to_owned());
     if let Some(tool) = need.strip_prefix("tool:") {
-        return missing(survey.tools.contains(tool), &format!("the target has no tool `{tool}`"));
+        return match survey.tools.get(tool) {
+            Some(true) => None,
+            Some(false) => Some(format!(
+                "the target's tool `{tool}` does not say that it only reads; `--allow-tool {tool}` lets it be called"
+            )),
+            None => Some(format!("the target has no tool `{tool}`")),
+        };
     }
     if let Some(capability) = need.strip_prefix("client.") {
         if capability == "listen" {

@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use super::plan::{Planned, Selection, plans};
 use super::survey::{Survey, SurveyError, survey};
-use crate::client::{Drive, Target, TimeControl, drive};
-use crate::model::{HybridClock, Rng, WallClock};
+use crate::client::{Drive, SafeCall, Target, TimeControl, drive};
+use crate::model::{Clock as _, HybridClock, Rng, WallClock};
 use crate::scenario::{Action, Scenario, Step};
 use crate::server::{ServerConfig, ServerError, start};
 use crate::verdict::{Case, Summary, judge_case};
@@ -21,9 +21,28 @@ pub enum Stage {
     Embedded {
         /// Names of faults.
         faults: Vec<String>,
+        /// What is called where a scenario names nothing.
+        safe_call: SafeCall,
     },
     /// One server that somebody else runs.
     Foreign(Arc<Target>),
+}
+
+impl Stage {
+    /// An embedded server with these faults.
+    pub fn embedded(faults: Vec<String>) -> Self {
+        Self::Embedded { faults, safe_call: SafeCall::default() }
+    }
+
+    /// The same stage, with this as the call that does no harm.
+    fn calling(self, call: &SafeCall) -> Self {
+        match self {
+            Self::Embedded { faults, .. } => Self::Embedded { faults, safe_call: call.clone() },
+            Self::Foreign(target) => {
+                Self::Foreign(Arc::new(Target { safe_call: call.clone(), ..Target::clone(&target) }))
+            }
+        }
+    }
 }
 
 /// Everything a rehearsal needs.
@@ -39,6 +58,8 @@ pub struct Rehearsal {
     pub patience: Duration,
     /// Seed of made-up ids.
     pub seed: u64,
+    /// Names or patterns of tools that may be called although they do not say that they only read.
+    pub allowed_tools: Vec<String>,
 }
 
 /// How far a rehearsal is.
@@ -75,6 +96,7 @@ pub async fn rehearse(
 ) -> Result<Summary, RehearsalError> {
     let known = look_around(&rehearsal).await?;
     let planned = plans(&rehearsal.selection, &known);
+    let rehearsal = Rehearsal { stage: rehearsal.stage.calling(&known.safe_call), ..rehearsal };
     let all = planned.len();
     let seats = Arc::new(Semaphore::new(rehearsal.jobs.max(1)));
     // Cases that move the clock of a shared server must not run beside others.
@@ -126,12 +148,13 @@ async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
     match &rehearsal.stage {
         Stage::Foreign(target) => {
             let rng = Rng::seeded(rehearsal.seed);
-            Ok(survey(target, &profile, Arc::new(WallClock::new()), rng).await?)
+            Ok(survey(target, &profile, Arc::new(WallClock::new()), rng, &rehearsal.allowed_tools).await?)
         }
         // The survey is of the server as it ought to be, so that a fault cannot hide the scenario that shows it.
         Stage::Embedded { .. } => {
-            let (server, target, clock) = embedded(Vec::new(), rehearsal, 0).await?;
-            let known = survey(&target, &profile, Arc::new(clock), Rng::seeded(rehearsal.seed)).await?;
+            let (server, target, clock) = embedded(Vec::new(), &SafeCall::default(), rehearsal, 0).await?;
+            let rng = Rng::seeded(rehearsal.seed);
+            let known = survey(&target, &profile, Arc::new(clock), rng, &[]).await?;
             server.shutdown().await;
             Ok(known)
         }
@@ -140,6 +163,7 @@ async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
 
 async fn embedded(
     faults: Vec<String>,
+    safe_call: &SafeCall,
     rehearsal: &Rehearsal,
     index: usize,
 ) -> Result<(crate::server::RunningServer, Arc<Target>, HybridClock), RehearsalError> {
@@ -148,6 +172,7 @@ async fn embedded(
     let server = start(ServerConfig { faults, ..ServerConfig::default() }, clock.clone(), rng).await?;
     let mut target = Target::parse(&server.url(), rehearsal.patience)?;
     target.time = TimeControl::Shared(clock.clone());
+    target.safe_call = safe_call.clone();
     Ok((server, Arc::new(target), clock))
 }
 
@@ -157,11 +182,12 @@ async fn play(
     rehearsal: &Rehearsal,
     turn: &RwLock<()>,
 ) -> Result<Case, RehearsalError> {
+    let watch = WallClock::new();
     let rng = Rng::seeded(rehearsal.seed ^ (index as u64 + 1));
     let Planned { plan, scenario, profile, .. } = planned;
     let events = match &rehearsal.stage {
-        Stage::Embedded { faults } => {
-            let (server, target, clock) = embedded(faults.clone(), rehearsal, index).await?;
+        Stage::Embedded { faults, safe_call } => {
+            let (server, target, clock) = embedded(faults.clone(), safe_call, rehearsal, index).await?;
             let drive_it = Drive { scenario: Arc::clone(&scenario), profile, target, clock: Arc::new(clock), rng };
             let events = drive(drive_it).await;
             server.shutdown().await;
@@ -184,7 +210,8 @@ async fn play(
             }
         }
     };
-    Ok(judge_case(plan, &scenario, &events))
+    let case = judge_case(plan, &scenario, &events);
+    Ok(Case { took: watch.elapsed(), ..case })
 }
 
 fn moves_clock(scenario: &Scenario) -> bool {

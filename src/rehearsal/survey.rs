@@ -1,15 +1,18 @@
 //! What a target offers, found out once by an ordinary conversation before any case is planned.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::client::{Drive, Target, TimeControl, drive};
-use crate::model::{Clock, Rng};
+use crate::client::{Drive, SafeCall, Target, TimeControl, drive};
+use crate::model::{Clock, Rng, glob};
 use crate::profile::Profile;
 use crate::scenario::parse;
 use crate::transcript::{End, View};
+
+/// The name by which the reference server is known, wherever it runs.
+const REFERENCE: &str = "mcp-rehearsal-reference";
 
 const CONVERSATION: &str = "version: 1
 id: connect.survey
@@ -28,8 +31,10 @@ pub struct Survey {
     pub capabilities: Value,
     /// Whether it assigns session ids.
     pub session: bool,
-    /// Names of its tools.
-    pub tools: BTreeSet<String>,
+    /// Its tools, each with whether it may be called: it says that it only reads, or the user named it.
+    pub tools: BTreeMap<String, bool>,
+    /// What is called where a scenario names nothing.
+    pub safe_call: SafeCall,
     /// Whether its clock can be moved.
     pub clock: bool,
     /// Whether it has the fixture tools of the reference server.
@@ -58,6 +63,7 @@ pub(super) async fn survey(
     profile: &Arc<Profile>,
     clock: Arc<dyn Clock>,
     rng: Rng,
+    allowed: &[String],
 ) -> Result<Survey, SurveyError> {
     let scenario =
         parse("survey", CONVERSATION).map_err(|diagnostics| SurveyError::Internal(diagnostics.render(false)))?;
@@ -81,20 +87,36 @@ pub(super) async fn survey(
         return Err(SurveyError::Unreachable { url: target.url.clone(), reason });
     }
     let conversation = view.conversations.first();
-    let tools: BTreeSet<String> = view
+    let listed: Vec<&Value> = view
         .results_of("tools/list")
         .filter_map(|(_, _, result)| result.get("tools")?.as_array())
         .flatten()
-        .filter_map(|tool| tool.get("name")?.as_str().map(str::to_owned))
+        .filter(|tool| tool["name"].is_string())
         .collect();
+    let name = |tool: &Value| tool["name"].as_str().unwrap_or_default().to_owned();
+    let reference = conversation.is_some_and(|conversation| conversation.result["serverInfo"]["name"] == REFERENCE);
+    let may = |tool: &Value| {
+        reference
+            || tool["annotations"]["readOnlyHint"] == true
+            || allowed.iter().any(|pattern| glob(pattern, &name(tool)))
+    };
+    let tools: BTreeMap<String, bool> = listed.iter().map(|tool| (name(tool), may(tool))).collect();
+    let needs_nothing = |tool: &Value| tool["inputSchema"]["required"].as_array().is_none_or(Vec::is_empty);
+    let harmless = listed.iter().find(|tool| may(tool) && needs_nothing(tool));
+    let safe_call = match (&target.safe_call, harmless) {
+        (SafeCall::Method(_), Some(tool)) => SafeCall::Tool { name: name(tool), arguments: json!({}) },
+        (SafeCall::Method(_), None) if !listed.is_empty() => SafeCall::Method("tools/list".to_owned()),
+        (said, _) => said.clone(),
+    };
     Ok(Survey {
         capabilities: conversation
             .and_then(|conversation| conversation.result.get("capabilities"))
             .cloned()
             .unwrap_or_default(),
         session: conversation.is_some_and(|conversation| conversation.session.is_some()),
-        reference: tools.contains("test_simple_text") && tools.contains("test_slow"),
+        reference,
         clock: !matches!(target.time, TimeControl::None),
         tools,
+        safe_call,
     })
 }

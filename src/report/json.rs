@@ -2,8 +2,9 @@
 //!
 //! Top level: `format_version`, `interrupted`, `counts`, `coverage`, `cases`. A case has `id`, `scenario`, `title`,
 //! `profile`, `profile_title`, `revision`, `outcome` (`passed`, `failed`, `warned`, `inconclusive`,
-//! `not-applicable`), `reason`, `expectations_met`, `exchanges`, `again`, `divergence`, `stories`, and `findings`:
-//! the requirements that were exercised, with `outcome` (`pass`, `warn`, `fail`, `inconclusive`).
+//! `not-applicable`), `reason`, `expectations_met`, `exchanges`, `again`, `divergence`, `took_ms` (real time),
+//! `consequences`, `stories`, and `findings`: the requirements that were exercised, with `outcome` (`pass`, `warn`,
+//! `fail`, `inconclusive`).
 
 use serde_json::{Value, json};
 
@@ -52,6 +53,8 @@ fn case_value(summary: &Summary, case: &Case) -> Value {
             "sent": found.sent,
             "passed_sent": found.other_sent,
         })),
+        "took_ms": case.took.as_millis(),
+        "consequences": case.consequences,
         "stories": case.stories.iter().map(story_value).collect::<Vec<_>>(),
         "findings": exercised.map(finding_value).collect::<Vec<_>>(),
     })

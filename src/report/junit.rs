@@ -24,6 +24,7 @@ fn test_case(summary: &Summary, case: &Case) -> TestCase {
     let name = format!("{}/{}", case.plan.profile, case.plan.revision);
     let mut test = TestCase::new(name, status(summary, case));
     test.set_classname(case.plan.scenario.as_str());
+    test.set_time(case.took);
     let warnings: Vec<&Story> = case.stories.iter().filter(|story| !story.fails).collect();
     if !warnings.is_empty() {
         test.set_system_out(told(summary, case, &warnings));

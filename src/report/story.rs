@@ -165,6 +165,9 @@ pub(super) fn lines(summary: &Summary, told: &Told<'_>, paint: Paint) -> Vec<Str
     if let Some(divergence) = &divergence {
         beside(&mut out, &clip(sent, QUOTE), &divergence_text(divergence), paint);
     }
+    if case.stories.first() == Some(story) {
+        row(&mut out, "Then", &clip(&listed(&case.consequences, "; "), QUOTE), paint);
+    }
     row(&mut out, "Spec", story.source.as_deref().unwrap_or_default(), paint);
     row(&mut out, "Fix", &plain(&story.breach.fix), paint);
     row(&mut out, "Also", &also(summary, &told.cases), paint);

@@ -28,7 +28,18 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, Diagnostics> {
         return Err(failed(items));
     }
     resolve(&mut scenario);
+    number(&mut scenario.steps, &mut 0);
     Ok(scenario)
+}
+
+fn number(steps: &mut [Step], next: &mut u32) {
+    for step in steps {
+        step.number = *next;
+        *next += 1;
+        if let Action::Together(inner) = &mut step.action {
+            number(inner, next);
+        }
+    }
 }
 
 fn unreadable(error: &serde_saphyr::Error, text: &str) -> Diagnostic {
@@ -97,7 +108,7 @@ impl<'de> Deserialize<'de> for Step {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Action>::deserialize(deserializer)?;
         let line = usize::try_from(spanned.referenced.line()).unwrap_or_default();
-        Ok(Self { span: span(spanned.referenced), line, action: spanned.value })
+        Ok(Self { span: span(spanned.referenced), line, number: 0, action: spanned.value })
     }
 }
 

@@ -50,6 +50,24 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
+impl Scenario {
+    /// Every step in order of its number, those inside `together` too.
+    pub fn all_steps(&self) -> Vec<&Step> {
+        let mut all = Vec::new();
+        collect(&self.steps, &mut all);
+        all
+    }
+}
+
+fn collect<'s>(steps: &'s [Step], all: &mut Vec<&'s Step>) {
+    for step in steps {
+        all.push(step);
+        if let Action::Together(inner) = &step.action {
+            collect(inner, all);
+        }
+    }
+}
+
 /// One step and where it stands in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
@@ -57,6 +75,8 @@ pub struct Step {
     pub span: Span,
     /// Line of the step in the file, from 1; 0 where the text did not come from a file.
     pub line: usize,
+    /// Position among all steps of the scenario from 0, those inside `together` right after it.
+    pub number: u32,
     /// What to do.
     pub action: Action,
 }
@@ -154,6 +174,10 @@ bodies! {
         /// Headers to add, replace or (null) leave out.
         #[serde(default)]
         headers: Headers,
+        /// Whether the client does what its profile does when its session is gone: mostly a new `initialize`, and the
+        /// call once more.
+        #[serde(default = "yes")]
+        recover: bool,
         /// Do not wait for the answer; `await` collects it under this name.
         #[serde(default)]
         r#as: Option<String>,

@@ -12,7 +12,7 @@ pub struct ServerConfig {
     pub path: String,
     /// Serve `/control/...` too; only on loopback.
     pub control: bool,
-    /// Ids of the faults to commit; see [`super::FAULTS`].
+    /// Ids of the faults to commit; see [`super::faults`].
     pub faults: Vec<String>,
     /// A session that is not used for so long is ended.
     pub idle_session: Duration,

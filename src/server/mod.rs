@@ -26,5 +26,6 @@ mod sse;
 mod tools;
 
 pub use config::{ServerConfig, ServerError};
-pub use fault::{FAULTS, Fault};
+pub use fault::Fault;
+pub use faults::faults;
 pub use running::{RunningServer, start};

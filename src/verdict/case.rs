@@ -1,12 +1,14 @@
 //! One case — a scenario under a profile and a revision — and what it amounts to.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::expectation::{Unmet, judge_expectations};
 use crate::check::{Breach, Finding, Outcome, judge_all};
 use crate::model::{Level, requirements};
 use crate::scenario::Scenario;
-use crate::transcript::{Direction, End, Event, View};
+use crate::transcript::{Direction, End, Event, Exchange, View};
 
 /// Names of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,12 +79,16 @@ pub struct Case {
     pub reason: Option<String>,
     /// What went wrong, failures first.
     pub stories: Vec<Story>,
+    /// Steps that could not do what they are there for because of what the stories tell, in one line each.
+    pub consequences: Vec<String>,
     /// Every requirement with what was seen.
     pub findings: Vec<Finding>,
     /// Expectations of the scenario that were met.
     pub met: u32,
     /// HTTP exchanges that took place.
     pub exchanges: usize,
+    /// How long it took to play and judge, in real time.
+    pub took: Duration,
     /// Whether any exchange got an answer at all.
     pub answered: bool,
     /// Messages the client sent, shortened, without what names the client: for finding the first divergence.
@@ -97,9 +103,11 @@ impl Case {
             cell: Cell::NotApplicable,
             reason: Some(reason),
             stories: Vec::new(),
+            consequences: Vec::new(),
             findings: Vec::new(),
             met: 0,
             exchanges: 0,
+            took: Duration::ZERO,
             answered: true,
             sent: Vec::new(),
         }
@@ -114,12 +122,13 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     let mut stories: Vec<Story> = findings.iter().filter_map(|finding| story_of(finding, &view)).collect();
     // A broken clause tells more than the step that stumbled over it; the step is told where no clause is.
     // After a failed opening every later step stumbles over the same thing.
-    let opening = unmet.iter().position(|unmet| unmet.word == "negotiate");
-    for unmet in unmet.iter().take(opening.map_or(usize::MAX, |opening| opening + 1)) {
-        let told = stories
-            .iter()
-            .any(|story| unmet.clause.as_deref() == Some(story.id.as_str()) && !story.breach.evidence.is_empty());
-        if !told {
+    let opening = unmet.iter().position(|unmet| unmet.word == "negotiate").unwrap_or(usize::MAX);
+    let mut consequences = Vec::new();
+    for (index, unmet) in unmet.iter().enumerate() {
+        if index > opening || explained(unmet, &findings, &stories, &view) {
+            let wanted = unmet.breach.expected.join(" or ");
+            consequences.push(format!("step `{}` (line {}) did not see {wanted}", unmet.word, unmet.line));
+        } else {
             stories.push(story_of_step(scenario, unmet, &view));
         }
     }
@@ -141,13 +150,35 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
         cell,
         reason: None,
         stories,
+        consequences,
         met,
         exchanges: view.exchanges.len(),
+        took: Duration::ZERO,
         answered: view.exchanges.iter().any(|exchange| exchange.status.is_some())
             || !view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::Failed(_)))),
         sent: sent(&view),
         findings,
     }
+}
+
+/// Whether a broken clause tells why a step did not see what it expects: it was broken in the step's own exchange, or
+/// it is the step's own clause, or the step names none and something that fails was found elsewhere in the case.
+fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View<'_>) -> bool {
+    let holder = |seq: u32| view.exchanges.iter().position(|exchange| touches(exchange, seq));
+    let own = unmet.exchange.and_then(|number| view.exchanges.iter().position(|exchange| exchange.number == number));
+    let breaches = || findings.iter().flat_map(|finding| &finding.breaches);
+    let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(|seq| holder(*seq) == own));
+    let told = unmet.clause.as_ref().is_some_and(|clause| stories.iter().any(|story| story.id == *clause));
+    let loose = unmet.clause.is_none() || own.is_none();
+    same_exchange || told || (loose && stories.iter().any(|story| story.fails))
+}
+
+/// Whether an event of this position belongs to the exchange.
+fn touches(exchange: &Exchange, seq: u32) -> bool {
+    exchange.seq == seq
+        || exchange.response_seq == Some(seq)
+        || exchange.end_seq.is_some_and(|end| seq == end || (exchange.response_body.is_some() && seq + 1 == end))
+        || exchange.events.iter().any(|event| event.seq == seq)
 }
 
 fn level_text(level: Level) -> &'static str {

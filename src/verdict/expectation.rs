@@ -18,25 +18,30 @@ pub struct Unmet {
     pub clause: Option<String>,
     /// What was expected and what came.
     pub breach: Breach,
+    /// Number of the exchange that the step is about, if it took place.
+    pub exchange: Option<u32>,
 }
 
 /// Judges every expectation of the scenario; gives how many were met, and the others.
 pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unmet>) {
     let mut met = 0;
     let mut unmet = Vec::new();
-    for (index, step) in scenario.steps.iter().enumerate() {
+    for step in scenario.all_steps() {
         let Some(expect) = step.expect() else { continue };
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let index = step.number;
         match judge_step(expect, index, view) {
             Ok(()) => met += 1,
-            Err(breach) => unmet.push(unmet_at(step, expect, breach)),
+            Err(breach) => {
+                let exchange = observe(index, view).map(|seen| seen.exchange.number);
+                unmet.push(unmet_at(step, expect, breach, exchange));
+            }
         }
     }
     (met, unmet)
 }
 
-fn unmet_at(step: &Step, expect: &Expect, breach: Breach) -> Unmet {
-    Unmet { line: step.line, word: step.action.word(), clause: expect.clause.clone(), breach }
+fn unmet_at(step: &Step, expect: &Expect, breach: Breach, exchange: Option<u32>) -> Unmet {
+    Unmet { line: step.line, word: step.action.word(), clause: expect.clause.clone(), breach, exchange }
 }
 
 /// What a step saw.

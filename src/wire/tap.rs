@@ -39,14 +39,23 @@ impl Tap {
         self.record(client, EventKind::Step { label: label.to_owned() });
     }
 
+    /// Says which exchange a step is about, also a step that runs beside others.
+    pub fn subject(&self, step: u32, client: &str, exchange: u32, id: Option<String>) {
+        self.append(client, Some(step), EventKind::Subject { exchange, id });
+    }
+
     /// Appends an event, redacted.
     pub fn record(&self, client: &str, kind: EventKind) {
+        self.append(client, None, kind);
+    }
+
+    fn append(&self, client: &str, step: Option<u32>, kind: EventKind) {
         let (kind, first_seen) = self.redact(kind);
         let at = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         for kind in first_seen.into_iter().chain([kind]) {
             let seq = u32::try_from(inner.events.len()).unwrap_or(u32::MAX);
-            let step = inner.step;
+            let step = step.or(inner.step);
             inner.events.push(Event { seq, at, client: client.to_owned(), step, kind });
         }
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::check::wire::{came, fair_calls, got_in, governing, is_response, short, told, unfinished, walled};
+use crate::check::wire::{
+    came, fair_calls, got_in, governing, is_response, short, told, unfinished, walled, well_formed,
+};
 use crate::check::{Check, Findings};
 use crate::model::{Kind, Revision};
 use crate::transcript::View;
@@ -53,6 +55,53 @@ fn initialize_result(view: &View<'_>, out: &mut Findings) {
         "protocolVersion as a string, capabilities and serverInfo as objects",
         "send all three members; capabilities may be {}",
     );
+    for (request, response) in view.calls_to("initialize") {
+        let exchange = view.exchange_of(request);
+        let asked: Option<Revision> =
+            request.value["params"]["protocolVersion"].as_str().and_then(|name| name.parse().ok());
+        let Some(error) = response.and_then(|response| response.value.get("error")) else { continue };
+        let refused = error["message"].as_str().unwrap_or_default().to_ascii_lowercase();
+        // What version is refused and how is judged elsewhere, and so are origins and hosts.
+        let other_reason =
+            error["code"] == -32022 || ["version", "origin", "host"].iter().any(|word| refused.contains(word));
+        if !out.covers(asked)
+            || !proper_hello(&request.value)
+            || walled(exchange)
+            || exchange.status == Some(503)
+            || other_reason
+        {
+            continue;
+        }
+        let missing = CLIENT_CAPABILITIES
+            .iter()
+            .find(|name| refused.contains(**name) && request.value["params"]["capabilities"].get(**name).is_none());
+        let (what, fix) = match missing {
+            Some(name) => (
+                format!("The server refuses clients that do not declare the capability `{name}`."),
+                "accept every client, and offer what needs the capability only to those that declare it; a tool that \
+                 cannot do without answers its own call with an error",
+            ),
+            None => (
+                "The server refused a proper initialize.".to_owned(),
+                "answer initialize with protocolVersion, capabilities and serverInfo, whatever the client declares",
+            ),
+        };
+        let expected = "a result: no client capability is mandatory";
+        out.breach(told(what, &[expected], came(exchange), fix, exchange.evidence()));
+    }
+}
+
+/// The client capabilities that some legacy revision defines.
+const CLIENT_CAPABILITIES: [&str; 4] = ["sampling", "elicitation", "roots", "tasks"];
+
+/// Whether the params of an `initialize` are what the schema wants.
+fn proper_hello(request: &Value) -> bool {
+    let params = &request["params"];
+    well_formed(request)
+        && params["protocolVersion"].is_string()
+        && params["capabilities"].is_object()
+        && params["clientInfo"]["name"].is_string()
+        && params["clientInfo"]["version"].is_string()
 }
 
 /// The server has a name and a version.
@@ -264,7 +313,8 @@ fn unknown_capabilities(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::expect_three;
+    use crate::check::Outcome;
+    use crate::check::testing::{expect_three, judge};
     use crate::transcript::{Builder, End};
     use serde_json::{Value, json};
 
@@ -286,6 +336,20 @@ mod tests {
         expect_three("lifecycle.initialize-server-info", &start(), &bare, &none);
         let told = |text: Value| opened(&json!({"protocolVersion": "2025-06-18", "instructions": text}));
         expect_three("lifecycle.instructions-optional", &told(json!("x")), &told(json!(4)), &start());
+    }
+
+    #[test]
+    fn a_refused_client_learns_which_capability_it_lacks() {
+        let refused = |message: &str| {
+            let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+                "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}});
+            let error = json!({"code": -32602, "message": message});
+            Builder::new().post(&hello).json(400, &json!({"jsonrpc": "2.0", "id": 1, "error": error}))
+        };
+        let finding = judge("lifecycle.initialize-result", &refused("Sampling is required"));
+        assert!(finding.breaches[0].what.contains("`sampling`"), "{finding:?}");
+        let finding = judge("lifecycle.initialize-result", &refused("Unsupported protocol version"));
+        assert_eq!(finding.outcome, Outcome::NotExercised);
     }
 
     #[test]

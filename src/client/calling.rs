@@ -1,0 +1,147 @@
+//! Calls: `invoke`, `await`, `cancel`, and what a client does when its session is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::compose;
+use super::exchange::{Answered, Options};
+use super::sim::{Pending, Sim};
+use super::step::{Turn, name_of};
+use super::target::SafeCall;
+use crate::model::id_text;
+use crate::profile::OnSession404;
+use crate::scenario::{Await, Cancel, Invoke};
+use crate::wire::Request;
+
+impl Sim {
+    /// The step `invoke`.
+    pub(super) async fn invoke(self: &Arc<Self>, step: &Invoke, turn: Turn) {
+        self.state().answers = step.answer.clone();
+        let (method, mut params) = self.call_of(step);
+        let method = method.as_str();
+        let mut meta = step.meta.clone().unwrap_or_else(|| json!({}));
+        if let (Some(token), Some(meta)) = (&step.progress, meta.as_object_mut()) {
+            meta.insert("progressToken".to_owned(), token.clone());
+        }
+        if meta.as_object().is_some_and(|meta| !meta.is_empty()) {
+            let params = params.get_or_insert_with(|| json!({}));
+            if let Some(params) = params.as_object_mut() {
+                params.insert("_meta".to_owned(), meta);
+            }
+        }
+        let id = step.id.clone().unwrap_or_else(|| self.next_id());
+        let (request, id) = self.calling(step, method, params.clone(), id);
+        let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
+        let Some(name) = &step.r#as else {
+            let had_session = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("mcp-session-id"));
+            let mut answered = self.exchange(request, options).await;
+            let mut asked = id;
+            if step.recover && had_session && answered.status == Some(404) {
+                let retried = self.recover(step, method, params, turn).await;
+                (answered, asked) = retried.unwrap_or((answered, asked));
+            }
+            self.subject(turn, answered.exchange, Some(id_text(&asked)));
+            return;
+        };
+        let pending = Pending { id, exchange: None, over: false, lost: false };
+        self.state().calls.insert(name.clone(), pending);
+        let options = Options { within: self.target.patience, ..options };
+        let (sim, name) = (Arc::clone(self), name.clone());
+        tokio::spawn(async move {
+            let answered = sim.exchange(request, options).await;
+            if let Some(call) = sim.state().calls.get_mut(&name) {
+                call.exchange = Some(answered.exchange);
+                call.over = true;
+                call.lost |= !answered.resumable;
+            }
+            sim.announce();
+        });
+        // Lets the request reach the wire before the next step begins.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    /// The request of a call, with the headers that the step wants.
+    fn calling(&self, step: &Invoke, method: &str, params: Option<Value>, id: Value) -> (Request, Value) {
+        let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params);
+        let mut request = self.post(&message, Some(method), name_of(&message));
+        compose::apply(&mut request.headers, &step.headers);
+        self.state().responses.remove(&id_text(&id));
+        (request, id)
+    }
+
+    /// What the client does on 404 to a request in its session (2025-11-25 basic/transports#session-management).
+    async fn recover(
+        self: &Arc<Self>,
+        step: &Invoke,
+        method: &str,
+        params: Option<Value>,
+        turn: Turn,
+    ) -> Option<(Answered, Value)> {
+        let does = self.profile.on_session_404.value;
+        if does == OnSession404::Fail || !self.open_again(turn.within).await || does == OnSession404::Reinitialize {
+            return None;
+        }
+        let (request, id) = self.calling(step, method, params, self.next_id());
+        let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
+        Some((self.exchange(request, options).await, id))
+    }
+
+    /// Method and params of the call: what the scenario names, or else what is safe on this target.
+    fn call_of(&self, step: &Invoke) -> (String, Option<Value>) {
+        let tool = |name: &str, arguments: Option<&Value>| {
+            let mut params = json!({"name": name});
+            if let Some(arguments) = arguments {
+                params["arguments"] = arguments.clone();
+            }
+            ("tools/call".to_owned(), Some(params))
+        };
+        match (&step.tool, &step.method, &self.target.safe_call) {
+            (Some(name), _, _) => tool(name, step.arguments.as_ref()),
+            (None, None, SafeCall::Tool { name, arguments }) => tool(name, Some(arguments)),
+            (None, Some(method), _) | (None, None, SafeCall::Method(method)) => (method.clone(), step.params.clone()),
+        }
+    }
+
+    /// The step `await`.
+    pub(super) async fn wait_for_call(self: &Arc<Self>, step: &Await, turn: Turn) {
+        let mut news = self.news.subscribe();
+        let limit = tokio::time::sleep(turn.within.min(self.target.patience));
+        tokio::pin!(limit);
+        loop {
+            let (found, id) = {
+                let state = self.state();
+                let Some(call) = state.calls.get(&step.call) else { return };
+                let id = id_text(&call.id);
+                let exchange = state.responses.get(&id).copied();
+                // Over without a response, and no stream left that could bring it.
+                let hopeless = call.over && (call.lost || state.live == 0);
+                (exchange.or(call.exchange.filter(|_| hopeless)), id)
+            };
+            if let Some(exchange) = found {
+                self.subject(turn, exchange, Some(id));
+                return;
+            }
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { return },
+                () = &mut limit => return,
+            }
+        }
+    }
+
+    /// The step `cancel`.
+    pub(super) async fn cancel(self: &Arc<Self>, step: &Cancel, turn: Turn) {
+        let id = step.id.clone().or_else(|| {
+            let mut state = self.state();
+            let call = step.call.as_ref().and_then(|call| state.calls.get_mut(call))?;
+            call.lost = true;
+            Some(call.id.clone())
+        });
+        let mut params = json!({"requestId": id});
+        if let Some(reason) = &step.reason {
+            params["reason"] = json!(reason);
+        }
+        self.tell("notifications/cancelled", Some(params), &crate::scenario::Headers::new(), turn).await;
+    }
+}

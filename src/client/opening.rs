@@ -1,0 +1,176 @@
+//! How a conversation opens: probes, `initialize`, `notifications/initialized`, the stream and the lists after it.
+//!
+//! The order and the shape of all this is the profile's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::compose;
+use super::exchange::{Answered, Options};
+use super::sim::Sim;
+use super::step::Turn;
+use crate::model::{Revision, id_text};
+use crate::profile::{Accepts, Probe};
+use crate::scenario::Negotiate;
+use crate::transcript::{EventKind, header};
+use crate::wire::Request;
+
+/// The most pages of a list that a client follows; a server whose cursors never end would hold it for ever.
+const MOST_PAGES: usize = 20;
+
+/// What an `initialize` says.
+struct Hello<'a> {
+    version: String,
+    capabilities: Value,
+    info: &'a Map<String, Value>,
+}
+
+impl Sim {
+    /// The step `negotiate`.
+    pub(super) async fn negotiate(self: &Arc<Self>, step: &Negotiate, turn: Turn) {
+        self.state().opening = Some(step.clone());
+        let (exchange, id) = self.begin(step, turn.within).await;
+        self.subject(turn, exchange, Some(id));
+    }
+
+    /// Opens a new conversation as an earlier `negotiate` did; says whether it was opened at all.
+    pub(super) async fn open_again(self: &Arc<Self>, within: Duration) -> bool {
+        let Some(step) = self.state().opening.clone() else { return false };
+        self.begin(&step, within).await;
+        self.state().revision.is_some()
+    }
+
+    /// Opens a conversation; gives the exchange of its `initialize` and the id as text.
+    async fn begin(self: &Arc<Self>, step: &Negotiate, within: Duration) -> (u32, String) {
+        let profile = Arc::clone(&self.profile);
+        self.forget_session();
+        let asked = profile.opens_with.value.0.first().map_or_else(String::new, ToString::to_string);
+        if step.version.is_none() && step.capabilities.is_none() {
+            if let Some(probe) = &profile.probe.value {
+                self.probe(probe, within).await;
+            }
+            if let Some(first) = &profile.probe_session.value {
+                let version = first.opens_with.0.first().map_or_else(String::new, ToString::to_string);
+                let capabilities = Value::Object(first.capabilities.clone());
+                let hello = Hello { version, capabilities, info: &first.client_info };
+                let (answered, id) = self.hello(&hello, step, within).await;
+                if self.welcome(&answered, &id).is_some() {
+                    self.initialized(within).await;
+                }
+                self.forget_session();
+            }
+        }
+        let capabilities =
+            step.capabilities.clone().unwrap_or_else(|| Value::Object(profile.capabilities.value.clone()));
+        let version = step.version.clone().unwrap_or(asked);
+        let hello = Hello { version, capabilities, info: &profile.client_info.value };
+        let (answered, id) = self.hello(&hello, step, within).await;
+        let opened = (answered.exchange, id_text(&id));
+        let Some(served) = self.welcome(&answered, &id) else { return opened };
+        if step.initialized {
+            self.initialized(within).await;
+            if step.settle {
+                self.settle(&served, within).await;
+            }
+        }
+        opened
+    }
+
+    fn forget_session(&self) {
+        let mut state = self.state();
+        state.session = None;
+        state.revision = None;
+    }
+
+    /// A request of the newer era, before anything else.
+    async fn probe(self: &Arc<Self>, probe: &Probe, within: Duration) {
+        let profile = &self.profile;
+        let params = json!({"_meta": {
+            "io.modelcontextprotocol/protocolVersion": Revision::V2026_07_28.name(),
+            "io.modelcontextprotocol/clientInfo": profile.client_info.value,
+            "io.modelcontextprotocol/clientCapabilities": profile.capabilities.value,
+        }});
+        let message = compose::message(profile.key_order.value, Some(probe.id.clone()), &probe.method, Some(params));
+        let body = message.to_string().into_bytes();
+        let slots = compose::Slots {
+            host: &self.target.host,
+            length: Some(body.len()),
+            method: Some(&probe.method),
+            ..compose::Slots::default()
+        };
+        let headers = compose::headers(&probe.headers, &slots);
+        let request = Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body };
+        self.exchange(request, Options { until: Some(probe.id.clone()), ..self.options(within) }).await;
+    }
+
+    async fn hello(self: &Arc<Self>, hello: &Hello<'_>, step: &Negotiate, within: Duration) -> (Answered, Value) {
+        let params = json!({
+            "protocolVersion": hello.version,
+            "capabilities": hello.capabilities,
+            "clientInfo": hello.info,
+        });
+        let id = self.next_id();
+        let order = self.profile.key_order.value;
+        let message = compose::message(order, Some(id.clone()), "initialize", Some(params));
+        let mut request = self.post(&message, Some("initialize"), None);
+        compose::apply(&mut request.headers, &step.headers);
+        let answered = self.exchange(request, Options { until: Some(id.clone()), ..self.options(within) }).await;
+        (answered, id)
+    }
+
+    /// Takes the answer to `initialize` in; gives what the server offers, or `None` where the client does not go on.
+    fn welcome(&self, answered: &Answered, id: &Value) -> Option<Value> {
+        let answer = answered.messages.iter().find(|message| message.get("id") == Some(id))?;
+        let version = answer["result"]["protocolVersion"].as_str()?;
+        if self.profile.accepts_versions.value == Accepts::Known && version.parse::<Revision>().is_err() {
+            let text = format!("the client does not know the version {version} that the server chose, and leaves");
+            self.tap.record(&self.name, EventKind::Note { text });
+            return None;
+        }
+        let mut state = self.state();
+        state.session = header(&answered.headers, "mcp-session-id").map(str::to_owned);
+        state.revision = Some(version.to_owned());
+        Some(answer["result"]["capabilities"].clone())
+    }
+
+    async fn initialized(self: &Arc<Self>, within: Duration) {
+        let message = compose::message(self.profile.key_order.value, None, "notifications/initialized", None);
+        let request = self.post(&message, Some("notifications/initialized"), None);
+        self.exchange(request, self.options(within)).await;
+    }
+
+    /// What the client does once it is in: its stream, its lists.
+    async fn settle(self: &Arc<Self>, served: &Value, within: Duration) {
+        if self.profile.get_stream.value.opens {
+            self.open_stream(self.bare("GET"), within).await;
+        }
+        let offered = |method: &&String| served.get(method.split('/').next().unwrap_or_default()).is_some();
+        let methods: Vec<String> = self.profile.listing.value.iter().filter(offered).cloned().collect();
+        if !self.profile.parallel_listing.value {
+            for method in &methods {
+                self.list(method, within).await;
+            }
+            return;
+        }
+        let mut lists = tokio::task::JoinSet::new();
+        for method in methods {
+            let sim = Arc::clone(self);
+            lists.spawn(async move { sim.list(&method, within).await });
+        }
+        while lists.join_next().await.is_some() {}
+    }
+
+    async fn list(self: &Arc<Self>, method: &str, within: Duration) {
+        let mut cursor: Option<Value> = None;
+        for _ in 0..MOST_PAGES {
+            let params = cursor.map(|cursor| json!({"cursor": cursor}));
+            let answered = self.request(method, params, within).await;
+            cursor = answered.messages.iter().find_map(|message| message["result"].get("nextCursor").cloned());
+            if cursor.is_none() || !self.profile.follows_cursor.value {
+                break;
+            }
+        }
+    }
+}

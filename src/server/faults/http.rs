@@ -1,0 +1,52 @@
+//! Faults of the HTTP side: origins, headers, statuses, bodies.
+
+use super::all::catalogue;
+use crate::server::fault::{Fault, How, Rule};
+use crate::server::rewrites::{answer_notification, restatus, set_header, wrap_body};
+
+pub(super) static FAULTS: &[Fault] = catalogue! {
+    "http.origin-unchecked" breaks ["transport.http.origin-validate", "transport.http.origin-403"]
+        Rule(Rule::OriginChecked) "Pages of any origin may use the server";
+    "http.origin-401" breaks ["transport.http.origin-403"]
+        Head(|reply, _| restatus(reply, 403, 401)) "A foreign origin is refused with 401 instead of 403";
+    "http.origin-required" breaks ["transport.http.origin-absent"]
+        Rule(Rule::OriginOptional) "A request without Origin is refused";
+    "http.host-unchecked" breaks ["transport.http.host-rebinding"]
+        Rule(Rule::HostChecked) "A foreign Host is served on loopback";
+    "http.accept-literal" breaks ["transport.http.accept-respects-json-only"]
+        Rule(Rule::AcceptReadAsHttp) "Accept is compared as text, so another order of the types is refused";
+    "http.version-header-ignored" breaks ["transport.http.version-header-invalid-400"]
+        Rule(Rule::VersionHeaderChecked) "An invalid MCP-Protocol-Version is served";
+    "http.version-header-required" breaks ["transport.http.version-header-absent-default"]
+        Rule(Rule::VersionHeaderOptional) "A request without MCP-Protocol-Version is refused";
+    "http.405-without-allow" breaks ["transport.http.allow-header-405"]
+        Head(|reply, _| if reply.status == 405 { reply.headers.retain(|(name, _)| name != "allow") })
+        "405 does not say what is allowed";
+    "http.notification-200" breaks ["transport.http.notification-202", "base.notification-no-response"]
+        Head(|reply, ask| answer_notification(reply, ask, 200)) "Notifications are answered with 200 and a result";
+    "http.notification-body" breaks ["transport.http.notification-202-empty", "base.notification-no-response"]
+        Head(|reply, ask| answer_notification(reply, ask, 202)) "The 202 to a notification has a body";
+    "http.response-refused" breaks ["transport.http.response-202"]
+        Head(|reply, ask| if ask.is_response { restatus(reply, 202, 400) }) "Responses of the client get 400";
+    "http.content-type-text" breaks ["transport.http.request-content-type"]
+        Head(|reply, _| if reply.status == 200 && reply.body.is_some() { set_header(reply, "content-type", "text/plain") })
+        "JSON is sent as text/plain";
+    "http.sse-content-type-json" breaks ["transport.http.request-content-type", "transport.http.sse-format"]
+        Head(|reply, _| if reply.body.is_none() { set_header(reply, "content-type", "application/json") })
+        "Event streams are sent as application/json";
+    "http.get-404" breaks ["transport.http.get-sse-or-405"]
+        Head(|reply, ask| if ask.http_method == "GET" { reply.status = 404; reply.body = Some(Vec::new()); })
+        "GET is answered with 404 in a living session";
+    "http.get-page" breaks ["transport.http.get-sse-or-405"]
+        Head(|reply, ask| if ask.http_method == "GET" {
+            reply.body = Some(b"<html>It works</html>".to_vec());
+            set_header(reply, "content-type", "text/html");
+        }) "GET is answered with a web page";
+    "http.parse-error-500" breaks ["transport.http.malformed-body-400", "transport.http.status-not-5xx-for-client-fault"]
+        Head(|reply, ask| if ask.rpc_method.is_none() && !ask.is_response && ask.http_method == "POST" { restatus(reply, 400, 500) })
+        "A body that is no message gets 500";
+    "http.large-body-500" breaks ["transport.http.oversized-body", "transport.http.status-not-5xx-for-client-fault"]
+        Head(|reply, _| restatus(reply, 413, 500)) "A body beyond the limit gets 500";
+    "http.json-array" breaks ["transport.http.json-body-one-response"]
+        Head(wrap_body) "A single response is sent inside an array";
+};

@@ -1,0 +1,36 @@
+//! Faults of `initialize` and of time.
+
+use serde_json::json;
+
+use super::all::catalogue;
+use crate::server::fault::{Fault, How, Rule};
+use crate::server::rewrites::{drop_result, set_result};
+
+pub(super) static FAULTS: &[Fault] = catalogue! {
+    "lifecycle.version-not-echoed" breaks ["lifecycle.version-echo"]
+        Rule(Rule::VersionEchoed) "A known version is answered with another one";
+    "lifecycle.counter-offer-old" breaks ["lifecycle.version-counter-offer-latest"]
+        Rule(Rule::CounterOfferLatest) "An unknown version is answered with the oldest known one";
+    "lifecycle.version-refused" breaks ["lifecycle.version-counter-offer"]
+        Rule(Rule::CounterOffered) "An unknown version is refused with an error";
+    "lifecycle.no-server-info" breaks ["lifecycle.initialize-result"]
+        Outgoing(|message, context| drop_result(message, context, "initialize", "serverInfo")) "serverInfo is missing";
+    "lifecycle.server-info-nameless" breaks ["lifecycle.initialize-server-info"]
+        Outgoing(|message, context| set_result(message, context, "initialize", "serverInfo", json!({"version": 1})))
+        "serverInfo has no name and a number as version";
+    "lifecycle.no-capabilities" breaks ["lifecycle.initialize-result"]
+        Outgoing(|message, context| drop_result(message, context, "initialize", "capabilities"))
+        "capabilities is missing";
+    "lifecycle.asks-early" breaks ["lifecycle.server-early-requests"]
+        Rule(Rule::WaitsForInitialized) "The server asks before the client is initialized";
+    "lifecycle.early-ping-refused" breaks ["lifecycle.early-ping-answered"]
+        Rule(Rule::EarlyPingAnswered) "A ping before initialized is refused";
+    "lifecycle.unknown-capability-refused" breaks ["base.unknown-capabilities-tolerated"]
+        Rule(Rule::CapabilitiesOpen) "Clients with a capability of their own are refused";
+    "lifecycle.timeout-silent" breaks ["lifecycle.timeout-cancels"]
+        Rule(Rule::TimeoutCancels) "A question that timed out is not cancelled";
+    "lifecycle.waits-forever" breaks ["lifecycle.timeouts", "features.sampling.late-or-no-answer"]
+        Rule(Rule::QuestionsTimeOut) "A question without an answer blocks its tool for ever";
+    "lifecycle.newest-features" breaks ["features.tools.content-types-by-revision", "lifecycle.respect-version-should"]
+        Rule(Rule::FeaturesByRevision) "Tools show what the negotiated revision does not know";
+};

@@ -1,0 +1,18 @@
+//! The catalogue of faults, a file for each area; a row says id, requirements broken, what is done, summary.
+//!
+//! A new fault is one row in the file of its area.
+
+mod all;
+mod asking;
+mod capabilities;
+mod envelope;
+mod http;
+mod lifecycle;
+mod prompts;
+mod resources;
+mod sessions;
+mod streams;
+mod tools;
+mod utilities;
+
+pub use all::faults;

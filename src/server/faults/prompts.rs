@@ -1,0 +1,22 @@
+//! Faults of prompts.
+
+use serde_json::json;
+
+use super::all::catalogue;
+use crate::server::fault::{Fault, How, Rule};
+use crate::server::rewrites::{drop_member, each_entry, spoil_base64};
+
+pub(super) static FAULTS: &[Fault] = catalogue! {
+    "prompts.unknown-empty" breaks ["features.prompts.unknown-name"]
+        Rule(Rule::UnknownPromptRefused) "An unknown prompt has no messages";
+    "prompts.arguments-unchecked" breaks ["features.prompts.missing-required"]
+        Rule(Rule::PromptArgumentsRequired) "Missing arguments count as empty";
+    "prompts.nameless" breaks ["features.prompts.definition-shape"]
+        Outgoing(|message, context| each_entry(message, context, "prompts/list", "prompts", |entry| drop_member(entry, "name")))
+        "Prompts lack a name";
+    "prompts.role-system" breaks ["features.prompts.get-shape"]
+        Outgoing(|message, context| each_entry(message, context, "prompts/get", "messages", |entry| entry["role"] = json!("system")))
+        "Prompt messages have the role system";
+    "prompts.bytes-as-text" breaks ["features.prompts.image-base64"]
+        Outgoing(|message, context| if context.method == Some("prompts/get") { spoil_base64(message) }) "Images in prompts are no base64";
+};

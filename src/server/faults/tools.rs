@@ -1,0 +1,53 @@
+//! Faults of tools.
+
+use serde_json::{Value, json};
+
+use super::all::catalogue;
+use crate::server::fault::{Fault, How, Rule};
+use crate::server::rewrites::{
+    drop_member, drop_result, each_entry, fail, repeat_tool, restructure, set_result, spoil_base64,
+};
+
+pub(super) static FAULTS: &[Fault] = catalogue! {
+    "tools.unknown-served" breaks ["features.tools.unknown-tool"]
+        Rule(Rule::UnknownToolRefused) "An unknown tool succeeds";
+    "tools.errors-as-rpc" breaks ["features.tools.execution-error", "features.tools.input-validation-is-error"]
+        Rule(Rule::ToolErrorsAreResults) "Failures inside a tool are JSON-RPC errors";
+    "tools.list-refused" breaks ["features.tools.list-responds-legacy", "lifecycle.declared-feature-works"]
+        Outgoing(|message, context| fail(message, context, "tools/list", -32601)) "tools/list is an unknown method";
+    "tools.name-twice" breaks ["features.tools.names-unique"] Outgoing(repeat_tool) "A tool is listed twice";
+    "tools.name-with-space" breaks ["features.tools.name-characters"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["name"] = json!(tool["name"].as_str().unwrap_or_default().replace('_', " "))))
+        "Tool names contain spaces";
+    "tools.name-too-long" breaks ["features.tools.name-length"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["name"] = json!(format!("{:_<129}", tool["name"].as_str().unwrap_or_default()))))
+        "Tool names have 129 characters";
+    "tools.schema-null" breaks ["features.tools.input-schema-not-null"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["inputSchema"] = Value::Null))
+        "Input schemas are null";
+    "tools.schema-missing" breaks ["features.tools.definition-shape"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| drop_member(tool, "inputSchema")))
+        "Input schemas are missing";
+    "tools.output-schema-array" breaks ["features.tools.output-schema-object"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("outputSchema").is_some() { tool["outputSchema"] = json!({"type": "array"}) }))
+        "An output schema has type array";
+    "tools.annotations-strings" breaks ["features.tools.annotation-types"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["annotations"]["readOnlyHint"] = json!("yes")))
+        "Annotation hints are strings";
+    "tools.content-missing" breaks ["features.tools.call-result-shape"]
+        Outgoing(|message, context| drop_result(message, context, "tools/call", "content")) "Tool results lack content";
+    "tools.content-string" breaks ["features.tools.call-result-shape"]
+        Outgoing(|message, context| set_result(message, context, "tools/call", "content", json!("done")))
+        "Tool results have a string as content";
+    "tools.structured-without-text" breaks ["features.tools.structured-text-copy"]
+        Outgoing(|message, context| restructure(message, context, "content", json!([]))) "Structured content has no text copy";
+    "tools.structured-mismatch" breaks ["features.tools.output-schema-conform"]
+        Outgoing(|message, context| restructure(message, context, "structuredContent", json!({"temperature": "warm"})))
+        "Structured content does not fit its schema";
+    "tools.structured-array" breaks ["features.tools.structured-object"]
+        Outgoing(|message, context| restructure(message, context, "structuredContent", json!([21.5]))) "Structured content is an array";
+    "tools.bytes-as-text" breaks ["features.tools.binary-base64"]
+        Outgoing(|message, context| if context.method == Some("tools/call") { spoil_base64(message) }) "Image and sound data are no base64";
+    "tools.changes-silent" breaks ["features.tools.list-changed", "features.prompts.list-changed", "features.resources.list-changed"]
+        Rule(Rule::ChangesAnnounced) "Changes of the lists are not announced";
+};
