@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::compose;
 use super::exchange::{Answered, Options};
@@ -14,6 +15,9 @@ use crate::model::id_text;
 use crate::profile::OnSession404;
 use crate::scenario::{Await, Cancel, Invoke};
 use crate::wire::Request;
+
+/// How long a call that is not waited for gets to reach the server, where its answer does not begin at once.
+const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
 
 impl Sim {
     /// The step `invoke`.
@@ -49,8 +53,9 @@ impl Sim {
         self.state().calls.insert(name.clone(), pending);
         let options = Options { within: self.target.patience, ..options };
         let (sim, name) = (Arc::clone(self), name.clone());
+        let (head, seen) = oneshot::channel();
         tokio::spawn(async move {
-            let answered = sim.exchange(request, options).await;
+            let answered = sim.exchange_with(request, options, Some(head)).await;
             if let Some(call) = sim.state().calls.get_mut(&name) {
                 call.exchange = Some(answered.exchange);
                 call.over = true;
@@ -58,8 +63,9 @@ impl Sim {
             }
             sim.announce();
         });
-        // Lets the request reach the wire before the next step begins.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        // The next step begins once the server has shown that the call arrived; one that shows nothing before the
+        // result gets a moment. An error means that the exchange is over already.
+        let _ = tokio::time::timeout(ARRIVES_WITHIN, seen).await;
     }
 
     /// The request of a call, with the headers that the step wants.

@@ -207,8 +207,10 @@ impl Sim {
             }
         }
         if !bytes.is_empty() {
-            let utf8 = std::str::from_utf8(&bytes).is_ok();
-            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let (text, utf8) = match String::from_utf8(bytes) {
+                Ok(text) => (text, true),
+                Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), false),
+            };
             if let Ok(value) = serde_json::from_str(&text) {
                 self.take_in(number, value, answered);
             }

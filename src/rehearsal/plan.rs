@@ -1,5 +1,6 @@
 //! Which cases there are: scenario × profile × revision.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Survey, needs};
@@ -37,6 +38,8 @@ pub struct Planned {
 /// Every case of the selection, nothing left to guess.
 pub fn plans(selection: &Selection, survey: &Survey) -> Vec<Planned> {
     let mut planned = Vec::new();
+    // One profile for each revision it is played under, shared by all its cases.
+    let mut asking: HashMap<(String, Revision), Arc<Profile>> = HashMap::new();
     for scenario in &selection.scenarios {
         for profile in &selection.profiles {
             let chosen = scenario.clients.is_empty() || scenario.clients.iter().any(|name| name == profile.id());
@@ -49,8 +52,11 @@ pub fn plans(selection: &Selection, survey: &Survey) -> Vec<Planned> {
                 if !scenario.revisions.is_empty() && !scenario.revisions.iter().any(|name| name == revision.name()) {
                     continue;
                 }
-                let mut asking = Profile::clone(profile);
-                asking.opens_with.value = OpensWith(vec![*revision]);
+                let asking = asking.entry((profile.id().to_owned(), *revision)).or_insert_with(|| {
+                    let mut asking = Profile::clone(profile);
+                    asking.opens_with.value = OpensWith(vec![*revision]);
+                    Arc::new(asking)
+                });
                 planned.push(Planned {
                     plan: Plan {
                         scenario: scenario.id.clone(),
@@ -62,7 +68,7 @@ pub fn plans(selection: &Selection, survey: &Survey) -> Vec<Planned> {
                     },
                     skip: needs::unmet(scenario, profile, *revision, survey),
                     scenario: Arc::clone(scenario),
-                    profile: Arc::new(asking),
+                    profile: Arc::clone(asking),
                 });
             }
         }

@@ -104,7 +104,12 @@ pub async fn rehearse(
     let rehearsal = Arc::new(rehearsal);
     let mut tasks = JoinSet::new();
     let mut cases: Vec<Option<Case>> = vec![None; all];
-    for (index, planned) in planned.into_iter().enumerate() {
+    // Client by client, so that the few scenarios that take memory or time do not all run at the same moment.
+    let mut order: Vec<(usize, Planned)> = planned.into_iter().enumerate().collect();
+    order.sort_by(|(_, one), (_, other)| {
+        (&one.plan.profile, &one.plan.revision).cmp(&(&other.plan.profile, &other.plan.revision))
+    });
+    for (index, planned) in order {
         if let Some(reason) = planned.skip {
             cases[index] = Some(Case::not_applicable(planned.plan, reason));
             continue;

@@ -5,8 +5,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::config::ServerConfig;
 use super::fault::{Faults, OutCtx, Rule};
@@ -14,7 +16,7 @@ use super::peer::Call;
 use super::reply::{Outcome, RpcError, code, response};
 use super::session::{Session, Store};
 use super::{completion, lifecycle, prompts, resources, tools};
-use crate::model::{HybridClock, Rng, id_text};
+use crate::model::{Clock as _, HybridClock, Rng, id_text};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -46,24 +48,41 @@ impl App {
     }
 
     /// Runs a request to its response; `None` if it was cancelled.
-    pub(crate) async fn perform(
+    ///
+    /// The request counts as running, and its time as running down, from the call on, not from the first poll: a
+    /// cancellation or a move of the clock that comes right behind it finds it.
+    pub(crate) fn perform(
         self: Arc<Self>,
         session: Arc<Session>,
         stream: Option<u64>,
         request: Value,
+    ) -> impl Future<Output = Option<Value>> + Send + 'static {
+        let arrived = self.clock.elapsed();
+        let key = self.key(request.get("id").unwrap_or(&Value::Null));
+        let begun = session.begin(&key);
+        self.perform_begun(session, stream, request, arrived, key, begun)
+    }
+
+    async fn perform_begun(
+        self: Arc<Self>,
+        session: Arc<Session>,
+        stream: Option<u64>,
+        request: Value,
+        arrived: Duration,
+        key: String,
+        begun: Option<oneshot::Receiver<()>>,
     ) -> Option<Value> {
         let id = request.get("id").cloned().unwrap_or_default();
         let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
         let empty = json!({});
         let params = request.get("params").unwrap_or(&empty);
-        let key = self.key(&id);
         let token = params
             .get("_meta")
             .and_then(|meta| meta.get("progressToken"))
             .filter(|token| token.is_string() || token.is_i64() || token.is_u64())
             .cloned();
-        let call = Call { app: self.clone(), session: session.clone(), stream, token };
-        let Some(cancelled) = session.begin(&key) else {
+        let call = Call { app: self.clone(), session: session.clone(), stream, token, arrived };
+        let Some(cancelled) = begun else {
             let error = RpcError::new(code::INVALID_REQUEST, "A request with this id is still running");
             return Some(response(&id, Err(error)));
         };

@@ -24,6 +24,9 @@ pub(crate) struct Call {
     pub(crate) stream: Option<u64>,
     /// The `progressToken`, if the client sent a valid one.
     pub(crate) token: Option<Value>,
+    /// The server's time when the request arrived: work that takes a given time is reckoned from here, so that a clock
+    /// which is moved right after the request was sent does not lengthen it.
+    pub(crate) arrived: Duration,
 }
 
 impl App {
@@ -148,10 +151,12 @@ impl Call {
         if let Some(params) = params {
             message["params"] = params;
         }
+        // Reckoned from before the question is out: its reader may move the clock at once.
+        let time_out = self.app.clock.sleep(ANSWER_WITHIN);
         self.app.send(&self.session, stream, message, None);
         let answer = tokio::select! {
             answer = reply => answer.map_err(|_| "The session has ended".to_owned())?,
-            () = self.app.clock.sleep(ANSWER_WITHIN), if self.app.faults.holds(Rule::QuestionsTimeOut) => {
+            () = time_out, if self.app.faults.holds(Rule::QuestionsTimeOut) => {
                 self.session.forget_reply(id);
                 if self.app.faults.holds(Rule::TimeoutCancels) {
                     self.notify("notifications/cancelled", &json!({"requestId": id, "reason": "No answer in time"}));

@@ -133,8 +133,8 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     let (stream, reader) = session.open(false, app.primes(&session));
     let app = app.clone();
     let token = value.pointer("/params/_meta/progressToken").cloned();
+    let work = app.clone().perform(session.clone(), Some(stream), value);
     tokio::spawn(async move {
-        let work = app.clone().perform(session.clone(), Some(stream), value);
         let message = if app.faults.holds(Rule::WorkOutlivesConnection) {
             work.await
         } else {

@@ -289,26 +289,24 @@ impl<'t> View<'t> {
     }
 
     fn collect_messages(&mut self) {
-        for index in 0..self.exchanges.len() {
-            let exchange = &self.exchanges[index];
-            let mut found = Vec::new();
+        for (index, exchange) in self.exchanges.iter().enumerate() {
+            let mut found: Vec<(u32, u64, Direction, Carrier, &str)> = Vec::new();
             if let Some(body) = &exchange.body {
-                found.push((exchange.seq, exchange.at, Direction::Sent, Carrier::RequestBody, body.clone()));
+                found.push((exchange.seq, exchange.at, Direction::Sent, Carrier::RequestBody, body));
             }
             if let Some(body) = &exchange.response_body {
                 let seq = exchange.end_seq.map_or(exchange.seq, |seq| seq.saturating_sub(1));
                 let at = exchange.end_at.unwrap_or(exchange.at);
-                found.push((seq, at, Direction::Received, Carrier::JsonBody, body.clone()));
+                found.push((seq, at, Direction::Received, Carrier::JsonBody, body));
             }
             let stream = if exchange.method == "GET" { Carrier::GetStream } else { Carrier::PostStream };
             for event in &exchange.events {
                 if let Some(data) = event.data.as_ref().filter(|data| !data.is_empty()) {
-                    found.push((event.seq, event.at, Direction::Received, stream, data.clone()));
+                    found.push((event.seq, event.at, Direction::Received, stream, data));
                 }
             }
-            let client = exchange.client.clone();
             for (seq, at, direction, carrier, text) in found {
-                let Ok(value) = serde_json::from_str::<Value>(&text) else { continue };
+                let Ok(value) = serde_json::from_str::<Value>(text) else { continue };
                 let (members, batched) = match value {
                     Value::Array(members) => (members, true),
                     other => (vec![other], false),
@@ -322,7 +320,7 @@ impl<'t> View<'t> {
                     self.messages.push(Msg {
                         seq,
                         at,
-                        client: client.clone(),
+                        client: exchange.client.clone(),
                         exchange: index,
                         direction,
                         carrier,

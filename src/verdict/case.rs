@@ -81,7 +81,7 @@ pub struct Case {
     pub stories: Vec<Story>,
     /// Steps that could not do what they are there for because of what the stories tell, in one line each.
     pub consequences: Vec<String>,
-    /// Every requirement with what was seen.
+    /// Every requirement that was exercised, with what was seen.
     pub findings: Vec<Finding>,
     /// Expectations of the scenario that were met.
     pub met: u32,
@@ -157,7 +157,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
         answered: view.exchanges.iter().any(|exchange| exchange.status.is_some())
             || !view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::Failed(_)))),
         sent: sent(&view),
-        findings,
+        findings: findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised).collect(),
     }
 }
 

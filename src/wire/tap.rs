@@ -77,21 +77,21 @@ impl Tap {
                 exchange,
                 connection,
                 method,
-                target: self.labels.redact(&target),
+                target: self.labels.redact(target),
                 headers: self.headers(headers, &mut seen),
-                body: body.map(|body| self.labels.redact(&body)),
+                body: body.map(|body| self.labels.redact(body)),
             },
             EventKind::Response { exchange, status, headers } => {
                 EventKind::Response { exchange, status, headers: self.headers(headers, &mut seen) }
             }
             EventKind::Body { exchange, text, utf8 } => {
-                EventKind::Body { exchange, text: self.labels.redact(&text), utf8 }
+                EventKind::Body { exchange, text: self.labels.redact(text), utf8 }
             }
             EventKind::Sse { exchange, id, event, data, retry } => EventKind::Sse {
                 exchange,
-                id: id.map(|id| self.labels.redact(&id)),
+                id: id.map(|id| self.labels.redact(id)),
                 event,
-                data: data.map(|data| self.labels.redact(&data)),
+                data: data.map(|data| self.labels.redact(data)),
                 retry,
             },
             other => other,
@@ -110,7 +110,7 @@ impl Tap {
                         None => self.secret("credential", &value, seen),
                     },
                     "cookie" | "set-cookie" | "proxy-authorization" => self.secret("cookie", &value, seen),
-                    _ => self.labels.redact(&value),
+                    _ => self.labels.redact(value),
                 };
                 (name, value)
             })
