@@ -22,15 +22,15 @@ pub const CHECKS: &[Check] = &[
 
 const CANCELLED: &str = "notifications/cancelled";
 
-fn cancellations<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
+pub(crate) fn cancellations<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
     sent_notifications(view, CANCELLED).filter(|msg| out.covers(msg.revision)).collect()
 }
 
 /// A request of the client with its first response.
-type Pending<'v> = (&'v Msg, Option<&'v Msg>, usize);
+pub(crate) type Pending<'v> = (&'v Msg, Option<&'v Msg>, usize);
 
 /// Requests that had been sent and not been answered when this cancellation was sent.
-fn pending<'v>(view: &'v View<'_>, cancel: &'v Msg) -> impl Iterator<Item = Pending<'v>> {
+pub(crate) fn pending<'v>(view: &'v View<'_>, cancel: &'v Msg) -> impl Iterator<Item = Pending<'v>> {
     view.calls.iter().filter_map(move |call| {
         let request = &view.messages[call.request];
         let response = call.responses.first().map(|index| &view.messages[*index]);
@@ -62,9 +62,16 @@ fn only_own(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+/// What follows a cancellation this soon was under way already.
+pub(crate) const UNDER_WAY: u64 = 200_000;
+
+/// Whether a response was made because of a cancellation: an error that says so.
+fn says_cancelled(response: &Msg) -> bool {
+    response.value["error"]["message"].as_str().is_some_and(|text| text.to_ascii_lowercase().contains("cancel"))
+}
+
 /// A request that was cancelled while it ran gets no response. One that was under way is no breach.
 fn no_response(view: &View<'_>, out: &mut Findings) {
-    const UNDER_WAY: u64 = 200_000;
     for cancel in cancellations(view, out) {
         for (request, response, _) in pending(view, cancel) {
             let same =
@@ -73,13 +80,15 @@ fn no_response(view: &View<'_>, out: &mut Findings) {
                 continue;
             }
             match response {
-                Some(response) if response.at.saturating_sub(cancel.at) > UNDER_WAY => out.contested(told(
-                    "A cancelled request was answered all the same.",
-                    &["no response", "a response where the request cannot be cancelled"],
-                    &response.value,
-                    "drop the response of a request that was cancelled",
-                    &[request, cancel, response],
-                )),
+                Some(response) if response.at.saturating_sub(cancel.at) > UNDER_WAY || says_cancelled(response) => {
+                    out.contested(told(
+                        "A cancelled request was answered all the same.",
+                        &["no response", "a response where the request cannot be cancelled"],
+                        &response.value,
+                        "drop the response of a request that was cancelled",
+                        &[request, cancel, response],
+                    ));
+                }
                 Some(_) => {}
                 None if view.exchange_of(request).end == Some(End::ClosedByUs) => out.inconclusive(),
                 None => out.pass(),
@@ -94,9 +103,23 @@ fn taken(view: &View<'_>, cancel: &Msg) -> Option<bool> {
     let answered = view.messages_in(cancel.exchange).any(|msg| msg.received() && msg.kind == Kind::Response);
     match status {
         200..=299 => Some(!answered),
+        // In its session and of its version a cancellation gives no reason for a bad request.
+        400 if in_order(view, cancel) => Some(false),
         500 => Some(false),
         _ => None,
     }
+}
+
+/// Whether the headers of a message are those of its conversation, which still lives.
+fn in_order(view: &View<'_>, msg: &Msg) -> bool {
+    let exchange = view.exchange_of(msg);
+    let Some(conversation) = view.conversation_of(msg) else { return false };
+    let lives = conversation.deleted.is_none_or(|deleted| view.exchanges[deleted].seq > exchange.seq);
+    let version = exchange.sent_header("mcp-protocol-version");
+    let needs_version = conversation.revision.is_some_and(|revision| revision.facts().version_header);
+    lives
+        && exchange.session() == conversation.session.as_deref()
+        && version.map_or(!needs_version, |version| version == conversation.answered)
 }
 
 fn judge_taken(view: &View<'_>, out: &mut Findings, cancel: &Msg, what: &str) {
