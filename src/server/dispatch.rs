@@ -87,12 +87,14 @@ impl App {
             return Some(response(&id, Err(error)));
         };
         let outcome = tokio::select! {
-            outcome = run(&call, method, params) => Some(outcome),
+            // A cancellation that came first wins, also where the work has ended by now.
+            biased;
             Ok(()) = cancelled => {
                 let error = RpcError::new(code::INTERNAL, "Cancelled");
                 let silent = self.faults.holds(Rule::CancelledSilent) && self.faults.holds(Rule::CancelDecidesOnce);
                 (!silent).then_some(Err(error))
             }
+            outcome = run(&call, method, params) => Some(outcome),
         };
         session.end(&key);
         outcome.map(|outcome| response(&id, outcome))

@@ -43,7 +43,7 @@ fn stops_processing(view: &View<'_>, out: &mut Findings) {
 #[cfg(test)]
 mod tests {
     use crate::check::support::three;
-    use crate::transcript::{Builder, End};
+    use crate::transcript::{Builder, End, EventKind};
     use serde_json::{Value, json};
 
     fn run(late: &[Value]) -> Builder {
@@ -53,8 +53,8 @@ mod tests {
             .initialize("2025-06-18")
             .post(&call)
             .stream()
-            .end(End::Complete)
             .notify("notifications/cancelled", json!({"requestId": "x"}))
+            .event(EventKind::End { exchange: 3, end: End::Complete })
             .pause_ms(3_000);
         late.iter().fold(cancelled.request("GET", &[], None).stream(), |builder, message| builder.sse(None, message))
     }
