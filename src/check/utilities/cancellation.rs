@@ -12,7 +12,6 @@ use crate::transcript::{End, Msg, View};
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
     Check { id: "utilities.cancellation.only-own-inflight", judge: only_own },
-    Check { id: "utilities.cancellation.no-response", judge: no_response },
     Check { id: "utilities.cancellation.ignore-unknown", judge: ignore_unknown },
     Check { id: "utilities.cancellation.ignore-malformed", judge: ignore_malformed },
     Check { id: "utilities.cancellation.races", judge: races },
@@ -22,15 +21,15 @@ pub const CHECKS: &[Check] = &[
 
 const CANCELLED: &str = "notifications/cancelled";
 
-pub(crate) fn cancellations<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
+pub(super) fn cancellations<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
     sent_notifications(view, CANCELLED).filter(|msg| out.covers(msg.revision)).collect()
 }
 
 /// A request of the client with its first response.
-pub(crate) type Pending<'v> = (&'v Msg, Option<&'v Msg>, usize);
+type Pending<'v> = (&'v Msg, Option<&'v Msg>, usize);
 
 /// Requests that had been sent and not been answered when this cancellation was sent.
-pub(crate) fn pending<'v>(view: &'v View<'_>, cancel: &'v Msg) -> impl Iterator<Item = Pending<'v>> {
+pub(super) fn pending<'v>(view: &'v View<'_>, cancel: &'v Msg) -> impl Iterator<Item = Pending<'v>> {
     view.calls.iter().filter_map(move |call| {
         let request = &view.messages[call.request];
         let response = call.responses.first().map(|index| &view.messages[*index]);
@@ -59,41 +58,6 @@ fn only_own(view: &View<'_>, out: &mut Findings) {
                 &[msg],
             )
         });
-    }
-}
-
-/// What follows a cancellation this soon was under way already.
-pub(crate) const UNDER_WAY: u64 = 200_000;
-
-/// Whether a response was made because of a cancellation: an error that says so.
-fn says_cancelled(response: &Msg) -> bool {
-    response.value["error"]["message"].as_str().is_some_and(|text| text.to_ascii_lowercase().contains("cancel"))
-}
-
-/// A request that was cancelled while it ran gets no response. One that was under way is no breach.
-fn no_response(view: &View<'_>, out: &mut Findings) {
-    for cancel in cancellations(view, out) {
-        for (request, response, _) in pending(view, cancel) {
-            let same =
-                request.conversation == cancel.conversation && request.value["id"] == *param(cancel, "requestId");
-            if !same || request.method() == Some("initialize") || !param(request, "task").is_null() {
-                continue;
-            }
-            match response {
-                Some(response) if response.at.saturating_sub(cancel.at) > UNDER_WAY || says_cancelled(response) => {
-                    out.contested(told(
-                        "A cancelled request was answered all the same.",
-                        &["no response", "a response where the request cannot be cancelled"],
-                        &response.value,
-                        "drop the response of a request that was cancelled",
-                        &[request, cancel, response],
-                    ));
-                }
-                Some(_) => {}
-                None if view.exchange_of(request).end == Some(End::ClosedByUs) => out.inconclusive(),
-                None => out.pass(),
-            }
-        }
     }
 }
 
