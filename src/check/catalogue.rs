@@ -47,6 +47,7 @@ pub static CHECKS: &[&[Check]] = &[
     utilities::ping::CHECKS,
     utilities::tasks::CHECKS,
     utilities::cancellation::CHECKS,
+    utilities::cancelled::CHECKS,
     utilities::completion::CHECKS,
     utilities::progress::CHECKS,
     utilities::logging::CHECKS,

@@ -217,8 +217,13 @@ impl ListKind {
             response.conversation == before.conversation
                 && response.seq < before.seq
                 && result["nextCursor"].is_null()
-                && result[self.member].is_array()
+                && walk.pages.iter().all(|(_, _, page)| self.names_all(page))
         })
+    }
+
+    /// Whether a page is a list whose items all say what they are called.
+    fn names_all(&self, page: &Value) -> bool {
+        page[self.member].as_array().is_some_and(|items| items.iter().all(|item| item[self.key].is_string()))
     }
 }
 

@@ -314,7 +314,7 @@ impl Sim {
                     "roots/list" => known.roots.clone(),
                     _ => known.unknown.clone(),
                 },
-                Answer::Result,
+                as_answer,
             );
             let mut message = serde_json::Map::new();
             message.insert("jsonrpc".to_owned(), Value::from("2.0"));
@@ -367,5 +367,14 @@ impl Sim {
         };
         let headers = compose::headers(templates, &slots);
         Request { method: method.to_owned(), target: self.target.path.clone(), headers, body: Vec::new() }
+    }
+}
+
+/// What a scenario says as an answer: a result, or the one member `error` with a code and a message.
+fn as_answer(said: Value) -> Answer {
+    let error = said.get("error").filter(|_| said.as_object().is_some_and(|members| members.len() == 1));
+    match error.map(|error| (error["code"].as_i64(), error["message"].as_str())) {
+        Some((Some(code), Some(message))) => Answer::Error { code, message: message.to_owned() },
+        _ => Answer::Result(said),
     }
 }

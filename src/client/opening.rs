@@ -167,7 +167,9 @@ impl Sim {
         for _ in 0..MOST_PAGES {
             let params = cursor.map(|cursor| json!({"cursor": cursor}));
             let answered = self.request(method, params, within).await;
-            cursor = answered.messages.iter().find_map(|message| message["result"].get("nextCursor").cloned());
+            let next = answered.messages.iter().find_map(|message| message["result"].get("nextCursor").cloned());
+            // Null names no page that could be asked for.
+            cursor = next.filter(|next| !next.is_null());
             if cursor.is_none() || !self.profile.follows_cursor.value {
                 break;
             }

@@ -304,13 +304,13 @@ bodies! {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Answers {
-    /// Result for `sampling/createMessage`.
+    /// Result for `sampling/createMessage`; the one member `error` with `code` and `message` refuses it.
     #[serde(default, deserialize_with = "present")]
     pub sampling: Option<Value>,
-    /// Result for `elicitation/create`.
+    /// Result for `elicitation/create`, or an `error`.
     #[serde(default, deserialize_with = "present")]
     pub elicitation: Option<Value>,
-    /// Result for `roots/list`.
+    /// Result for `roots/list`, or an `error`.
     #[serde(default, deserialize_with = "present")]
     pub roots: Option<Value>,
 }

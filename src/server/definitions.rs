@@ -71,11 +71,24 @@ pub(crate) static TOOLS: &[Tool] = &[
         since: Revision::V2025_11_25,
         ..STREAMS
     },
+    Tool {
+        name: REQUIRED,
+        description: "Cannot go on before the user has opened a page, and says so as an error",
+        since: Revision::V2025_11_25,
+        ..PLAIN
+    },
     Tool { name: "test_trigger_tool_change", description: "Announces a change of the tools", ..CHANGES },
     Tool { name: "test_trigger_prompt_change", description: "Announces a change of the prompts", ..CHANGES },
     Tool { name: "test_trigger_resource_change", description: "Announces a change of the resources", ..CHANGES },
     Tool { name: "test_touch_resource", description: "Changes test://watched-resource", ..CHANGES },
 ];
+
+/// The tool that is listed once `test_trigger_tool_change` has been called.
+pub(crate) static ADDED: Tool =
+    Tool { name: "test_added_tool", description: "Was not there at the beginning", ..PLAIN };
+
+/// The tool that answers with the error -32042.
+pub(crate) const REQUIRED: &str = "test_url_elicitation_required";
 
 impl Tool {
     /// The entry of `tools/list`.
@@ -87,6 +100,7 @@ impl Tool {
             "description": self.description,
             "inputSchema": (self.input)(),
             "annotations": {"readOnlyHint": self.read_only, "openWorldHint": false},
+            "execution": {"taskSupport": "forbidden"},
         });
         if let Some(output) = self.output {
             entry["outputSchema"] = output();

@@ -15,7 +15,7 @@ use super::fault::{Faults, OutCtx, Rule};
 use super::peer::Call;
 use super::reply::{Outcome, RpcError, code, response};
 use super::session::{Session, Store};
-use super::{completion, lifecycle, prompts, resources, tools};
+use super::{completion, lifecycle, prompts, resources, schema, tools};
 use crate::model::{Clock as _, HybridClock, Rng, id_text};
 
 /// What all requests share.
@@ -87,11 +87,14 @@ impl App {
             return Some(response(&id, Err(error)));
         };
         let outcome = tokio::select! {
-            outcome = run(&call, method, params) => Some(outcome),
+            // A cancellation that came first wins, also where the work has ended by now.
+            biased;
             Ok(()) = cancelled => {
                 let error = RpcError::new(code::INTERNAL, "Cancelled");
-                (!self.faults.holds(Rule::CancelledSilent)).then_some(Err(error))
+                let silent = self.faults.holds(Rule::CancelledSilent) && self.faults.holds(Rule::CancelDecidesOnce);
+                (!silent).then_some(Err(error))
             }
+            outcome = run(&call, method, params) => Some(outcome),
         };
         session.end(&key);
         outcome.map(|outcome| response(&id, outcome))
@@ -129,11 +132,24 @@ async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
     if unknown_key && !app.faults.holds(Rule::MetaOpen) {
         return Err(RpcError::params("_meta has an unknown key"));
     }
+    let of_cursor = schema::method_of_cursor(params).filter(|_| !app.faults.holds(Rule::CursorBound));
+    let method = of_cursor.as_deref().unwrap_or(method);
+    if let Some(cursor) = params.get("cursor").and_then(Value::as_str)
+        && !app.faults.holds(Rule::CursorsLast)
+        && !session.mark(cursor)
+    {
+        return Err(RpcError::params("The cursor has been used"));
+    }
     match method {
         "ping" if !session.initialized() && !app.faults.holds(Rule::EarlyPingAnswered) => {
             Err(RpcError::new(code::INVALID_REQUEST, "Not initialized"))
         }
-        "ping" => Ok(json!({})),
+        "ping" => {
+            while session.running() > 1 && !app.faults.holds(Rule::PingsApart) {
+                call.sleep(10).await;
+            }
+            Ok(json!({}))
+        }
         "initialize" => Err(RpcError::new(code::INVALID_REQUEST, "This session is initialized already")),
         "logging/setLevel" => lifecycle::set_level(app, session, params),
         "tools/list" => tools::list(app, session, params),
@@ -145,6 +161,9 @@ async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
         "resources/unsubscribe" => resources::subscribe(session, params, !app.faults.holds(Rule::UnsubscribeHonoured)),
         "prompts/list" => prompts::list(app, session, params),
         "prompts/get" => prompts::get(app, params),
+        "completion/complete" if params.get("context").is_some() && !app.faults.holds(Rule::CompletionContextTaken) => {
+            Err(RpcError::params("context is not known"))
+        }
         "completion/complete" => completion::complete(params),
         _ if app.faults.holds(Rule::UnknownMethodRefused) => {
             Err(RpcError::new(code::METHOD_NOT_FOUND, format!("Method not found: {method}")))

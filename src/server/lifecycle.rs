@@ -86,6 +86,9 @@ pub(crate) fn initialize(app: &App, params: &Value) -> Result<(Arc<Session>, Val
 pub(crate) fn set_level(app: &App, session: &Session, params: &Value) -> Outcome {
     let name = params.get("level").and_then(Value::as_str).unwrap_or_default();
     match LEVELS.iter().position(|level| *level == name) {
+        Some(_) if name == "notice" && !app.faults.holds(Rule::LevelsTaken) => {
+            return Err(RpcError::params("`notice` is not supported"));
+        }
         Some(level) => session.set_level(level),
         None if app.faults.holds(Rule::LogLevelChecked) => {
             return Err(RpcError::params(format!("`{name}` is no log level; there are {}", LEVELS.join(", "))));

@@ -130,6 +130,11 @@ impl Call {
         }
     }
 
+    /// Whether the client can show the user a page.
+    pub(crate) fn can_open_pages(&self) -> bool {
+        self.mode_declared(&json!({"mode": "url"}))
+    }
+
     /// An empty capability stands for the form mode alone.
     fn mode_declared(&self, params: &Value) -> bool {
         let declared = self.session.capabilities.get("elicitation");
@@ -165,6 +170,9 @@ impl Call {
             }
         };
         if let Some(error) = answer.get("error") {
+            if !self.app.faults.holds(Rule::RefusalsHandled) {
+                return std::future::pending().await;
+            }
             let text = error.get("message").and_then(Value::as_str).unwrap_or("no reason given");
             return Err(format!("The client refused: {text}"));
         }

@@ -83,6 +83,7 @@ pub(crate) async fn serve(app: &Arc<App>, headers: &HeaderMap, body: &[u8], ask:
     };
     match kind {
         Kind::Request => request(app, session, value).await,
+        Kind::Notification if crashes(app, &value) => Reply::empty(500),
         Kind::Notification => {
             app.notified(&session, &value);
             Reply::empty(202)
@@ -92,6 +93,14 @@ pub(crate) async fn serve(app: &Arc<App>, headers: &HeaderMap, body: &[u8], ask:
             Reply::empty(202)
         }
     }
+}
+
+/// Whether a cancellation without a usable id brings the server down; only a fault does that.
+fn crashes(app: &App, value: &Value) -> bool {
+    let id = value.get("params").and_then(|params| params.get("requestId"));
+    Message(value).method() == Some("notifications/cancelled")
+        && !id.is_some_and(|id| id.is_string() || id.is_number())
+        && !app.faults.holds(Rule::MalformedCancelIgnored)
 }
 
 /// Whether the request speaks the era without a handshake.
@@ -140,10 +149,11 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
         } else {
             tokio::select! { message = work => message, () = gone(&app, &session, stream) => None }
         };
+        let answered = message.is_some();
         if let Some(message) = message {
             respond(&app, &session, stream, &message, &method);
         }
-        if let Some(token) = token.filter(|_| !app.faults.holds(Rule::ProgressStops)) {
+        if let Some(token) = token.filter(|_| answered && !app.faults.holds(Rule::ProgressStops)) {
             let params = json!({"progressToken": token, "progress": 1000});
             let late = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params});
             app.send(&session, stream, late, None);
@@ -156,7 +166,9 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
 /// Sends a response on the stream of its request, once; or as the faults have it.
 fn respond(app: &App, session: &Session, stream: u64, message: &Value, method: &str) {
     let stream = if app.faults.holds(Rule::ResponseOnOwnStream) { Some(stream) } else { session.get_stream() };
-    let times = usize::from(app.faults.holds(Rule::ResponseSent)) + usize::from(!app.faults.holds(Rule::ResponseOnce));
+    let undecided = message["error"]["message"] == "Cancelled" && !app.faults.holds(Rule::CancelDecidesOnce);
+    let again = !app.faults.holds(Rule::ResponseOnce) || undecided;
+    let times = usize::from(app.faults.holds(Rule::ResponseSent)) + usize::from(again);
     for _ in 0..times {
         if let Some(stream) = stream {
             app.send(session, stream, message.clone(), Some(method));

@@ -7,7 +7,7 @@ use super::fault::Rule;
 use super::reply::{Outcome, RpcError};
 use super::schema::{page, trim_all};
 use super::session::Session;
-use super::tools::PNG;
+use super::tools::{PNG, WAV};
 
 fn catalogue() -> Vec<Value> {
     let argument = |name: &str| json!({"name": name, "description": format!("Value of {name}"), "required": true});
@@ -26,12 +26,16 @@ fn catalogue() -> Vec<Value> {
             "arguments": [argument("resourceUri")],
         }),
         json!({"name": "test_prompt_with_image", "title": "Prompt with an image", "description": "A prompt with an image"}),
+        json!({"name": "test_prompt_with_audio", "title": "Prompt with a sound", "description": "A prompt with a sound"}),
     ]
 }
 
 /// `prompts/list`.
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let mut items = catalogue();
+    if session.marked("prompts") {
+        items.push(json!({"name": "test_added_prompt", "description": "Was not there at the beginning"}));
+    }
     trim_all(&mut items, session.revision);
     page(app, "prompts/list", params, "prompts", &items, usize::MAX / 2)
 }
@@ -48,7 +52,11 @@ pub(crate) fn get(app: &App, params: &Value) -> Outcome {
     let name = params.get("name").and_then(Value::as_str).ok_or_else(|| RpcError::params("name is missing"))?;
     let arguments = match params.get("arguments") {
         None => json!({}),
-        Some(Value::Object(members)) if members.values().all(Value::is_string) => json!(members),
+        Some(Value::Object(members))
+            if members.values().all(Value::is_string) || !app.faults.holds(Rule::PromptArgumentsText) =>
+        {
+            json!(members)
+        }
         Some(_) => return Err(RpcError::params("arguments has to be an object of strings")),
     };
     let Some(needed) = arguments_of(name) else {
@@ -83,6 +91,10 @@ pub(crate) fn get(app: &App, params: &Value) -> Outcome {
         "test_prompt_with_image" => vec![
             json!({"role": "user", "content": {"type": "image", "data": PNG, "mimeType": "image/png"}}),
             text("Please analyze the image above."),
+        ],
+        "test_prompt_with_audio" => vec![
+            json!({"role": "user", "content": {"type": "audio", "data": WAV, "mimeType": "audio/wav"}}),
+            text("Please describe the sound above."),
         ],
         _ => vec![text("This is a simple prompt for testing.")],
     };

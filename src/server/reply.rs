@@ -11,6 +11,7 @@ pub(crate) mod code {
     pub(crate) const INTERNAL: i64 = -32603;
     pub(crate) const SESSION_NOT_FOUND: i64 = -32001;
     pub(crate) const RESOURCE_NOT_FOUND: i64 = -32002;
+    pub(crate) const URL_ELICITATION_REQUIRED: i64 = -32042;
 }
 
 /// An error answer before it has an id.

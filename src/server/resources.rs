@@ -12,6 +12,9 @@ use super::tools::PNG;
 /// The resource that `test_touch_resource` changes.
 pub(crate) const WATCHED: &str = "test://watched-resource";
 
+/// The resource that is listed once `test_trigger_resource_change` has been called.
+const ADDED: &str = "test://added-resource";
+
 /// `resources/list`.
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let mut items = vec![
@@ -19,6 +22,10 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
         entry("test://static-binary", "static-binary", "A small image", "image/png"),
         entry(WATCHED, "watched-resource", "A resource to subscribe to", "text/plain"),
     ];
+    items[0]["annotations"] = json!({"audience": ["user", "assistant"], "priority": 0.5});
+    if session.marked("resources") {
+        items.push(entry(ADDED, "added-resource", "Was not there at the beginning", "text/plain"));
+    }
     trim_all(&mut items, session.revision);
     page(app, "resources/list", params, "resources", &items, usize::MAX / 2)
 }
@@ -52,6 +59,7 @@ fn contents(uri: &str) -> Option<Value> {
             json!({"uri": uri, "mimeType": "text/plain", "text": "This is the content of the static text resource."})
         }
         "test://static-binary" => json!({"uri": uri, "mimeType": "image/png", "blob": PNG}),
+        ADDED => json!({"uri": uri, "mimeType": "text/plain", "text": "Added resource content"}),
         WATCHED => json!({"uri": uri, "mimeType": "text/plain", "text": "Watched resource content"}),
         _ => {
             let (id, last) = uri.strip_prefix("test://template/")?.split_once('/')?;
@@ -77,6 +85,9 @@ fn not_found(uri: &str) -> RpcError {
 pub(crate) fn read(app: &App, params: &Value) -> Outcome {
     let uri = uri(params)?;
     match contents(uri) {
+        None if !uri.contains(':') && !app.faults.holds(Rule::ResourceUrisChecked) => {
+            Ok(json!({"contents": [{"uri": format!("file:///{uri}"), "text": "A file"}]}))
+        }
         Some(contents) => Ok(json!({"contents": [contents]})),
         None if app.faults.holds(Rule::MissingResourceRefused) => Err(not_found(uri)),
         None => Ok(json!({"contents": []})),

@@ -33,6 +33,7 @@ fn trim_members(members: &mut Map<String, Value>, revision: Revision) {
     }
     if revision < Revision::V2025_11_25 && members.contains_key("name") {
         members.shift_remove("icons");
+        members.shift_remove("execution");
     }
     for (name, member) in members.iter_mut() {
         if name != "inputSchema" && name != "outputSchema" {
@@ -46,13 +47,19 @@ pub(crate) fn encode_cursor(method: &str, start: usize) -> String {
     URL_SAFE_NO_PAD.encode(format!("{method}:{start}"))
 }
 
-fn decode_cursor(method: &str, cursor: &str) -> Option<usize> {
+fn open_cursor(cursor: &str) -> Option<(String, usize)> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    let (of, start) = text.rsplit_once(':')?;
-    if of != method {
-        return None;
-    }
-    start.parse().ok()
+    let (method, start) = text.rsplit_once(':')?;
+    Some((method.to_owned(), start.parse().ok()?))
+}
+
+fn decode_cursor(method: &str, cursor: &str) -> Option<usize> {
+    open_cursor(cursor).filter(|(of, _)| of == method).map(|(_, start)| start)
+}
+
+/// The method that a cursor in the params was made for.
+pub(crate) fn method_of_cursor(params: &Value) -> Option<String> {
+    open_cursor(params.get("cursor")?.as_str()?).map(|(method, _)| method)
 }
 
 /// The answer of a list method: `size` items at a time, beginning where the cursor says.
@@ -60,14 +67,15 @@ pub(crate) fn page(app: &App, method: &str, params: &Value, member: &str, items:
     let start = match params.get("cursor") {
         None => 0,
         Some(cursor) => match cursor.as_str().and_then(|text| decode_cursor(method, text)) {
-            Some(start) if start > 0 && start < items.len() => start,
+            Some(start) if start > 0 && start < items.len() && app.faults.holds(Rule::CursorsTaken) => start,
             _ if app.faults.holds(Rule::CursorChecked) => return Err(RpcError::params("The cursor is not valid")),
             _ => 0,
         },
     };
     let end = (start + size).min(items.len());
+    let first = if app.faults.holds(Rule::PagesApart) { start } else { start.saturating_sub(1) };
     let mut result = json!({});
-    result[member] = Value::from(items[start..end].to_vec());
+    result[member] = Value::from(items[first..end].to_vec());
     if end < items.len() {
         result["nextCursor"] = json!(encode_cursor(method, end));
     }

@@ -49,6 +49,7 @@ struct Inner {
     running: HashMap<String, oneshot::Sender<()>>,
     pending: HashMap<u64, oneshot::Sender<Value>>,
     subscriptions: HashSet<String>,
+    marks: HashSet<String>,
     level: usize,
     initialized: bool,
     closed: bool,
@@ -286,6 +287,21 @@ impl Session {
     /// Whether the client wants to hear of changes of the resource.
     pub(crate) fn subscribed(&self, uri: &str) -> bool {
         self.inner().subscriptions.contains(uri)
+    }
+
+    /// Remembers a text; says whether it is new.
+    pub(crate) fn mark(&self, text: &str) -> bool {
+        self.inner().marks.insert(text.to_owned())
+    }
+
+    /// Whether the session remembers this text.
+    pub(crate) fn marked(&self, text: &str) -> bool {
+        self.inner().marks.contains(text)
+    }
+
+    /// How many requests are running.
+    pub(crate) fn running(&self) -> usize {
+        self.inner().running.len()
     }
 
     fn idle_since(&self) -> Option<Duration> {

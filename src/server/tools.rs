@@ -16,7 +16,7 @@ use crate::model::Revision;
 pub(crate) const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
 /// A sound of no length.
-const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA=";
+pub(crate) const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA=";
 /// How long `test_slow` works between two reports.
 const TICK_MS: u64 = 50;
 /// How many reports `test_slow` sends at most.
@@ -29,6 +29,7 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let mut items: Vec<Value> = definitions::TOOLS
         .iter()
         .filter(|tool| session.revision >= tool.since || !app.faults.holds(Rule::FeaturesByRevision))
+        .chain(Some(&definitions::ADDED).filter(|_| session.marked("tools")))
         .map(definitions::Tool::definition)
         .collect();
     trim_all(&mut items, session.revision);
@@ -56,26 +57,84 @@ fn embedded(uri: &str, mime: &str, text: &str) -> Value {
 
 /// `tools/call`.
 pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
-    let name = params.get("name").and_then(Value::as_str).ok_or_else(|| RpcError::params("name is missing"))?;
+    let holds = |rule| call.app.faults.holds(rule);
     let empty = json!({});
     let arguments = params.get("arguments").unwrap_or(&empty);
-    if !arguments.is_object() {
-        return Err(RpcError::params("arguments has to be an object"));
+    let name = match params.get("name").and_then(Value::as_str) {
+        Some(name) if arguments.is_object() => known(call, name)?,
+        _ if !holds(Rule::MalformedCallRefused) => return Ok(content(&[])),
+        Some(_) => return Err(RpcError::params("arguments has to be an object")),
+        None => return Err(RpcError::params("name is missing")),
+    };
+    if params.get("task").is_some() {
+        if !holds(Rule::TaskStatusSilent) {
+            call.app.announce(&call.session, "notifications/tasks/status", Some(&task(true)));
+        }
+        if !holds(Rule::TaskParamIgnored) {
+            return Ok(json!({"task": task(false)}));
+        }
     }
-    let by_revision = call.app.faults.holds(Rule::FeaturesByRevision);
-    let fits = |tool: &definitions::Tool| call.session.revision >= tool.since || !by_revision;
-    let known = definitions::TOOLS.iter().any(|tool| tool.name == name && fits(tool));
-    if !known && call.app.faults.holds(Rule::UnknownToolRefused) {
-        return Err(RpcError::params(format!("Unknown tool: {name}")));
+    if name == definitions::REQUIRED && call.can_open_pages() {
+        return Err(page_required(call));
     }
     match run(call, name, arguments).await {
         Ok(result) => Ok(result),
+        Err(_) if name == "test_echo" && !holds(Rule::ToolArgumentsChecked) => Ok(content(&[text("")])),
         // What goes wrong inside a tool is told to the model, not to the protocol.
         Err(message) if call.app.faults.holds(Rule::ToolErrorsAreResults) => {
             Ok(json!({"content": [text(message)], "isError": true}))
         }
         Err(message) => Err(reply::RpcError::new(code::INTERNAL, message)),
     }
+}
+
+/// The name of a tool that this session has, or the refusal of another one.
+fn known<'n>(call: &Call, name: &'n str) -> Result<&'n str, RpcError> {
+    let holds = |rule| call.app.faults.holds(rule);
+    let fits = |tool: &definitions::Tool| call.session.revision >= tool.since || !holds(Rule::FeaturesByRevision);
+    let named = |tool: &definitions::Tool| {
+        tool.name == name || (tool.name.eq_ignore_ascii_case(name) && !holds(Rule::ToolNamesExact))
+    };
+    let added = Some(&definitions::ADDED).filter(|_| call.session.marked("tools"));
+    match definitions::TOOLS.iter().chain(added).find(|tool| named(tool) && fits(tool)) {
+        Some(tool) => Ok(tool.name),
+        None if holds(Rule::UnknownToolRefused) => Err(RpcError::params(format!("Unknown tool: {name}"))),
+        None => Ok(name),
+    }
+}
+
+/// A task as the faults tell of it, with the key that a status notification leaves out or without.
+fn task(related: bool) -> Value {
+    let mut task = json!({
+        "taskId": "task-1",
+        "status": "working",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "lastUpdatedAt": "2026-01-01T00:00:00Z",
+        "ttl": 60_000,
+    });
+    if related {
+        task["_meta"] = json!({"io.modelcontextprotocol/related-task": {"taskId": "task-1"}});
+    }
+    task
+}
+
+/// The error that sends the user to a page first.
+fn page_required(call: &Call) -> RpcError {
+    RpcError {
+        code: code::URL_ELICITATION_REQUIRED,
+        message: "A page has to be opened first".to_owned(),
+        data: Some(json!({"elicitations": [page_to_open(&call.app.rng.hex(16))]})),
+    }
+}
+
+/// The params of an elicitation that opens a page.
+fn page_to_open(id: &str) -> Value {
+    json!({
+        "mode": "url",
+        "message": "Please open this page",
+        "elicitationId": id,
+        "url": "https://example.com/elicitation",
+    })
 }
 
 async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String> {
@@ -124,15 +183,18 @@ async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String
             content(&[text(format!("Elicitation completed: {answer}"))])
         }
         "test_elicitation_sep1330_enums" => {
-            let form = definitions::enums_form(call.session.revision);
+            let by_revision = call.app.faults.holds(Rule::EnumsByRevision);
+            let revision = if by_revision { call.session.revision } else { Revision::V2025_11_25 };
+            let form = definitions::enums_form(revision);
             let answer = elicit(call, "Please choose", form).await?;
             content(&[text(format!("Elicitation completed: {answer}"))])
         }
         "test_elicitation_url" => elicit_url(call).await?,
-        "test_trigger_tool_change" => announce(call, "notifications/tools/list_changed"),
-        "test_trigger_prompt_change" => announce(call, "notifications/prompts/list_changed"),
-        "test_trigger_resource_change" => announce(call, "notifications/resources/list_changed"),
+        "test_trigger_tool_change" => change(call, "tools"),
+        "test_trigger_prompt_change" => change(call, "prompts"),
+        "test_trigger_resource_change" => change(call, "resources"),
         "test_touch_resource" => touch(call),
+        definitions::REQUIRED => return Err("A page has to be opened first, which the client cannot do".to_owned()),
         _ => content(&[text("")]),
     })
 }
@@ -211,6 +273,7 @@ async fn elicit(call: &Call, message: &str, schema: Value) -> Result<String, Str
     let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
     match action {
         "accept" => Ok(format!("action={action}, content={}", answer.get("content").unwrap_or(&json!({})))),
+        "decline" | "cancel" if !call.app.faults.holds(Rule::DeclinesHandled) => std::future::pending().await,
         "decline" | "cancel" => Ok(format!("action={action}")),
         _ => Err("The client's answer has no valid action".to_owned()),
     }
@@ -218,13 +281,7 @@ async fn elicit(call: &Call, message: &str, schema: Value) -> Result<String, Str
 
 async fn elicit_url(call: &Call) -> Result<Value, String> {
     let id = call.app.rng.hex(16);
-    let params = json!({
-        "mode": "url",
-        "message": "Please open this page",
-        "elicitationId": id,
-        "url": "https://example.com/elicitation",
-    });
-    let answer = call.ask("elicitation/create", Some(params)).await?;
+    let answer = call.ask("elicitation/create", Some(page_to_open(&id))).await?;
     let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
     if action == "accept" {
         call.notify("notifications/elicitation/complete", &json!({"elicitationId": id}));
@@ -232,9 +289,12 @@ async fn elicit_url(call: &Call) -> Result<Value, String> {
     Ok(content(&[text(format!("User response: action={action}"))]))
 }
 
-fn announce(call: &Call, method: &str) -> Value {
+/// Adds an entry to a list of the session, and says that the list changed.
+fn change(call: &Call, list: &str) -> Value {
+    let method = format!("notifications/{list}/list_changed");
+    call.session.mark(list);
     if call.app.faults.holds(Rule::ChangesAnnounced) {
-        call.app.announce(&call.session, method, None);
+        call.app.announce(&call.session, &method, None);
     }
     content(&[text(format!("Announced {method}"))])
 }

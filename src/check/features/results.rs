@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::content::{binary_problem, shape_problem, type_problem, types_of};
-use crate::check::support::{Refusal, TOOLS, expect_refusal, hold, is_proper, param, server_declared, told};
+use crate::check::support::{
+    Refusal, TOOLS, expect_refusal, hold, is_proper, param, sent_notifications, server_declared, told,
+};
 use crate::check::{Check, Findings};
 use crate::transcript::{Msg, View};
 
@@ -119,6 +121,10 @@ fn structured_object(view: &View<'_>, out: &mut Findings) {
 fn structured_text_copy(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
         let Some(content) = result.get("structuredContent").filter(|content| content.is_object()) else { continue };
+        if !result["content"].is_array() {
+            // There is no content that could hold the copy; the shape of the result tells that.
+            continue;
+        }
         let copied = items(result).any(|item| {
             item["text"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()).as_ref() == Some(content)
         });
@@ -187,7 +193,10 @@ fn execution_error(view: &View<'_>, out: &mut Findings) {
             continue;
         };
         let name = param(request, "name").as_str().unwrap_or_default();
-        if TOOLS.find(view, request, name).is_none() || misfit(view, request).is_some() {
+        let cancelled = sent_notifications(view, "notifications/cancelled").any(|cancel| {
+            cancel.conversation == request.conversation && param(cancel, "requestId") == &request.value["id"]
+        });
+        if cancelled || TOOLS.find(view, request, name).is_none() || misfit(view, request).is_some() {
             continue;
         }
         if response.value["result"]["isError"] == true {

@@ -162,13 +162,18 @@ fn token_of(msg: &Msg) -> Option<&Value> {
     msg.value["params"]["_meta"].get("progressToken")
 }
 
+fn text_of(token: &Value) -> String {
+    token.as_str().map_or_else(|| token.to_string(), str::to_owned)
+}
+
 /// Progress on the stream of a request belongs to that request.
 fn related_only(view: &View<'_>, out: &mut Findings) {
     for (index, exchange) in streams(view, out, "POST") {
         let own: Vec<&Value> = sent_in(view, index).into_iter().filter_map(token_of).collect();
         for msg in view.messages_in(index) {
             let Some(token) = progress_token(msg) else { continue };
-            out.require(own.contains(&token), || {
+            // A token that came back as another JSON type is still this request's.
+            out.require(own.iter().any(|own| text_of(own) == text_of(token)), || {
                 told(
                     "The stream of one request carried the progress of another.".to_owned(),
                     &["progress with the token of this very request"],

@@ -2,6 +2,7 @@
 
 use crate::check::wire::{body_error, came, faultless, governing, is_4xx, over, to_endpoint, told, walled};
 use crate::check::{Check, Findings};
+use crate::model::Kind;
 use crate::transcript::{Conversation, EventKind, Exchange, View};
 
 /// The checks of this topic.
@@ -233,7 +234,10 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
         let aged = view.events.iter().any(|event| {
             matches!(event.kind, EventKind::Clock { .. }) && event.seq > opening.seq && event.seq < exchange.seq
         });
-        let lost = matches!(exchange.status, Some(400 | 404)) && body_error(exchange) != Some(-32601);
+        // A notification may get a 400 for what it says; only a 404 speaks of its session.
+        let asks = view.messages.iter().any(|msg| msg.seq == exchange.seq && msg.kind == Kind::Request);
+        let refused = exchange.status == Some(404) || (exchange.status == Some(400) && asks);
+        let lost = refused && body_error(exchange) != Some(-32601);
         if lost && aged {
             out.inconclusive();
         } else if lost || exchange.is_success() {

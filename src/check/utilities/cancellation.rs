@@ -12,7 +12,6 @@ use crate::transcript::{End, Msg, View};
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
     Check { id: "utilities.cancellation.only-own-inflight", judge: only_own },
-    Check { id: "utilities.cancellation.no-response", judge: no_response },
     Check { id: "utilities.cancellation.ignore-unknown", judge: ignore_unknown },
     Check { id: "utilities.cancellation.ignore-malformed", judge: ignore_malformed },
     Check { id: "utilities.cancellation.races", judge: races },
@@ -22,7 +21,7 @@ pub const CHECKS: &[Check] = &[
 
 const CANCELLED: &str = "notifications/cancelled";
 
-fn cancellations<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
+pub(super) fn cancellations<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
     sent_notifications(view, CANCELLED).filter(|msg| out.covers(msg.revision)).collect()
 }
 
@@ -30,7 +29,7 @@ fn cancellations<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
 type Pending<'v> = (&'v Msg, Option<&'v Msg>, usize);
 
 /// Requests that had been sent and not been answered when this cancellation was sent.
-fn pending<'v>(view: &'v View<'_>, cancel: &'v Msg) -> impl Iterator<Item = Pending<'v>> {
+pub(super) fn pending<'v>(view: &'v View<'_>, cancel: &'v Msg) -> impl Iterator<Item = Pending<'v>> {
     view.calls.iter().filter_map(move |call| {
         let request = &view.messages[call.request];
         let response = call.responses.first().map(|index| &view.messages[*index]);
@@ -62,41 +61,29 @@ fn only_own(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// A request that was cancelled while it ran gets no response. One that was under way is no breach.
-fn no_response(view: &View<'_>, out: &mut Findings) {
-    const UNDER_WAY: u64 = 200_000;
-    for cancel in cancellations(view, out) {
-        for (request, response, _) in pending(view, cancel) {
-            let same =
-                request.conversation == cancel.conversation && request.value["id"] == *param(cancel, "requestId");
-            if !same || request.method() == Some("initialize") || !param(request, "task").is_null() {
-                continue;
-            }
-            match response {
-                Some(response) if response.at.saturating_sub(cancel.at) > UNDER_WAY => out.contested(told(
-                    "A cancelled request was answered all the same.",
-                    &["no response", "a response where the request cannot be cancelled"],
-                    &response.value,
-                    "drop the response of a request that was cancelled",
-                    &[request, cancel, response],
-                )),
-                Some(_) => {}
-                None if view.exchange_of(request).end == Some(End::ClosedByUs) => out.inconclusive(),
-                None => out.pass(),
-            }
-        }
-    }
-}
-
 /// Whether a cancellation was taken without ado; `None` where the answer speaks of access or load.
 fn taken(view: &View<'_>, cancel: &Msg) -> Option<bool> {
     let status = view.exchange_of(cancel).status?;
     let answered = view.messages_in(cancel.exchange).any(|msg| msg.received() && msg.kind == Kind::Response);
     match status {
         200..=299 => Some(!answered),
+        // In its session and of its version a cancellation gives no reason for a bad request.
+        400 if in_order(view, cancel) => Some(false),
         500 => Some(false),
         _ => None,
     }
+}
+
+/// Whether the headers of a message are those of its conversation, which still lives.
+fn in_order(view: &View<'_>, msg: &Msg) -> bool {
+    let exchange = view.exchange_of(msg);
+    let Some(conversation) = view.conversation_of(msg) else { return false };
+    let lives = conversation.deleted.is_none_or(|deleted| view.exchanges[deleted].seq > exchange.seq);
+    let version = exchange.sent_header("mcp-protocol-version");
+    let needs_version = conversation.revision.is_some_and(|revision| revision.facts().version_header);
+    lives
+        && exchange.session() == conversation.session.as_deref()
+        && version.map_or(!needs_version, |version| version == conversation.answered)
 }
 
 fn judge_taken(view: &View<'_>, out: &mut Findings, cancel: &Msg, what: &str) {

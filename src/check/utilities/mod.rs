@@ -1,6 +1,7 @@
 //! Checks of the area `utilities`, one topic a file.
 
 pub mod cancellation;
+pub mod cancelled;
 pub mod completion;
 pub mod logging;
 pub mod pagination;

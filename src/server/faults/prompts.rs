@@ -17,6 +17,14 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "prompts.role-system" breaks ["features.prompts.get-shape"]
         Outgoing(|message, context| each_entry(message, context, "prompts/get", "messages", |entry| entry["role"] = json!("system")))
         "Prompt messages have the role system";
-    "prompts.bytes-as-text" breaks ["features.prompts.image-base64"]
-        Outgoing(|message, context| if context.method == Some("prompts/get") { spoil_base64(message) }) "Images in prompts are no base64";
+    "prompts.bytes-as-text" breaks ["features.prompts.image-base64", "features.prompts.audio-base64"]
+        Outgoing(|message, context| if context.method == Some("prompts/get") { spoil_base64(message) }) "Images and sounds in prompts are no base64";
+    "prompts.content-video" breaks ["features.prompts.content-types-by-revision"]
+        Outgoing(|message, context| each_entry(message, context, "prompts/get", "messages", |entry| entry["content"] = json!({"type": "video", "uri": "https://example.com/a.mp4"})))
+        "Prompt messages are videos";
+    "prompts.embedded-without-type" breaks ["features.prompts.embedded-members"]
+        Outgoing(|message, context| each_entry(message, context, "prompts/get", "messages", |entry| drop_member(&mut entry["content"]["resource"], "mimeType")))
+        "Resources in prompts lack their media type";
+    "prompts.arguments-any-type" breaks ["features.prompts.validate-arguments"]
+        Rule(Rule::PromptArgumentsText) "Arguments of prompts may be numbers";
 };

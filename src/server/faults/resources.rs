@@ -4,10 +4,11 @@ use serde_json::json;
 
 use super::all::catalogue;
 use crate::server::fault::{Fault, How, Rule};
+use crate::server::resources::WATCHED;
 use crate::server::rewrites::{drop_member, each_entry, fail, recode, spoil_base64};
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
-    "resources.missing-empty" breaks ["features.resources.not-found-not-result", "features.resources.not-found-32002"]
+    "resources.missing-empty" breaks ["features.resources.not-found-not-result"]
         Rule(Rule::MissingResourceRefused) "A missing resource reads as empty";
     "resources.missing-code" breaks ["features.resources.not-found-32002"]
         Outgoing(|message, _| recode(message, -32002, -32602)) "A missing resource gets -32602";
@@ -17,10 +18,18 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| drop_member(entry, "name")))
         "Resources lack a name";
     "resources.uri-relative" breaks ["features.resources.uri-valid"]
-        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| entry["uri"] = json!("no uri at all")))
-        "Resource URIs are no URIs";
+        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry["uri"] == WATCHED { entry["uri"] = json!("test://watched resource") }))
+        "A resource URI contains a space";
+    "resources.scheme-underscore" breaks ["features.resources.custom-scheme-valid", "features.resources.uri-valid"]
+        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry["uri"] == WATCHED { entry["uri"] = json!("my_test://watched-resource") }))
+        "The scheme of a resource URI has an underscore";
+    "resources.priority-percent" breaks ["features.resources.annotations-valid"]
+        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry.get("annotations").is_some() { entry["annotations"]["priority"] = json!(50) }))
+        "The priority of a resource is given in percent";
+    "resources.any-uri-served" breaks ["features.resources.validate-uris"]
+        Rule(Rule::ResourceUrisChecked) "What is no URI reads as a file";
     "resources.template-broken" breaks ["features.resources.template-valid"]
-        Outgoing(|message, context| each_entry(message, context, "resources/templates/list", "resourceTemplates", |entry| entry["uriTemplate"] = json!("test://template/{id")))
+        Outgoing(|message, context| each_entry(message, context, "resources/templates/list", "resourceTemplates", |entry| entry["uriTemplate"] = json!(entry["uriTemplate"].as_str().unwrap_or_default().replace('}', ""))))
         "URI templates have an open brace";
     "resources.contents-without-uri" breaks ["features.resources.contents-shape"]
         Outgoing(|message, context| each_entry(message, context, "resources/read", "contents", |entry| drop_member(entry, "uri")))

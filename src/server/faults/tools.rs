@@ -8,27 +8,42 @@ use crate::server::rewrites::{
     drop_member, drop_result, each_entry, fail, repeat_tool, restructure, set_result, spoil_base64,
 };
 
+/// A tool that no scenario calls, so that a wrong name of it does nothing else.
+const SPARE: &str = "json_schema_2020_12_tool";
+
 pub(super) static FAULTS: &[Fault] = catalogue! {
-    "tools.unknown-served" breaks ["features.tools.unknown-tool"]
+    "tools.unknown-served" breaks ["features.tools.unknown-tool", "features.tools.name-case-sensitive"]
         Rule(Rule::UnknownToolRefused) "An unknown tool succeeds";
     "tools.errors-as-rpc" breaks ["features.tools.execution-error", "features.tools.input-validation-is-error"]
         Rule(Rule::ToolErrorsAreResults) "Failures inside a tool are JSON-RPC errors";
-    "tools.list-refused" breaks ["features.tools.list-responds-legacy", "lifecycle.declared-feature-works"]
+    "tools.list-refused" breaks ["features.tools.list-responds-legacy", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Outgoing(|message, context| fail(message, context, "tools/list", -32601)) "tools/list is an unknown method";
-    "tools.name-twice" breaks ["features.tools.names-unique"] Outgoing(repeat_tool) "A tool is listed twice";
+    "tools.name-twice" breaks ["features.tools.names-unique", "features.tools.names-unique-early"] Outgoing(repeat_tool) "A tool is listed twice";
     "tools.name-with-space" breaks ["features.tools.name-characters"]
-        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["name"] = json!(tool["name"].as_str().unwrap_or_default().replace('_', " "))))
-        "Tool names contain spaces";
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool["name"] == SPARE { tool["name"] = json!("json schema tool") }))
+        "A tool name contains spaces";
     "tools.name-too-long" breaks ["features.tools.name-length"]
-        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["name"] = json!(format!("{:_<129}", tool["name"].as_str().unwrap_or_default()))))
-        "Tool names have 129 characters";
-    "tools.schema-null" breaks ["features.tools.input-schema-not-null"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool["name"] == SPARE { tool["name"] = json!("x".repeat(129)) }))
+        "A tool name has 129 characters";
+    "tools.name-case-ignored" breaks ["features.tools.name-case-sensitive", "features.tools.unknown-tool"]
+        Rule(Rule::ToolNamesExact) "Tools are found in any case";
+    "tools.title-number" breaks ["features.tools.title-optional"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("title").is_some() { tool["title"] = json!(7) }))
+        "Tool titles are numbers";
+    "tools.task-support-invented" breaks ["features.tools.task-support-values"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("execution").is_some() { tool["execution"]["taskSupport"] = json!("maybe") }))
+        "taskSupport is none of the three words";
+    "tools.malformed-served" breaks ["features.tools.malformed-call", "base.invalid-params"]
+        Rule(Rule::MalformedCallRefused) "A call without a name, or with a list of arguments, succeeds";
+    "tools.arguments-unchecked" breaks ["features.tools.validate-inputs"]
+        Rule(Rule::ToolArgumentsChecked) "A missing argument counts as empty";
+    "tools.schema-null" breaks ["features.tools.input-schema-not-null", "features.tools.definition-shape", "base.schema-valid"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["inputSchema"] = Value::Null))
         "Input schemas are null";
     "tools.schema-missing" breaks ["features.tools.definition-shape"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| drop_member(tool, "inputSchema")))
         "Input schemas are missing";
-    "tools.output-schema-array" breaks ["features.tools.output-schema-object"]
+    "tools.output-schema-array" breaks ["features.tools.output-schema-object", "features.tools.output-schema-conform"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("outputSchema").is_some() { tool["outputSchema"] = json!({"type": "array"}) }))
         "An output schema has type array";
     "tools.annotations-strings" breaks ["features.tools.annotation-types"]
@@ -42,9 +57,12 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "tools.structured-without-text" breaks ["features.tools.structured-text-copy"]
         Outgoing(|message, context| restructure(message, context, "content", json!([]))) "Structured content has no text copy";
     "tools.structured-mismatch" breaks ["features.tools.output-schema-conform"]
-        Outgoing(|message, context| restructure(message, context, "structuredContent", json!({"temperature": "warm"})))
+        Outgoing(|message, context| {
+            restructure(message, context, "content", json!([{"type": "text", "text": "{\"temperature\":\"warm\"}"}]));
+            restructure(message, context, "structuredContent", json!({"temperature": "warm"}));
+        })
         "Structured content does not fit its schema";
-    "tools.structured-array" breaks ["features.tools.structured-object"]
+    "tools.structured-array" breaks ["features.tools.structured-object", "features.tools.output-schema-conform"]
         Outgoing(|message, context| restructure(message, context, "structuredContent", json!([21.5]))) "Structured content is an array";
     "tools.bytes-as-text" breaks ["features.tools.binary-base64"]
         Outgoing(|message, context| if context.method == Some("tools/call") { spoil_base64(message) }) "Image and sound data are no base64";

@@ -4,14 +4,17 @@ use serde_json::{Value, json};
 
 use super::all::catalogue;
 use crate::server::fault::{Fault, How, Rule};
-use crate::server::rewrites::{answer_notification, complete_nothing, endless_pages, fail, set_param, set_result};
+use crate::server::rewrites::{complete_nothing, endless_pages, fail, restatus, set_param, set_result};
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "ping.not-empty" breaks ["utilities.ping.respond"]
-        Outgoing(|message, context| set_result(message, context, "ping", "pong", json!(true))) "ping answers with a member";
-    "ping.refused" breaks ["utilities.ping.respond"]
+        Outgoing(|message, context| if context.method == Some("ping") && message.get("result").is_some() { message["result"] = json!("pong") })
+        "ping answers with a text";
+    "ping.waits" breaks ["utilities.ping.respond", "utilities.ping.respond-under-load"]
+        Rule(Rule::PingsApart) "ping waits until nothing else runs";
+    "ping.refused" breaks ["utilities.ping.respond", "utilities.ping.no-params-needed", "base.implements-core"]
         Outgoing(|message, context| fail(message, context, "ping", -32601)) "ping is an unknown method";
-    "progress.unasked" breaks ["utilities.progress.no-token-no-progress", "utilities.progress.only-given-tokens"]
+    "progress.unasked" breaks ["utilities.progress.no-token-no-progress", "utilities.progress.only-given-tokens", "transport.http.sse-related-only-should"]
         Rule(Rule::ProgressNeedsToken) "Progress is sent without a token";
     "progress.token-as-string" breaks ["utilities.progress.token-exact"]
         Outgoing(|message, _| if message["method"] == "notifications/progress" && !message["params"]["progressToken"].is_string() {
@@ -21,17 +24,26 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ProgressIncreases) "Progress stands still and goes back";
     "progress.after-response" breaks ["utilities.progress.stops-after-completion"]
         Rule(Rule::ProgressStops) "Progress follows the response";
-    "cancel.ignored" breaks ["utilities.cancellation.stops-processing"]
+    "progress.message-empty" breaks ["utilities.progress.message-readable"]
+        Outgoing(|message, _| set_param(message, "notifications/progress", "message", json!(""))) "Progress has an empty text";
+    "cancel.ignored" breaks ["utilities.cancellation.stops-processing", "utilities.cancellation.no-response"]
         Rule(Rule::CancelHonoured) "Cancelled work goes on and is answered";
     "cancel.answered" breaks ["utilities.cancellation.no-response"]
         Rule(Rule::CancelledSilent) "A cancelled request gets an error response";
-    "cancel.id-type-ignored" breaks ["utilities.cancellation.id-type-exact"]
+    "cancel.id-type-ignored" breaks ["utilities.cancellation.id-type-exact", "base.id-type-tolerance", "transport.http.sse-response-arrives", "transport.http.sse-retry-before-close"]
         Rule(Rule::IdTypesApart) "Cancelling \"1\" cancels 1";
-    "cancel.other-sessions" breaks ["utilities.cancellation.session-scoped", "transport.http.session-isolation"]
+    "cancel.other-sessions" breaks ["utilities.cancellation.session-scoped", "transport.http.sse-response-arrives", "transport.http.sse-retry-before-close"]
         Rule(Rule::CancelKeepsToSession) "A cancellation reaches requests of other sessions";
-    "cancel.refused" breaks ["utilities.cancellation.ignore-unknown", "transport.http.notification-202"]
-        Head(|reply, ask| if ask.rpc_method.as_deref() == Some("notifications/cancelled") { answer_notification(reply, ask, 400) })
+    "cancel.refused" breaks ["utilities.cancellation.ignore-unknown"]
+        Head(|reply, ask| if ask.rpc_method.as_deref() == Some("notifications/cancelled") { restatus(reply, 202, 400) })
         "Cancellations are answered with an HTTP error";
+    "cancel.malformed-crash" breaks ["utilities.cancellation.ignore-malformed"]
+        Rule(Rule::MalformedCancelIgnored) "A cancellation without an id is a server error";
+    "cancel.of-strangers" breaks ["utilities.cancellation.only-own-inflight"]
+        Outgoing(|message, _| set_param(message, "notifications/cancelled", "requestId", json!(999_999)))
+        "The server cancels what it never asked";
+    "cancel.answered-twice" breaks ["utilities.cancellation.races", "utilities.cancellation.no-response"]
+        Rule(Rule::CancelDecidesOnce) "A cancelled request gets two responses";
     "logging.unfiltered" breaks ["utilities.logging.level-filter"]
         Rule(Rule::LogFiltered) "Log messages below the level are sent";
     "logging.any-level" breaks ["utilities.logging.set-level-invalid"]
@@ -41,12 +53,19 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "Log messages have a level that does not exist";
     "logging.no-data" breaks ["utilities.logging.data-present"]
         Outgoing(|message, _| set_param(message, "notifications/message", "data", Value::Null)) "Log messages lack data";
-    "logging.set-level-not-empty" breaks ["utilities.logging.set-level-works"]
-        Outgoing(|message, context| set_result(message, context, "logging/setLevel", "ok", json!(true)))
-        "logging/setLevel answers with a member";
-    "pagination.cursor-unchecked" breaks ["utilities.pagination.invalid-cursor", "utilities.pagination.cursor-cross-method"]
+    "logging.level-refused" breaks ["utilities.logging.set-level-works"]
+        Rule(Rule::LevelsTaken) "The level notice is unknown";
+    "pagination.cursor-unchecked" breaks ["utilities.pagination.invalid-cursor"]
         Rule(Rule::CursorChecked) "An invalid cursor begins at the start";
-    "pagination.endless" breaks ["utilities.pagination.terminates"]
+    "pagination.cursor-of-another" breaks ["utilities.pagination.cursor-cross-method"]
+        Rule(Rule::CursorBound) "A cursor brings the list it was made for, whatever list is asked for";
+    "pagination.cursor-refused" breaks ["utilities.pagination.follow-works"]
+        Rule(Rule::CursorsTaken) "The server does not know its own cursors";
+    "pagination.cursor-once" breaks ["utilities.pagination.stable-cursors"]
+        Rule(Rule::CursorsLast) "A cursor works once";
+    "pagination.overlap" breaks ["utilities.pagination.no-duplicates"]
+        Rule(Rule::PagesApart) "A page begins with the last item of the one before";
+    "pagination.endless" breaks ["utilities.pagination.terminates", "utilities.pagination.no-duplicates"]
         Outgoing(endless_pages) "The last page has a cursor to itself";
     "pagination.null-cursor" breaks ["utilities.pagination.cursor-type"]
         Outgoing(|message, context| set_result(message, context, "tools/list", "nextCursor", Value::Null))
@@ -57,6 +76,16 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "completion.values-objects" breaks ["utilities.completion.result-shape"]
         Outgoing(|message, context| set_result(message, context, "completion/complete", "completion", json!({"values": [{"value": "test"}]})))
         "Completion values are objects";
-    "completion.unknown-prompt-empty" breaks ["utilities.completion.unknown-prompt", "utilities.completion.missing-args"]
+    "completion.unknown-prompt-empty" breaks ["utilities.completion.unknown-prompt", "utilities.completion.missing-args", "base.invalid-params"]
         Outgoing(complete_nothing) "Completion never fails";
+    "completion.context-refused" breaks ["utilities.completion.context"]
+        Rule(Rule::CompletionContextTaken) "Completion with a context is refused";
+    "tasks.undeclared" breaks ["utilities.tasks.capability", "utilities.tasks.undeclared-ignored"]
+        Rule(Rule::TaskParamIgnored) "Calls become tasks, which are not declared";
+    "tasks.unserved" breaks ["utilities.tasks.unknown-id"]
+        Outgoing(|message, context| if context.method == Some("initialize") && message.get("result").is_some() {
+            message["result"]["capabilities"]["tasks"] = json!({"cancel": {}, "requests": {"tools": {"call": {}}}});
+        }) "Tasks are declared, but their methods are unknown";
+    "tasks.status-related" breaks ["utilities.tasks.status-notification-no-related"]
+        Rule(Rule::TaskStatusSilent) "The status of a task is told with a related-task key";
 };
