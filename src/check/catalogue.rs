@@ -32,6 +32,7 @@ pub static CHECKS: &[&[Check]] = &[
     http::headers::CHECKS,
     http::stream::CHECKS,
     http::listen::CHECKS,
+    http::resume::CHECKS,
     // transport.http.session-*
     session::identity::CHECKS,
     session::termination::CHECKS,

@@ -4,4 +4,5 @@ pub mod headers;
 pub mod listen;
 pub mod origin;
 pub mod post;
+pub mod resume;
 pub mod stream;

@@ -57,7 +57,7 @@ fn notification_202(view: &View<'_>, out: &mut Findings) {
     for (index, exchange, body) in singles(view, out, Kind::Notification) {
         let first = view.conversations.iter().any(|opened| opened.initialized == Some(index));
         let fair = first && body["jsonrpc"] == "2.0" && faultless(view, exchange);
-        if exchange.is_success() {
+        if exchange.is_success() && body_error(exchange).is_none() {
             let name = body["method"].as_str().unwrap_or_default();
             accepted(out, exchange, &format!("the notification {name}"), exchange.status == Some(202));
         } else if fair && is_4xx(exchange) && !walled(exchange) {
@@ -66,12 +66,24 @@ fn notification_202(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// An accepted response of the client gets 202 and no body.
+/// Whether an exchange carries the client's response to a request of the server that was still open.
+fn awaited(view: &View<'_>, index: usize) -> bool {
+    let sent = &view.exchanges[index];
+    view.server_calls.iter().any(|call| {
+        let asking = view.exchange_of(&view.messages[call.request]);
+        let open = asking.end_seq.is_none_or(|end| end > sent.end_seq.unwrap_or(sent.seq));
+        open && call.responses.iter().any(|response| view.messages[*response].exchange == index)
+    })
+}
+
+/// An accepted response of the client gets 202 and no body; one that the server has asked for is accepted.
 fn response_202(view: &View<'_>, out: &mut Findings) {
-    for (_, exchange, _) in singles(view, out, Kind::Response) {
+    for (index, exchange, _) in singles(view, out, Kind::Response) {
         if exchange.is_success() {
             let bare = exchange.response_body.as_deref().unwrap_or_default().is_empty() && exchange.events.is_empty();
             accepted(out, exchange, "a response of the client", exchange.status == Some(202) && bare);
+        } else if is_4xx(exchange) && awaited(view, index) && faultless(view, exchange) && !walled(exchange) {
+            accepted(out, exchange, "no response to its own request", false);
         }
     }
 }

@@ -12,6 +12,7 @@ pub const CHECKS: &[Check] = &[
     Check { id: "transport.http.session-id-non-deterministic", judge: id_unguessable },
     Check { id: "transport.http.session-id-stable", judge: id_stable },
     Check { id: "transport.http.session-missing-400", judge: missing_400 },
+    Check { id: "transport.http.session-sessionless-works", judge: sessionless_works },
     Check { id: "transport.http.session-unknown-id-404", judge: unknown_id_404 },
     Check { id: "transport.http.session-malformed-id-4xx", judge: malformed_id_4xx },
     Check { id: "transport.http.session-survives-reconnect", judge: survives_reconnect },
@@ -150,6 +151,32 @@ fn missing_400(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+/// A server that gave no session id does not ask for one afterwards.
+fn sessionless_works(view: &View<'_>, out: &mut Findings) {
+    for exchange in view.exchanges.iter().filter(|exchange| exchange.session().is_none() && exchange.status.is_some()) {
+        let Some(conversation) = exchange.conversation.map(|at| &view.conversations[at]) else { continue };
+        let later = exchange.seq > view.exchanges[conversation.opened].seq;
+        let fair = later && conversation.session.is_none() && faultless(view, exchange) && !walled(exchange);
+        if !fair || !out.covers(exchange.revision) {
+            continue;
+        }
+        let text = exchange.response_body.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let blamed = matches!(exchange.status, Some(400 | 404)) && text.contains("session");
+        if !blamed && !exchange.is_success() {
+            continue;
+        }
+        out.require(!blamed, || {
+            told(
+                format!("The server gave no session id, and yet refused a {} for the lack of one.", exchange.method),
+                &["the same service without a session id"],
+                came(exchange),
+                "give the id in the answer to initialize, or do not ask for it",
+                view.exchanges[conversation.opened].evidence().into_iter().chain(exchange.evidence()).collect(),
+            )
+        });
+    }
+}
+
 fn strangers<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, bool)> {
     view.exchanges
         .iter()
@@ -234,11 +261,15 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
         let aged = view.events.iter().any(|event| {
             matches!(event.kind, EventKind::Clock { .. }) && event.seq > opening.seq && event.seq < exchange.seq
         });
+        // What else ended it is judged where the end of sessions is.
+        let between = |other: &Exchange| {
+            other.method == "DELETE" && other.is_success() && other.seq > opening.seq && other.seq < exchange.seq
+        };
         // A notification may get a 400 for what it says; only a 404 speaks of its session.
         let asks = view.messages.iter().any(|msg| msg.seq == exchange.seq && msg.kind == Kind::Request);
         let refused = exchange.status == Some(404) || (exchange.status == Some(400) && asks);
         let lost = refused && body_error(exchange) != Some(-32601);
-        if lost && aged {
+        if lost && (aged || view.exchanges.iter().any(between)) {
             out.inconclusive();
         } else if lost || exchange.is_success() {
             let known = !over(view, exchange);
@@ -327,6 +358,12 @@ mod tests {
 
     #[test]
     fn strange_ids() {
+        let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}});
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": "2025-03-26"}});
+        let bare = Builder::new().post(&hello).json(200, &answer).notify("notifications/initialized", json!(null));
+        let ping = |status: u16, body: &str| bare.clone().request("POST", &[], Some(PING)).answer(status, &[], body);
+        let kept = ping(200, "");
+        expect_three("transport.http.session-sessionless-works", &kept, &ping(400, "Session id missing"), &start());
         let missing: &[(&str, &str)] = &[("mcp-session-id", "")];
         expect_three("transport.http.session-missing-400", &sent(missing, 400), &sent(missing, 404), &start());
         assert_eq!(judge("transport.http.session-missing-400", &sent(missing, 200)).outcome, Outcome::NotExercised);

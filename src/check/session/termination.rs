@@ -62,7 +62,9 @@ fn gone_after_termination(view: &View<'_>, out: &mut Findings) {
 fn gone_for_all_methods(view: &View<'_>, out: &mut Findings) {
     for (exchange, delete) in late(view, out) {
         if exchange.method != "POST" {
-            let unoffered = exchange.status == Some(405) && exchange.method == "GET";
+            let streams = |other: &Exchange| other.method == "GET" && other.is_success();
+            let offered = exchange.method != "GET" || view.exchanges.iter().any(streams);
+            let unoffered = exchange.status == Some(405) && !offered;
             served_late(out, exchange, delete, exchange.status == Some(404) || unoffered);
         }
     }
