@@ -29,6 +29,7 @@ pub static CHECKS: &[&[Check]] = &[
     // transport.http
     http::origin::CHECKS,
     http::post::CHECKS,
+    http::body::CHECKS,
     http::headers::CHECKS,
     http::stream::CHECKS,
     http::listen::CHECKS,

@@ -147,7 +147,7 @@ impl Sim {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let mut state = self.state();
-        if let Some(id) = state.last_event_id.clone().filter(|_| state.interrupted.is_empty()) {
+        if let Some(id) = state.last_event_id.clone().filter(|id| !state.interrupted.contains(id)) {
             state.interrupted.push(id);
         }
     }

@@ -50,6 +50,8 @@ pub(crate) struct AskCtx {
     pub(crate) is_notification: bool,
     pub(crate) is_response: bool,
     pub(crate) session: Option<String>,
+    /// Whether the client goes on with a stream that it had.
+    pub(crate) resumes: bool,
 }
 
 impl Reply {
@@ -137,6 +139,7 @@ pub(crate) async fn serve(
     let mut ask = AskCtx {
         http_method: parts.method.to_string(),
         session: header(&parts.headers, "mcp-session-id").map(str::to_owned),
+        resumes: parts.headers.contains_key("last-event-id"),
         ..AskCtx::default()
     };
     app.sessions.sweep(app.clock.elapsed(), app.config.idle_session);
@@ -212,18 +215,17 @@ async fn route(
 
 /// The session that the headers name, or the refusal; the id is the one to echo.
 pub(crate) fn session_of(app: &App, headers: &HeaderMap, id: Option<&Value>) -> Result<Arc<Session>, Reply> {
-    let Some(name) = header(headers, "mcp-session-id") else {
-        if let Some(latest) = app.sessions.latest().filter(|_| !app.faults.holds(Rule::SessionIssued)) {
-            return Ok(latest);
-        }
-        return Err(Reply::refuse(400, id, code::INVALID_REQUEST, "Mcp-Session-Id is missing"));
+    let named = header(headers, "mcp-session-id");
+    let found = named.and_then(|name| app.sessions.find(name, app.clock.elapsed()));
+    let lent = match named {
+        None => !app.faults.holds(Rule::SessionIssued),
+        Some(name) => !app.faults.holds(Rule::UnknownSessionRefused) && !name.contains(' '),
     };
-    let session = match app.sessions.find(name, app.clock.elapsed()) {
-        Some(session) => session,
-        None if app.faults.holds(Rule::UnknownSessionRefused) => {
-            return Err(Reply::refuse(404, id, code::SESSION_NOT_FOUND, "Session not found"));
-        }
-        None => app.sessions.latest().ok_or_else(|| Reply::empty(404))?,
+    let Some(session) = found.or_else(|| app.sessions.latest().filter(|_| lent)) else {
+        return Err(match named {
+            None => Reply::refuse(400, id, code::INVALID_REQUEST, "Mcp-Session-Id is missing"),
+            Some(_) => Reply::refuse(404, id, code::SESSION_NOT_FOUND, "Session not found"),
+        });
     };
     let wants_version = session.revision.facts().version_header;
     if wants_version && !app.faults.holds(Rule::VersionHeaderOptional) && !headers.contains_key("mcp-protocol-version")
@@ -245,7 +247,7 @@ fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
     if !guard::accepts(accept, "text", "event-stream") {
         return Err(Reply::refuse(406, None, code::INVALID_REQUEST, "Accept has to take text/event-stream"));
     }
-    if !app.faults.holds(Rule::SessionIssued) {
+    if !app.faults.holds(Rule::SessionIssued) && !headers.contains_key("last-event-id") {
         return Err(Reply::refuse(400, None, code::INVALID_REQUEST, "Mcp-Session-Id is missing"));
     }
     let session = session_of(app, headers, None)?;

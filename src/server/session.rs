@@ -352,11 +352,15 @@ fn parse_event_id(text: &str) -> Option<(u64, u64)> {
 
 /// All sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Store(Mutex<HashMap<String, Arc<Session>>>);
+pub(crate) struct Store {
+    living: Mutex<HashMap<String, Arc<Session>>>,
+    /// Ended sessions whose streams stay open; only a fault leaves any.
+    lingering: Mutex<Vec<Arc<Session>>>,
+}
 
 impl Store {
     fn map(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a session that is used now.
@@ -385,6 +389,8 @@ impl Store {
         gone.inspect(|session| {
             if close {
                 session.close();
+            } else {
+                self.lingering.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(session));
             }
         })
         .is_some()

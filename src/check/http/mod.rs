@@ -1,5 +1,6 @@
 //! Checks of the area `http`, one topic a file.
 
+pub mod body;
 pub mod headers;
 pub mod listen;
 pub mod origin;

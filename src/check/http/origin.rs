@@ -91,7 +91,9 @@ fn meant(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
                 && msg.client == exchange.client
                 && msg.seq <= exchange.seq
         })?;
-        hello.value["params"]["protocolVersion"].as_str()?.parse().ok()
+        let version = hello.value["params"]["protocolVersion"].as_str()?;
+        // To an unknown version a server answers with its newest.
+        Some(version.parse().unwrap_or(Revision::V2025_11_25))
     };
     if view.conversations.is_empty() { asked() } else { exchange.revision }
 }

@@ -17,13 +17,11 @@ pub const CHECKS: &[Check] = &[
     Check { id: "transport.http.notification-rejected-status", judge: rejected_status },
     Check { id: "transport.http.notification-rejected-body", judge: rejected_body },
     Check { id: "transport.http.request-content-type", judge: request_content_type },
-    Check { id: "transport.http.json-body-one-response", judge: json_body_one_response },
-    Check { id: "transport.http.malformed-body-400", judge: malformed_body },
     Check { id: "transport.http.concurrent-requests", judge: concurrent_requests },
 ];
 
 /// Single messages of one kind sent by POST, with their exchanges.
-fn singles<'v>(view: &'v View<'_>, out: &Findings, kind: Kind) -> Vec<(usize, &'v Exchange, Value)> {
+pub(super) fn singles<'v>(view: &'v View<'_>, out: &Findings, kind: Kind) -> Vec<(usize, &'v Exchange, Value)> {
     posts(view)
         .filter_map(|(index, exchange, body)| Some((index, exchange, body.ok()?)))
         .filter(|(_, exchange, body)| {
@@ -161,55 +159,6 @@ fn request_content_type(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// A JSON answer is one response to the request, nothing before or after it.
-fn json_body_one_response(view: &View<'_>, out: &mut Findings) {
-    for (_, exchange, body) in singles(view, out, Kind::Request) {
-        let json = exchange.media_type().as_deref() == Some("application/json");
-        if !json || !exchange.is_success() || !crate::check::wire::well_formed(&body) || unfinished(exchange) {
-            continue;
-        }
-        let text = exchange.response_body.as_deref().unwrap_or_default();
-        let answer: Option<Value> = serde_json::from_str(text).ok();
-        let right = answer.is_some_and(|answer| {
-            Message(&answer).kind() == Kind::Response
-                && answer
-                    .get("id")
-                    .is_some_and(|id| *id == body["id"] || (id.is_null() && answer.get("error").is_some()))
-        });
-        out.require(right, || {
-            told(
-                "A JSON answer is not the one response to its request.".to_owned(),
-                &["one JSON object: the response with the id of the request"],
-                came(exchange),
-                "put only the response into a JSON body; use an event stream to send more",
-                exchange.evidence(),
-            )
-        });
-    }
-}
-
-/// A body that is no JSON gets a status from 400 to 499.
-fn malformed_body(view: &View<'_>, out: &mut Findings) {
-    for (_, exchange, body) in posts(view) {
-        if body.is_ok() || !out.covers(governing(view, exchange)) {
-            continue;
-        }
-        if exchange.status.is_none() && unfinished(exchange) {
-            out.inconclusive();
-            continue;
-        }
-        out.require(is_4xx(exchange), || {
-            told(
-                "A body that is no JSON was not refused with a status from 400 to 499.".to_owned(),
-                &["status 400"],
-                came(exchange),
-                "answer 400 when the body cannot be parsed",
-                exchange.evidence(),
-            )
-        });
-    }
-}
-
 /// Requests that run at the same time are each answered on their own POST.
 fn concurrent_requests(view: &View<'_>, out: &mut Findings) {
     let requests: Vec<_> = singles(view, out, Kind::Request)
@@ -302,11 +251,6 @@ mod tests {
         let plain = start().post(&ping).answer(200, &[("content-type", "text/plain")], "pong");
         let empty = Builder::new();
         expect_three("transport.http.request-content-type", &start(), &plain, &empty);
-        let wrong = start().post(&ping).json(200, &json!([{"jsonrpc": "2.0", "id": 9, "result": {}}]));
-        expect_three("transport.http.json-body-one-response", &start(), &wrong, &empty);
-        let bad = start().request("POST", &[], Some("{"));
-        let kept = bad.clone().answer(400, &[], "");
-        expect_three("transport.http.malformed-body-400", &kept, &bad.answer(200, &[], ""), &start());
     }
 
     #[test]

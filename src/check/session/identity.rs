@@ -243,7 +243,12 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
     for exchange in view.exchanges.iter().filter(|exchange| exchange.method == "POST") {
         let Some(conversation) = exchange.conversation.map(|at| &view.conversations[at]) else { continue };
         let opening = &view.exchanges[conversation.opened];
-        let moved = exchange.connection != opening.connection && conversation.session.is_some();
+        let before = |other: &Exchange| {
+            other.connection == exchange.connection && other.conversation == exchange.conversation && other.is_success()
+        };
+        let first = !view.exchanges.iter().any(|other| other.seq < exchange.seq && before(other));
+        // What is refused on a connection that served the session before is refused for another reason.
+        let moved = exchange.connection != opening.connection && conversation.session.is_some() && first;
         // A body that is no proper message is refused for its own sake, on any connection.
         let proper = exchange
             .body

@@ -9,6 +9,11 @@ fn initialized(ask: &AskCtx) -> bool {
     ask.rpc_method.as_deref() == Some("notifications/initialized")
 }
 
+/// Whether the client opens a stream of its own; what it resumes belongs to a call.
+fn listens(ask: &AskCtx) -> bool {
+    ask.http_method == "GET" && !ask.resumes
+}
+
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "http.origin-unchecked" breaks ["transport.http.origin-validate"]
         Rule(Rule::OriginChecked) "Pages of any origin may use the server";
@@ -22,7 +27,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::HostChecked) "A foreign Host is served on loopback";
     "http.accept-literal" breaks ["transport.http.accept-respects-json-only"]
         Rule(Rule::AcceptReadAsHttp) "Accept is compared as text, so another order of the types is refused";
-    "http.accept-500" breaks ["transport.http.accept-leniency"]
+    "http.accept-500" breaks ["transport.http.accept-leniency", "transport.http.status-not-5xx-for-client-fault"]
         Head(|reply, _| restatus(reply, 406, 500)) "An Accept that does not suffice gets 500";
     "http.header-case" breaks ["transport.http.header-names-case-insensitive", "transport.http.session-header-case"]
         Rule(Rule::HeaderNamesCaseless) "The session header is only known in small letters";
@@ -37,10 +42,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Head(|reply, ask| if initialized(ask) { answer_notification(reply, ask, 200) }) "notifications/initialized is answered with 200 and a result";
     "http.notification-body" breaks ["transport.http.notification-202-empty", "base.notification-no-response"]
         Head(|reply, ask| if initialized(ask) { answer_notification(reply, ask, 202) }) "The 202 to notifications/initialized has a body";
-    "http.refusal-200" breaks ["transport.http.notification-rejected-status"]
+    "http.refusal-200" breaks ["transport.http.notification-rejected-status", "base.notification-no-response"]
         Head(|reply, ask| if ask.is_notification { restatus(reply, 400, 200) })
         "The refusal of a notification is sent with status 200";
-    "http.refusal-with-id" breaks ["transport.http.notification-rejected-body"]
+    "http.refusal-with-id" breaks ["transport.http.notification-rejected-body", "base.notification-no-response"]
         Head(|reply, ask| if (ask.is_notification || ask.is_response) && reply.status >= 400 {
             edit_body(reply, r#""jsonrpc":"2.0""#, r#""jsonrpc":"2.0","id":0"#);
         }) "The refusal of a notification carries an id";
@@ -49,20 +54,20 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "http.content-type-text" breaks ["transport.http.request-content-type"]
         Head(|reply, _| if reply.status == 200 && reply.body.is_some() { set_header(reply, "content-type", "text/plain") })
         "JSON is sent as text/plain";
-    "http.sse-content-type-json" breaks ["transport.http.json-body-one-response", "transport.http.json-body-batch"]
-        Head(|reply, ask| if reply.body.is_none() && ask.http_method == "POST" { set_header(reply, "content-type", "application/json") })
-        "The event stream of a call is sent as application/json";
+    "http.sse-content-type-json" breaks ["transport.http.get-sse-or-405"]
+        Head(|reply, ask| if listens(ask) { set_header(reply, "content-type", "application/json") })
+        "The event stream of a GET is sent as application/json";
     "http.get-404" breaks ["transport.http.get-sse-or-405", "transport.http.endpoint-post-get"]
-        Head(|reply, ask| if ask.http_method == "GET" { reply.status = 404; reply.body = Some(Vec::new()); })
+        Head(|reply, ask| if listens(ask) { reply.status = 404; reply.body = Some(Vec::new()); })
         "GET is answered with 404 in a living session";
     "http.get-page" breaks ["transport.http.get-sse-or-405"]
-        Head(|reply, ask| if ask.http_method == "GET" {
+        Head(|reply, ask| if listens(ask) {
             reply.body = Some(b"<html>It works</html>".to_vec());
             set_header(reply, "content-type", "text/html");
         }) "GET is answered with a web page";
     "http.parse-error-500" breaks ["transport.http.malformed-body-400", "transport.http.status-not-5xx-for-client-fault"]
         Head(|reply, _| if says(reply, "-32700") { restatus(reply, 400, 500) }) "A body that is no JSON gets 500";
-    "http.large-body-500" breaks ["transport.http.oversized-body"]
+    "http.large-body-500" breaks ["transport.http.oversized-body", "transport.http.status-not-5xx-for-client-fault"]
         Head(|reply, _| restatus(reply, 413, 500)) "A body beyond the limit gets 500";
     "http.json-array" breaks [
         "transport.http.json-body-one-response", "transport.http.json-body-batch", "base.jsonrpc-envelope",

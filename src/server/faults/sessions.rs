@@ -7,7 +7,7 @@ use crate::server::rewrites::{restatus, set_header};
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "session.delete-ignored" breaks [
         "transport.http.session-delete-effective", "transport.http.session-404-after-termination",
-        "transport.http.session-404-after-termination-all-methods",
+        "transport.http.session-404-after-termination-all-methods", "transport.http.session-delete-closes-streams",
     ] Rule(Rule::DeleteEnds) "DELETE is answered with 204 and the session lives on";
     "session.delete-refused" breaks ["transport.http.session-delete-405"]
         Rule(Rule::DeleteOffered) "DELETE is refused with 400 instead of 405";
@@ -34,7 +34,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "transport.http.session-404-after-termination-all-methods",
     ] Head(|reply, _| restatus(reply, 404, 400)) "An unknown or ended session gets 400 instead of 404";
     "session.unknown-get-405" breaks ["transport.http.session-404-after-termination-all-methods"]
-        Head(|reply, ask| if ask.http_method == "GET" { restatus(reply, 404, 405) })
+        Head(|reply, ask| if ask.http_method == "GET" && reply.status == 404 {
+            restatus(reply, 404, 405);
+            set_header(reply, "allow", "POST, DELETE");
+        })
         "GET in an ended session gets 405, as if there were no streams";
     "session.malformed-500" breaks [
         "transport.http.session-malformed-id-4xx", "transport.http.status-not-5xx-for-client-fault",
@@ -42,7 +45,9 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A session id with a space gets 500";
     "session.bound-to-connection" breaks ["transport.http.session-survives-reconnect"]
         Rule(Rule::SessionOutlivesConnection) "A session is lost when its client comes back on another connection";
-    "session.progress-leaks" breaks ["transport.http.session-isolation", "transport.http.get-unrelated"]
+    "session.progress-leaks" breaks [
+        "transport.http.session-isolation", "transport.http.get-unrelated", "utilities.progress.only-given-tokens",
+    ]
         Rule(Rule::ProgressKeepsToSession) "Progress goes out to the clients of all sessions";
     "session.one-only" breaks ["transport.http.session-reinit-after-404", "lifecycle.initialize-result"]
         Rule(Rule::SessionsManifold) "Only the first initialize gets a session";

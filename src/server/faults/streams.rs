@@ -5,13 +5,13 @@ use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{restatus, says};
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
-    "sse.no-priming" breaks ["transport.http.sse-prime-event"]
+    "sse.no-priming" breaks ["transport.http.sse-prime-event", "transport.http.sse-response-arrives"]
         Rule(Rule::StreamsPrimed) "Streams do not begin with an event to resume from";
     "sse.no-retry" breaks ["transport.http.sse-retry-before-close"]
         Rule(Rule::RetryBeforeClose) "A stream is closed early without a retry field";
     "sse.stays-open" breaks ["transport.http.sse-close-after-response"]
         Rule(Rule::StreamEndsAfterResponse) "Streams stay open after the response";
-    "sse.closes-early" breaks ["transport.http.sse-not-close-early"]
+    "sse.closes-early" breaks ["transport.http.sse-not-close-early", "transport.http.sse-response-arrives"]
         Rule(Rule::StreamsKeptOpen) "A stream is closed before the response in revisions that do not let clients poll";
     "sse.disconnect-cancels" breaks ["transport.http.disconnect-not-cancel"]
         Rule(Rule::WorkOutlivesConnection) "A dropped connection cancels its request";
@@ -23,7 +23,9 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ProgressOffGet) "test_slow reports its progress on the GET stream";
     "sse.event-ids-repeat" breaks ["transport.http.event-id-unique"]
         Rule(Rule::EventIdsUnique) "Two events of a stream have the same id";
-    "sse.resume-unknown-500" breaks ["transport.http.resume-unknown-id"]
+    "sse.resume-unknown-500" breaks [
+        "transport.http.resume-unknown-id", "transport.http.status-not-5xx-for-client-fault",
+    ]
         Head(|reply, _| if says(reply, "Last-Event-ID") { restatus(reply, 400, 500) })
         "A Last-Event-ID that is not known gets 500";
     "sse.replay-foreign" breaks ["transport.http.resume-no-foreign"]
