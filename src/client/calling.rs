@@ -51,7 +51,7 @@ impl Sim {
         };
         let pending = Pending { id, exchange: None, over: false, lost: false };
         self.state().calls.insert(name.clone(), pending);
-        let options = Options { within: self.target.patience, ..options };
+        let options = Options { within: self.target.patience, stays: true, ..options };
         let (sim, name) = (Arc::clone(self), name.clone());
         let (head, seen) = oneshot::channel();
         tokio::spawn(async move {

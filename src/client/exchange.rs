@@ -30,6 +30,8 @@ pub(super) struct Options {
     pub(super) within: Duration,
     /// The stream is done once the response to this id came.
     pub(super) until: Option<Value>,
+    /// Whether the client does not leave a stream by itself that stays open after its response.
+    pub(super) stays: bool,
     /// The number of the exchange, where it was given out before.
     pub(super) number: Option<u32>,
 }
@@ -249,7 +251,8 @@ impl Sim {
         let mut last_id = None;
         let result = loop {
             let piece = if done {
-                match tokio::time::timeout(AFTER_RESPONSE, connection.piece()).await {
+                let limit = if options.stays { options.within } else { AFTER_RESPONSE };
+                match tokio::time::timeout(limit, connection.piece()).await {
                     Ok(piece) => piece,
                     Err(_) => break Ok(End::ClosedByUs),
                 }

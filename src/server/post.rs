@@ -145,12 +145,13 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     let (stream, reader) = session.open(false, app.primes(&session));
     let app = app.clone();
     let token = value.pointer("/params/_meta/progressToken").cloned();
+    let gone = session.reader_gone(stream);
     let work = app.clone().perform(session.clone(), Some(stream), value);
     tokio::spawn(async move {
         let message = if app.faults.holds(Rule::WorkOutlivesConnection) {
             work.await
         } else {
-            tokio::select! { message = work => message, () = session.reader_gone(stream) => None }
+            tokio::select! { message = work => message, () = gone => None }
         };
         let answered = message.is_some();
         if let Some(message) = message {

@@ -129,11 +129,14 @@ impl Session {
         gets.find(|(_, stream)| stream.is_live()).or(newest).map(|(number, _)| *number)
     }
 
-    /// Completes when the reader that a stream has now is gone; only a fault asks.
-    pub(crate) async fn reader_gone(&self, number: u64) {
+    /// Completes when the reader that a stream has at this moment is gone; only a fault asks.
+    pub(crate) fn reader_gone(&self, number: u64) -> impl Future<Output = ()> + Send + 'static {
         let live = self.inner().streams.get(&number).and_then(|stream| stream.live.clone());
-        if let Some(live) = live {
-            live.closed().await;
+        async move {
+            match live {
+                Some(live) => live.closed().await,
+                None => std::future::pending().await,
+            }
         }
     }
 
