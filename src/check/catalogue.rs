@@ -31,11 +31,13 @@ pub static CHECKS: &[&[Check]] = &[
     http::post::CHECKS,
     http::body::CHECKS,
     http::headers::CHECKS,
+    http::spelling::CHECKS,
     http::stream::CHECKS,
     http::listen::CHECKS,
     http::resume::CHECKS,
     // transport.http.session-*
     session::identity::CHECKS,
+    session::naming::CHECKS,
     session::termination::CHECKS,
     // features
     features::tools::CHECKS,

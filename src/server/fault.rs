@@ -74,6 +74,7 @@ pub(crate) enum Rule {
     HeaderNamesCaseless,
     HostChecked,
     IdTypesApart,
+    KeepAliveUnseen,
     LevelsTaken,
     LogFiltered,
     LogLevelChecked,

@@ -143,6 +143,9 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
         };
     }
     let (stream, reader) = session.open(false, app.primes(&session));
+    if !app.faults.holds(Rule::KeepAliveUnseen) {
+        session.emit(stream, "ping".to_owned(), true);
+    }
     let app = app.clone();
     let token = value.pointer("/params/_meta/progressToken").cloned();
     let gone = session.reader_gone(stream);

@@ -6,4 +6,5 @@ pub mod listen;
 pub mod origin;
 pub mod post;
 pub mod resume;
+pub mod spelling;
 pub mod stream;

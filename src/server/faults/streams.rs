@@ -7,6 +7,8 @@ use crate::server::rewrites::{restatus, says};
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "sse.no-priming" breaks ["transport.http.sse-prime-event", "transport.http.sse-response-arrives"]
         Rule(Rule::StreamsPrimed) "Streams do not begin with an event to resume from";
+    "sse.keep-alive-event" breaks ["transport.http.sse-format"]
+        Rule(Rule::KeepAliveUnseen) "A sign of life is sent as an event that holds no message, instead of a comment";
     "sse.no-retry" breaks ["transport.http.sse-retry-before-close"]
         Rule(Rule::RetryBeforeClose) "A stream is closed early without a retry field";
     "sse.stays-open" breaks ["transport.http.sse-close-after-response"]
