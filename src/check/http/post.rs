@@ -74,14 +74,21 @@ fn awaited(view: &View<'_>, index: usize) -> bool {
     })
 }
 
-/// An accepted response of the client gets 202 and no body; one that the server has asked for is accepted.
+/// An accepted response of the client gets 202 and no body; one that the server has asked for had better be accepted.
 fn response_202(view: &View<'_>, out: &mut Findings) {
     for (index, exchange, _) in singles(view, out, Kind::Response) {
         if exchange.is_success() {
             let bare = exchange.response_body.as_deref().unwrap_or_default().is_empty() && exchange.events.is_empty();
             accepted(out, exchange, "a response of the client", exchange.status == Some(202) && bare);
         } else if is_4xx(exchange) && awaited(view, index) && faultless(view, exchange) && !walled(exchange) {
-            accepted(out, exchange, "no response to its own request", false);
+            // A server may refuse what it cannot accept; that it cannot accept what it asked for is open to doubt.
+            out.contested(told(
+                "The server refused the response to a request of its own.".to_owned(),
+                &["status 202 without a body"],
+                came(exchange),
+                "keep what the client's answer belongs to until it has come, or the request is cancelled",
+                exchange.evidence(),
+            ));
         }
     }
 }
@@ -204,7 +211,8 @@ fn concurrent_requests(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::expect_three;
+    use crate::check::Outcome;
+    use crate::check::testing::{expect_three, judge};
     use crate::transcript::{Builder, End, EventKind};
     use serde_json::{Value, json};
 
@@ -243,6 +251,17 @@ mod tests {
         for (id, kept, broken, silent) in table {
             expect_three(id, &kept, &broken, silent);
         }
+    }
+
+    #[test]
+    fn an_answer_that_was_asked_for_is_not_refused() {
+        let call = json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "asks"}});
+        let question = json!({"jsonrpc": "2.0", "id": 1, "method": "roots/list"});
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"roots": []}});
+        let asked = start().post(&call).stream().sse(None, &question).post(&answer);
+        let outcome =
+            |status: u16| judge("transport.http.response-202", &asked.clone().answer(status, &[], "")).outcome;
+        assert_eq!((outcome(202), outcome(400)), (Outcome::Pass, Outcome::Warn));
     }
 
     #[test]

@@ -24,6 +24,12 @@ fn spelling(exchange: &Exchange, wanted: &[&str]) -> Vec<String> {
     names
 }
 
+/// What a request asks for, so that only the spelling differs between two of them.
+fn method(exchange: &Exchange) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_str(exchange.body.as_deref()?).ok()?;
+    Some(body["method"].as_str()?.to_owned())
+}
+
 fn compare_spellings(view: &View<'_>, out: &mut Findings, wanted: &[&str]) {
     for (index, conversation) in view.conversations.iter().enumerate() {
         let peers: Vec<&Exchange> = view
@@ -33,15 +39,21 @@ fn compare_spellings(view: &View<'_>, out: &mut Findings, wanted: &[&str]) {
             .filter(|exchange| faultless(view, exchange) && exchange.status.is_some() && !walled(exchange))
             .filter(|exchange| exchange.seq > view.exchanges[conversation.opened].seq)
             .collect();
-        let served: HashSet<Vec<String>> =
-            peers.iter().filter(|exchange| exchange.is_success()).map(|exchange| spelling(exchange, wanted)).collect();
+        let served: HashSet<(Option<String>, Vec<String>)> = peers
+            .iter()
+            .filter(|exchange| exchange.is_success())
+            .map(|exchange| (method(exchange), spelling(exchange, wanted)))
+            .collect();
         for exchange in &peers {
             let names = spelling(exchange, wanted);
-            let other = served.iter().any(|known| *known != names && known.len() == names.len());
+            let asked = method(exchange);
+            let other =
+                served.iter().any(|(what, known)| *what == asked && *known != names && known.len() == names.len());
             if !other || names.is_empty() || !out.covers(exchange.revision) {
                 continue;
             }
-            let refused = matches!(exchange.status, Some(400 | 404 | 406 | 415)) && !served.contains(&names);
+            let refused =
+                matches!(exchange.status, Some(400 | 404 | 406 | 415)) && !served.contains(&(asked, names.clone()));
             out.require(!refused || !is_4xx(exchange), || {
                 told(
                     format!("The server refused a request whose headers are spelt {}.", names.join(", ")),
@@ -78,7 +90,8 @@ mod tests {
 
     fn sent(headers: &[(&str, &str)], status: u16) -> Builder {
         let content = [("content-type", "application/json")];
-        start().request("POST", headers, Some(PING)).answer(status, &content, "{}")
+        let usual = start().request("POST", &[], Some(PING)).answer(200, &content, "{}");
+        usual.request("POST", headers, Some(PING)).answer(status, &content, "{}")
     }
 
     #[test]

@@ -183,7 +183,13 @@ fn related_only(view: &View<'_>, out: &mut Findings) {
         for msg in view.messages_in(index) {
             let Some(token) = progress_token(msg) else { continue };
             // A token that came back as another JSON type is still this request's.
-            out.require(own.iter().any(|own| text_of(own) == text_of(token)), || {
+            let known = own.iter().any(|own| text_of(own) == text_of(token));
+            let anothers = view.messages.iter().any(|sent| !sent.received() && token_of(sent) == Some(token));
+            // A token that no call gave is another matter.
+            if !known && !anothers {
+                continue;
+            }
+            out.require(known, || {
                 told(
                     "The stream of one request carried the progress of another.".to_owned(),
                     &["progress with the token of this very request"],
@@ -264,7 +270,10 @@ mod tests {
         let cut = call("2025-06-18").end(End::Complete);
         let torn = call("2025-06-18").sse_raw(None, Some("{\"jsonrpc\""), None).end(End::Complete);
         let slow = call("2025-06-18").sse(None, &reply()).pause_ms(9_000).end(End::ClosedByUs);
-        let stray = call("2025-06-18").sse(None, &progress("p2")).sse(None, &reply()).end(End::Complete);
+        let other = json!({"jsonrpc": "2.0", "id": 8, "method": "tools/call",
+            "params": {"name": "slow", "_meta": {"progressToken": "p2"}}});
+        let beside = call("2025-06-18").end(End::ClosedByUs).post(&other).stream();
+        let stray = beside.sse(None, &progress("p1")).sse(None, &reply()).end(End::Complete);
         expect_three("transport.http.sse-format", &kept, &torn, &none);
         expect_three("transport.http.sse-response-arrives", &kept, &cut, &none);
         expect_three("transport.http.sse-not-close-early", &kept, &cut, &none);
