@@ -101,7 +101,7 @@ fn meant(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
 /// A request without `Origin`, as every program but a browser sends it, is not refused for that.
 fn origin_absent(view: &View<'_>, out: &mut Findings) {
     for exchange in view.exchanges.iter().filter(|exchange| exchange.sent_header("origin").is_none()) {
-        let fair = exchange.method == "POST" && (view.conversations.is_empty() || faultless(view, exchange));
+        let fair = exchange.method != "DELETE" && (view.conversations.is_empty() || faultless(view, exchange));
         if !fair || exchange.status.is_none() || !out.covers(meant(view, exchange)) {
             continue;
         }
