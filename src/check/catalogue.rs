@@ -29,11 +29,15 @@ pub static CHECKS: &[&[Check]] = &[
     // transport.http
     http::origin::CHECKS,
     http::post::CHECKS,
+    http::body::CHECKS,
     http::headers::CHECKS,
+    http::spelling::CHECKS,
     http::stream::CHECKS,
     http::listen::CHECKS,
+    http::resume::CHECKS,
     // transport.http.session-*
     session::identity::CHECKS,
+    session::naming::CHECKS,
     session::termination::CHECKS,
     // features
     features::tools::CHECKS,

@@ -51,7 +51,7 @@ impl Sim {
         };
         let pending = Pending { id, exchange: None, over: false, lost: false };
         self.state().calls.insert(name.clone(), pending);
-        let options = Options { within: self.target.patience, ..options };
+        let options = Options { within: self.target.patience, stays: true, ..options };
         let (sim, name) = (Arc::clone(self), name.clone());
         let (head, seen) = oneshot::channel();
         tokio::spawn(async move {
@@ -126,6 +126,7 @@ impl Sim {
                 (exchange.or(call.exchange.filter(|_| hopeless)), id)
             };
             if let Some(exchange) = found {
+                self.see_call_end(&step.call).await;
                 self.subject(turn, exchange, Some(id));
                 return;
             }
@@ -133,6 +134,16 @@ impl Sim {
                 changed = news.changed() => if changed.is_err() { return },
                 () = &mut limit => return,
             }
+        }
+    }
+
+    /// After its response the stream of a call ends; it gets a moment for that.
+    async fn see_call_end(&self, name: &str) {
+        for _ in 0..50 {
+            if self.state().calls.get(name).is_none_or(|call| call.over) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

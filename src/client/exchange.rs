@@ -17,6 +17,9 @@ use crate::wire::{Connection, Decoder, Frame, Head, Request, WireError};
 /// The largest body of an answer, and the most that one stream may bring.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
+/// A request body beyond this is recorded without the white space at its end.
+const PADDED: usize = 64 * 1024;
+
 /// How long a stream may stay open after its response before the client leaves it.
 const AFTER_RESPONSE: Duration = Duration::from_millis(250);
 
@@ -27,6 +30,8 @@ pub(super) struct Options {
     pub(super) within: Duration,
     /// The stream is done once the response to this id came.
     pub(super) until: Option<Value>,
+    /// Whether the client does not leave a stream by itself that stays open after its response.
+    pub(super) stays: bool,
     /// The number of the exchange, where it was given out before.
     pub(super) number: Option<u32>,
 }
@@ -40,6 +45,13 @@ pub(super) struct Answered {
     pub(super) messages: Vec<Value>,
     /// Whether a stream ended before its response and told an event id to resume from.
     pub(super) resumable: bool,
+}
+
+impl Answered {
+    /// Whether the status says that it was done.
+    pub(super) fn accepted(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
 }
 
 enum Stop {
@@ -169,12 +181,18 @@ impl Sim {
     }
 
     async fn ask(connection: &mut Connection, request: &Request) -> Result<Head, WireError> {
-        connection.send(request).await?;
-        connection.head(&request.method).await
+        let sent = connection.send(request).await;
+        // A server may refuse a large body before it has all of it, and hang up: its answer counts.
+        match (sent, connection.head(&request.method).await) {
+            (Err(error), Err(_)) => Err(error),
+            (_, head) => head,
+        }
     }
 
     fn record_request(&self, exchange: u32, connection: u32, request: &Request) {
-        let body = (!request.body.is_empty()).then(|| String::from_utf8_lossy(&request.body).into_owned());
+        // Padding is not worth keeping; Content-Length tells that it was there.
+        let kept = if request.body.len() > PADDED { request.body.trim_ascii_end() } else { &request.body };
+        let body = (!kept.is_empty()).then(|| String::from_utf8_lossy(kept).into_owned());
         self.record(EventKind::Request {
             exchange,
             connection,
@@ -233,7 +251,8 @@ impl Sim {
         let mut last_id = None;
         let result = loop {
             let piece = if done {
-                match tokio::time::timeout(AFTER_RESPONSE, connection.piece()).await {
+                let limit = if options.stays { options.within } else { AFTER_RESPONSE };
+                match tokio::time::timeout(limit, connection.piece()).await {
                     Ok(piece) => piece,
                     Err(_) => break Ok(End::ClosedByUs),
                 }

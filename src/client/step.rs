@@ -147,7 +147,7 @@ impl Sim {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let mut state = self.state();
-        if let Some(id) = state.last_event_id.clone().filter(|_| state.interrupted.is_empty()) {
+        if let Some(id) = state.last_event_id.clone().filter(|id| !state.interrupted.contains(id)) {
             state.interrupted.push(id);
         }
     }
@@ -228,6 +228,8 @@ impl Sim {
                 (_, _, Some(bytes)) => base64::engine::general_purpose::STANDARD.decode(bytes).unwrap_or_default(),
                 _ => Vec::new(),
             };
+            let length = request.body.len().max(step.pad);
+            request.body.resize(length, b' ');
             let set = |headers: &mut Vec<(String, String)>, name: &str, value: Option<String>| {
                 compose::apply(headers, &[(name.to_owned(), value)].into_iter().collect());
             };
@@ -250,14 +252,19 @@ impl Sim {
                     set(&mut request.headers, "mcp-protocol-version", Some(version.clone()));
                 }
             }
-            compose::apply(&mut request.headers, &step.headers);
+            compose::apply(&mut request.headers, &self.filled(&step.headers));
             let id = step.message.as_ref().and_then(|message| message.get("id")).cloned();
             let stream = step.method == "GET";
             let exchange = if stream {
                 self.open_stream(request, turn.within).await
             } else {
                 let options = Options { until: id.clone(), ..self.options(turn.within) };
-                self.exchange(request, options).await.exchange
+                let ends = step.method == "DELETE";
+                let answered = self.exchange(request, options).await;
+                if ends && answered.accepted() {
+                    self.see_streams_end().await;
+                }
+                answered.exchange
             };
             self.subject(turn, exchange, id.as_ref().map(id_text));
         }
@@ -268,18 +275,32 @@ impl Sim {
         if step.delete.unwrap_or(self.profile.delete_on_exit.value) && session.is_some() {
             let answered = self.exchange(self.bare("DELETE"), self.options(turn.within)).await;
             self.subject(turn, answered.exchange, None);
-            if answered.status.is_some_and(|status| (200..300).contains(&status)) {
+            if answered.accepted() {
                 self.state().ended_sessions.extend(session);
-                // A deleted session's streams end by the server; give them a moment before the client leaves.
-                for _ in 0..100 {
-                    if self.state().live == 0 {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
+                self.see_streams_end().await;
             }
         }
         self.disconnect();
+    }
+
+    /// The streams of a deleted session are ended by the server; they get a moment for that.
+    async fn see_streams_end(&self) {
+        for _ in 0..100 {
+            if self.state().live == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Headers of a scenario with the client's own session and revision in them.
+    fn filled(&self, headers: &crate::scenario::Headers) -> crate::scenario::Headers {
+        let state = self.state();
+        let fill = |text: &String| {
+            let text = text.replace("{session}", state.session.as_deref().unwrap_or_default());
+            text.replace("{revision}", state.revision.as_deref().unwrap_or_default())
+        };
+        headers.iter().map(|(name, value)| (name.clone(), value.as_ref().map(fill))).collect()
     }
 }
 

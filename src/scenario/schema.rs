@@ -262,7 +262,7 @@ bodies! {
         /// HTTP method.
         #[serde(default = "post")]
         method: String,
-        /// Headers to add, replace or (null) leave out.
+        /// Headers to add, replace or (null) leave out; `{session}` and `{revision}` stand for the client's own.
         #[serde(default)]
         headers: Headers,
         /// Which session id to send.
@@ -280,6 +280,9 @@ bodies! {
         /// Bytes to send, in base64.
         #[serde(default)]
         bytes: Option<String>,
+        /// Spaces are put behind the body until it has so many bytes.
+        #[serde(default)]
+        pad: usize,
         /// How often to send it, one after the other.
         #[serde(default = "once")]
         repeat: u32,

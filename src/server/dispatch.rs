@@ -15,6 +15,7 @@ use super::fault::{Faults, OutCtx, Rule};
 use super::peer::Call;
 use super::reply::{Outcome, RpcError, code, response};
 use super::session::{Session, Store};
+use super::socket::Connections;
 use super::{completion, lifecycle, prompts, resources, schema, tools};
 use crate::model::{Clock as _, HybridClock, Rng, id_text};
 
@@ -28,6 +29,7 @@ pub(crate) struct App {
     pub(crate) faults: Faults,
     pub(crate) sessions: Store,
     pub(crate) counted: AtomicU64,
+    pub(crate) connections: Connections,
 }
 
 impl App {

@@ -5,10 +5,10 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use hyper::body::Incoming;
 use serde_json::Value;
 
@@ -22,6 +22,10 @@ use crate::model::{Clock as _, Revision};
 
 /// The largest body that is read.
 const MAX_BODY: usize = 4 * 1024 * 1024;
+/// How many milliseconds the end of a connection is waited for.
+const NOTICES: u32 = 50;
+/// The most that is taken from the wire of a body that is too large.
+const MOST_TAKEN: usize = 16 * MAX_BODY;
 
 /// Status, headers and body of an answer; a stream has no body here.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub(crate) struct AskCtx {
     pub(crate) is_notification: bool,
     pub(crate) is_response: bool,
     pub(crate) session: Option<String>,
+    /// Whether the client goes on with a stream that it had.
+    pub(crate) resumes: bool,
 }
 
 impl Reply {
@@ -107,43 +113,68 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name)?.to_str().ok()
 }
 
+/// The body of a request, or `None` if it is larger than what is read. The rest of such a body is taken from the wire
+/// all the same, because a client that still sends may miss the answer.
+async fn read(body: Incoming) -> Option<Vec<u8>> {
+    let mut pieces = Body::new(body).into_data_stream();
+    let (mut bytes, mut total) = (Vec::new(), 0);
+    while let Some(Ok(piece)) = pieces.next().await {
+        total += piece.len();
+        if total <= MAX_BODY {
+            bytes.extend_from_slice(&piece);
+        } else if total > MOST_TAKEN {
+            break;
+        }
+    }
+    (total <= MAX_BODY).then_some(bytes)
+}
+
 /// Serves one request.
-pub(crate) async fn serve(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+pub(crate) async fn serve(
+    app: Arc<App>,
+    request: Request<Incoming>,
+    connection: u64,
+) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
     let mut ask = AskCtx {
         http_method: parts.method.to_string(),
         session: header(&parts.headers, "mcp-session-id").map(str::to_owned),
+        resumes: parts.headers.contains_key("last-event-id"),
         ..AskCtx::default()
     };
     app.sessions.sweep(app.clock.elapsed(), app.config.idle_session);
     let path = parts.uri.path().to_owned();
     if app.config.control && path.starts_with("/control/") {
-        let reply = match (foreign(&app, &parts.headers), to_bytes(Body::new(body), MAX_BODY).await) {
-            (None, Ok(body)) => control::serve(&app, &parts.method, &path, &body),
+        let reply = match (foreign(&app, &parts.headers, None), read(body).await) {
+            (None, Some(body)) => control::serve(&app, &parts.method, &path, &body),
             (Some(refusal), _) => refusal,
-            (None, Err(_)) => Reply::empty(413),
+            (None, None) => Reply::empty(413),
         };
         return Ok(reply.into_response());
     }
-    let mut reply = route(&app, &parts.method, &path, &parts.headers, body, &mut ask).await;
+    let mut reply = if parts.method == Method::POST && app.orphaned(&ask, connection).await {
+        Reply::empty(404)
+    } else {
+        route(&app, &parts.method, &path, &parts.headers, body, &mut ask).await
+    };
     app.faults.head(&mut reply.head, &ask);
     Ok(reply.into_response())
 }
 
 /// The refusal of a request from a foreign page, or through a foreign name.
-fn foreign(app: &App, headers: &HeaderMap) -> Option<Reply> {
+fn foreign(app: &App, headers: &HeaderMap, id: Option<&Value>) -> Option<Reply> {
     let host = header(headers, "host").unwrap_or_default();
     if app.addr.ip().is_loopback() && !guard::is_loopback(host) && app.faults.holds(Rule::HostChecked) {
-        return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Host is not allowed"));
+        return Some(Reply::refuse(403, id, code::INVALID_REQUEST, "Host is not allowed"));
     }
     if !app.faults.holds(Rule::OriginOptional) && !headers.contains_key("origin") {
-        return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Origin is missing"));
+        return Some(Reply::refuse(403, id, code::INVALID_REQUEST, "Origin is missing"));
     }
     if app.faults.holds(Rule::OriginChecked)
         && let Some(origin) = headers.get("origin")
         && !origin.to_str().is_ok_and(|origin| guard::origin_allowed(origin, host))
     {
-        return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Origin is not allowed"));
+        return Some(Reply::refuse(403, id, code::INVALID_REQUEST, "Origin is not allowed"));
     }
     None
 }
@@ -156,8 +187,12 @@ async fn route(
     body: Incoming,
     ask: &mut AskCtx,
 ) -> Reply {
-    if let Some(refusal) = foreign(app, headers) {
-        return refusal;
+    if let Some(refusal) = foreign(app, headers, None) {
+        if app.faults.holds(Rule::OriginBeforeBody) {
+            return refusal;
+        }
+        let body = read(body).await.and_then(|body| serde_json::from_slice::<Value>(&body).ok()).unwrap_or_default();
+        return foreign(app, headers, body.get("id")).unwrap_or(refusal);
     }
     if path != app.config.path {
         return Reply::empty(404);
@@ -167,9 +202,9 @@ async fn route(
             if let Some(refusal) = post::refuse_headers(app, headers) {
                 return refusal;
             }
-            match to_bytes(Body::new(body), MAX_BODY).await {
-                Ok(body) => post::serve(app, headers, &body, ask).await,
-                Err(_) => Reply::refuse(413, None, code::INVALID_REQUEST, "The body is larger than 4 MiB"),
+            match read(body).await {
+                Some(body) => post::serve(app, headers, &body, ask).await,
+                None => Reply::refuse(413, None, code::INVALID_REQUEST, "The body is larger than 4 MiB"),
             }
         }
         Method::GET => get(app, headers).unwrap_or_else(|refusal| refusal),
@@ -180,18 +215,17 @@ async fn route(
 
 /// The session that the headers name, or the refusal; the id is the one to echo.
 pub(crate) fn session_of(app: &App, headers: &HeaderMap, id: Option<&Value>) -> Result<Arc<Session>, Reply> {
-    let Some(name) = header(headers, "mcp-session-id") else {
-        if let Some(newest) = app.any_session().filter(|_| !app.faults.holds(Rule::SessionRequired)) {
-            return Ok(newest);
-        }
-        return Err(Reply::refuse(400, id, code::INVALID_REQUEST, "Mcp-Session-Id is missing"));
+    let named = header(headers, "mcp-session-id");
+    let found = named.and_then(|name| app.sessions.find(name, app.clock.elapsed()));
+    let lent = match named {
+        None => !app.faults.holds(Rule::SessionIssued),
+        Some(name) => !app.faults.holds(Rule::UnknownSessionRefused) && !name.contains(' '),
     };
-    let session = match app.sessions.find(name, app.clock.elapsed()) {
-        Some(session) => session,
-        None if app.faults.holds(Rule::UnknownSessionRefused) => {
-            return Err(Reply::refuse(404, id, code::SESSION_NOT_FOUND, "Session not found"));
-        }
-        None => app.any_session().ok_or_else(|| Reply::empty(404))?,
+    let Some(session) = found.or_else(|| app.sessions.latest().filter(|_| lent)) else {
+        return Err(match named {
+            None => Reply::refuse(400, id, code::INVALID_REQUEST, "Mcp-Session-Id is missing"),
+            Some(_) => Reply::refuse(404, id, code::SESSION_NOT_FOUND, "Session not found"),
+        });
     };
     let wants_version = session.revision.facts().version_header;
     if wants_version && !app.faults.holds(Rule::VersionHeaderOptional) && !headers.contains_key("mcp-protocol-version")
@@ -213,6 +247,9 @@ fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
     if !guard::accepts(accept, "text", "event-stream") {
         return Err(Reply::refuse(406, None, code::INVALID_REQUEST, "Accept has to take text/event-stream"));
     }
+    if !app.faults.holds(Rule::SessionIssued) && !headers.contains_key("last-event-id") {
+        return Err(Reply::refuse(400, None, code::INVALID_REQUEST, "Mcp-Session-Id is missing"));
+    }
     let session = session_of(app, headers, None)?;
     if let Some(last) = header(headers, "last-event-id") {
         let from_start = !app.faults.holds(Rule::ReplayFromCursor);
@@ -231,6 +268,13 @@ fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
 
 fn delete(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
     let session = session_of(app, headers, None)?;
+    // Faults lend out the sessions of others, but not to end them.
+    if header(headers, "mcp-session-id") != Some(session.id.as_str()) {
+        return Err(Reply::refuse(404, None, code::SESSION_NOT_FOUND, "Session not found"));
+    }
+    if !app.faults.holds(Rule::DeleteOffered) {
+        return Err(Reply::refuse(400, None, code::INVALID_REQUEST, "Sessions cannot be deleted"));
+    }
     if app.faults.holds(Rule::DeleteEnds) {
         app.sessions.remove(&session.id, app.faults.holds(Rule::DeleteClosesStreams));
     }
@@ -248,8 +292,24 @@ impl App {
         session.revision.facts().priming_event && self.faults.holds(Rule::StreamsPrimed)
     }
 
-    /// Some session; only faults ask for that.
-    fn any_session(&self) -> Option<Arc<Session>> {
-        self.sessions.all().pop()
+    /// Whether the connections that the session was used on have all been closed; only a fault asks.
+    async fn orphaned(&self, ask: &AskCtx, connection: u64) -> bool {
+        let named = || self.sessions.find(ask.session.as_deref()?, self.clock.elapsed());
+        let Some(session) = (!self.faults.holds(Rule::SessionOutlivesConnection)).then(named).flatten() else {
+            return false;
+        };
+        let earlier = session.connections();
+        session.came_on(connection);
+        if earlier.is_empty() || earlier.contains(&connection) {
+            return false;
+        }
+        // The end of a connection is noticed a little after the client has dropped it.
+        for _ in 0..NOTICES {
+            if self.connections.none_of(&earlier) {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        false
     }
 }

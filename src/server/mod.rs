@@ -22,6 +22,7 @@ mod rewrites;
 mod running;
 mod schema;
 mod session;
+mod socket;
 mod sse;
 mod tools;
 

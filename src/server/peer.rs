@@ -38,7 +38,7 @@ impl App {
         if message.is_null() {
             return;
         }
-        session.emit(stream, message.to_string());
+        session.emit(stream, message.to_string(), self.faults.holds(Rule::EventIdsUnique));
     }
 
     /// Sends a notification that belongs to no request on the GET stream; without one it is lost.
@@ -79,7 +79,17 @@ impl Call {
         };
         let mut params = json!({"progressToken": token, "progress": progress, "total": total});
         params["message"] = json!(message);
-        self.notify("notifications/progress", &params);
+        if self.app.faults.holds(Rule::ProgressOnOwnStream) {
+            self.notify("notifications/progress", &params);
+        } else {
+            let newest = self.session.newest_call_stream();
+            Self { stream: newest, ..self.clone() }.notify("notifications/progress", &params);
+        }
+        if !self.app.faults.holds(Rule::ProgressKeepsToSession) {
+            for other in self.app.sessions.all().iter().filter(|other| other.id != self.session.id) {
+                self.app.announce(other, "notifications/progress", Some(&params));
+            }
+        }
     }
 
     /// Sends a log message, if the client wants to hear that level.

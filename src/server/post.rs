@@ -67,7 +67,7 @@ pub(crate) async fn serve(app: &Arc<App>, headers: &HeaderMap, body: &[u8], ask:
     ask.rpc_method = Message(&value).method().map(str::to_owned);
     ask.is_notification = kind == Kind::Notification;
     ask.is_response = kind == Kind::Response;
-    let id = echo_id(&value);
+    let id = echo_id(&value).filter(|_| kind == Kind::Request);
     if headers.get("mcp-session-id").is_none() && kind == Kind::Request {
         if Message(&value).method() == Some("initialize") && !is_modern(None, &value) {
             return handshake(app, &value);
@@ -130,6 +130,9 @@ fn handshake(app: &App, value: &Value) -> Reply {
 
 async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     let method = Message(&value).method().unwrap_or_default().to_owned();
+    if method == "tools/call" && session.streams_a_call() && !app.faults.holds(Rule::CallsSideBySide) {
+        return Reply::empty(503);
+    }
     if !tools::streams(&value) {
         // Spawned, because a dropped connection drops this future, and the work is to go on.
         let task = tokio::spawn(app.clone().perform(session.clone(), None, value));
@@ -140,18 +143,22 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
         };
     }
     let (stream, reader) = session.open(false, app.primes(&session));
+    if !app.faults.holds(Rule::KeepAliveUnseen) {
+        session.emit(stream, "ping".to_owned(), true);
+    }
     let app = app.clone();
     let token = value.pointer("/params/_meta/progressToken").cloned();
+    let gone = session.reader_gone(stream);
     let work = app.clone().perform(session.clone(), Some(stream), value);
     tokio::spawn(async move {
         let message = if app.faults.holds(Rule::WorkOutlivesConnection) {
             work.await
         } else {
-            tokio::select! { message = work => message, () = gone(&app, &session, stream) => None }
+            tokio::select! { message = work => message, () = gone => None }
         };
         let answered = message.is_some();
         if let Some(message) = message {
-            respond(&app, &session, stream, &message, &method);
+            respond(&app, &session, stream, &message, token.is_some());
         }
         if let Some(token) = token.filter(|_| answered && !app.faults.holds(Rule::ProgressStops)) {
             let params = json!({"progressToken": token, "progress": 1000});
@@ -163,23 +170,18 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     Reply::sse(reader)
 }
 
-/// Sends a response on the stream of its request, once; or as the faults have it.
-fn respond(app: &App, session: &Session, stream: u64, message: &Value, method: &str) {
-    let stream = if app.faults.holds(Rule::ResponseOnOwnStream) { Some(stream) } else { session.get_stream() };
+/// Sends the response to a call on its stream, once; or as the faults have it. Some of them only strike where the
+/// client `watches` the progress of the call.
+fn respond(app: &App, session: &Session, stream: u64, message: &Value, watches: bool) {
+    let holds = |rule| app.faults.holds(rule) || !watches;
+    let stream = if holds(Rule::ResponseOnOwnStream) { Some(stream) } else { session.get_stream() };
     let undecided = message["error"]["message"] == "Cancelled" && !app.faults.holds(Rule::CancelDecidesOnce);
     let again = !app.faults.holds(Rule::ResponseOnce) || undecided;
-    let times = usize::from(app.faults.holds(Rule::ResponseSent)) + usize::from(again);
+    let times = usize::from(holds(Rule::ResponseSent)) + usize::from(again);
     for _ in 0..times {
         if let Some(stream) = stream {
-            app.send(session, stream, message.clone(), Some(method));
+            app.send(session, stream, message.clone(), Some("tools/call"));
         }
-    }
-}
-
-/// Completes when the reader of the stream has gone.
-async fn gone(app: &App, session: &Session, stream: u64) {
-    while session.stream_numbers().contains(&stream) {
-        app.clock.sleep(std::time::Duration::from_millis(10)).await;
     }
 }
 

@@ -170,6 +170,11 @@ pub(crate) fn answer_notification(reply: &mut ReplyHead, ask: &AskCtx, status: u
     }
 }
 
+/// Whether the body contains a text.
+pub(crate) fn says(reply: &ReplyHead, text: &str) -> bool {
+    reply.body.as_ref().is_some_and(|body| String::from_utf8_lossy(body).contains(text))
+}
+
 /// Replaces a text in the body.
 pub(crate) fn edit_body(reply: &mut ReplyHead, from: &str, to: &str) {
     if let Some(body) = &mut reply.body {

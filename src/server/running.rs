@@ -14,9 +14,10 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::{ServerConfig, ServerError};
 use super::dispatch::App;
-use super::fault::Faults;
+use super::fault::{Faults, Rule};
 use super::http::serve;
 use super::session::Store;
+use super::socket::{Connections, Spelling};
 use crate::model::{HybridClock, Rng};
 
 /// How long open connections get to end by themselves.
@@ -43,7 +44,8 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
     let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
     let sessions = Store::default();
-    let app = Arc::new(App { config, addr, clock, rng, faults, sessions, counted: AtomicU64::new(0) });
+    let (counted, connections) = (AtomicU64::new(0), Connections::default());
+    let app = Arc::new(App { config, addr, clock, rng, faults, sessions, counted, connections });
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(accept(app.clone(), listener, stopped));
     Ok(RunningServer { app, stop: Some(stop), task })
@@ -65,10 +67,14 @@ async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Rece
                 // Events are small, and a late one would look like a slow server.
                 let _ = socket.set_nodelay(true);
                 let app = app.clone();
+                let number = app.connections.opened();
+                let socket = Spelling::new(socket, app.faults.holds(Rule::HeaderNamesCaseless));
                 connections.spawn(async move {
-                    let service = service_fn(move |request| serve(app.clone(), request));
+                    let serving = app.clone();
+                    let service = service_fn(move |request| serve(serving.clone(), request, number));
                     // A connection that breaks is the client's affair.
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+                    app.connections.closed(number);
                 });
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Ends idle sessions by the time it is told. It knows neither HTTP nor any method.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ struct Inner {
     initialized: bool,
     closed: bool,
     last_used: Duration,
+    connections: BTreeSet<u64>,
 }
 
 /// Why a stream could not be resumed.
@@ -103,12 +104,14 @@ impl Session {
         self.inner().streams.values().any(|stream| stream.is_get && stream.is_live())
     }
 
-    /// Writes a message into the log of a stream and to its reader, if there is one.
-    pub(crate) fn emit(&self, number: u64, data: String) {
+    /// Writes a message into the log of a stream and to its reader, if there is one; `unique` is off for the fault of
+    /// giving two events the same id.
+    pub(crate) fn emit(&self, number: u64, data: String, unique: bool) {
         let mut inner = self.inner();
         let Some(stream) = inner.streams.get_mut(&number) else { return };
         let sequence = stream.events.last().map_or(1, |(last, _)| last + 1);
-        let frame = Frame::Event { id: Some(format!("{number}.{sequence}")), data: data.clone() };
+        let shown = if unique { sequence } else { sequence.div_ceil(2) };
+        let frame = Frame::Event { id: Some(format!("{number}.{shown}")), data: data.clone() };
         stream.events.push((sequence, data));
         if stream.events.len() > KEPT_EVENTS {
             stream.events.remove(0);
@@ -124,6 +127,39 @@ impl Session {
         let mut gets = inner.streams.iter().rev().filter(|(_, stream)| stream.is_get && !stream.finished);
         let newest = gets.clone().next();
         gets.find(|(_, stream)| stream.is_live()).or(newest).map(|(number, _)| *number)
+    }
+
+    /// Completes when the reader that a stream has at this moment is gone; only a fault asks.
+    pub(crate) fn reader_gone(&self, number: u64) -> impl Future<Output = ()> + Send + 'static {
+        let live = self.inner().streams.get(&number).and_then(|stream| stream.live.clone());
+        async move {
+            match live {
+                Some(live) => live.closed().await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether the answer to some call is being streamed.
+    pub(crate) fn streams_a_call(&self) -> bool {
+        self.inner().streams.values().any(|stream| !stream.is_get && !stream.finished)
+    }
+
+    /// The newest stream of a call that has a reader.
+    pub(crate) fn newest_call_stream(&self) -> Option<u64> {
+        let inner = self.inner();
+        let mut calls = inner.streams.iter().rev().filter(|(_, stream)| !stream.is_get && stream.is_live());
+        calls.next().map(|(number, _)| *number)
+    }
+
+    /// The connections that requests of this session came on; only a fault asks.
+    pub(crate) fn connections(&self) -> BTreeSet<u64> {
+        self.inner().connections.clone()
+    }
+
+    /// A request of this session came on a connection.
+    pub(crate) fn came_on(&self, connection: u64) {
+        self.inner().connections.insert(connection);
     }
 
     /// The numbers of all streams that have a reader.
@@ -319,11 +355,15 @@ fn parse_event_id(text: &str) -> Option<(u64, u64)> {
 
 /// All sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Store(Mutex<HashMap<String, Arc<Session>>>);
+pub(crate) struct Store {
+    living: Mutex<HashMap<String, Arc<Session>>>,
+    /// Ended sessions whose streams stay open; only a fault leaves any.
+    lingering: Mutex<Vec<Arc<Session>>>,
+}
 
 impl Store {
     fn map(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a session that is used now.
@@ -352,6 +392,8 @@ impl Store {
         gone.inspect(|session| {
             if close {
                 session.close();
+            } else {
+                self.lingering.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(session));
             }
         })
         .is_some()
@@ -366,6 +408,11 @@ impl Store {
             }
             keep
         });
+    }
+
+    /// The session that was used last; only faults ask for that.
+    pub(crate) fn latest(&self) -> Option<Arc<Session>> {
+        self.map().values().max_by_key(|session| session.inner().last_used).cloned()
     }
 
     /// Every session.
@@ -388,9 +435,9 @@ mod tests {
         let session = session();
         let (first, _reader) = session.open(false, true);
         let (second, _other) = session.open(false, true);
-        session.emit(first, "a".into());
-        session.emit(second, "x".into());
-        session.emit(first, "b".into());
+        session.emit(first, "a".into(), true);
+        session.emit(second, "x".into(), true);
+        session.emit(first, "b".into(), true);
         session.finish(first, true);
         let mut reader = session.resume("1.1", false, false).expect("known");
         let frame = Frame::Event { id: Some("1.2".into()), data: "b".into() };
@@ -419,7 +466,7 @@ mod tests {
         let session = session();
         let (stream, reader) = session.open(false, false);
         drop(reader);
-        session.emit(stream, "late".into());
+        session.emit(stream, "late".into(), true);
         session.finish(stream, true);
         assert!(session.resume("1.0", false, false).expect("known").try_recv().is_ok());
     }

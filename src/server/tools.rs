@@ -232,13 +232,16 @@ async fn with_logging(call: &Call) -> Value {
 /// Sleeps in a few pieces and reports after each.
 async fn slow(call: &Call, ms: u64) -> Value {
     let ticks = (ms / TICK_MS).clamp(1, MAX_TICKS);
+    let off_get = call.app.faults.holds(Rule::ProgressOffGet);
+    let stream = if off_get { call.stream } else { call.session.get_stream() };
+    let reporter = Call { stream, ..call.clone() };
     let start = call.arrived;
     for tick in 1..=ticks {
         // Edges count from the start, so that one move of the clock may pass several of them.
         let edge = start + std::time::Duration::from_millis(ms * tick / ticks);
         call.sleep_for(edge.saturating_sub(call.elapsed())).await;
         if tick < ticks {
-            call.progress(tick, ticks, "Still working");
+            reporter.progress(tick, ticks, "Still working");
         }
     }
     content(&[text(format!("Slept {ms} ms"))])
@@ -246,10 +249,11 @@ async fn slow(call: &Call, ms: u64) -> Value {
 
 /// Closes its connection before the result, where the revision tells the client to come back for it.
 async fn reconnection(call: &Call) -> Value {
+    let polls = call.session.revision.facts().priming_event;
     if let Some(stream) = call.stream
-        && call.session.revision.facts().priming_event
+        && (polls || !call.app.faults.holds(Rule::StreamsKeptOpen))
     {
-        let retry = call.app.faults.holds(Rule::RetryBeforeClose).then_some(500);
+        let retry = (polls && call.app.faults.holds(Rule::RetryBeforeClose)).then_some(500);
         call.session.close_early(stream, retry);
         call.sleep(AWAY_MS).await;
     }

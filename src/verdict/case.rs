@@ -162,15 +162,18 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
 }
 
 /// Whether a broken clause tells why a step did not see what it expects: it was broken in the step's own exchange, or
-/// it is the step's own clause, or the step names none and something that fails was found elsewhere in the case.
+/// it is the step's own clause, or the step names none and something that fails was found elsewhere in the case, or the
+/// step's exchange never took place and anything was found.
 fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View<'_>) -> bool {
     let holder = |seq: u32| view.exchanges.iter().position(|exchange| touches(exchange, seq));
     let own = unmet.exchange.and_then(|number| view.exchanges.iter().position(|exchange| exchange.number == number));
     let breaches = || findings.iter().flat_map(|finding| &finding.breaches);
     let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(|seq| holder(*seq) == own));
     let told = unmet.clause.as_ref().is_some_and(|clause| stories.iter().any(|story| story.id == *clause));
-    let loose = unmet.clause.is_none() || own.is_none();
-    same_exchange || told || (loose && stories.iter().any(|story| story.fails))
+    let loose = unmet.clause.is_none() && stories.iter().any(|story| story.fails);
+    // A step without an exchange says nothing by itself.
+    let nothing_seen = own.is_none() && !stories.is_empty();
+    same_exchange || told || loose || nothing_seen
 }
 
 /// Whether an event of this position belongs to the exchange.

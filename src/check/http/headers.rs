@@ -1,12 +1,8 @@
 //! What request headers may and may not decide, and what a status may say about a client's mistake.
 
-use std::collections::HashSet;
-
 use serde_json::Value;
 
-use crate::check::wire::{
-    body_error, came, faultless, governing, is_4xx, over, posts, to_endpoint, told, walled, well_formed,
-};
+use crate::check::wire::{body_error, came, governing, over, posts, to_endpoint, told, walled, well_formed};
 use crate::check::{Check, Findings};
 use crate::model::Revision;
 use crate::transcript::{Exchange, View};
@@ -19,8 +15,6 @@ pub const CHECKS: &[Check] = &[
     Check { id: "transport.http.version-header-absent-default", judge: version_absent },
     Check { id: "transport.http.version-header-invalid-400", judge: version_invalid },
     Check { id: "transport.http.status-not-5xx-for-client-fault", judge: no_5xx },
-    Check { id: "transport.http.header-names-case-insensitive", judge: any_letter_case },
-    Check { id: "transport.http.session-header-case", judge: session_letter_case },
 ];
 
 /// The kinds that an Accept header names, in lower case and without parameters.
@@ -196,59 +190,6 @@ fn no_5xx(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// How a request spells the names of the headers that the protocol needs.
-fn spelling(exchange: &Exchange, wanted: &[&str]) -> Vec<String> {
-    let mut names: Vec<String> = exchange
-        .headers
-        .iter()
-        .map(|(name, _)| name.clone())
-        .filter(|name| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)))
-        .collect();
-    names.sort_by_key(|name| name.to_ascii_lowercase());
-    names
-}
-
-fn compare_spellings(view: &View<'_>, out: &mut Findings, wanted: &[&str]) {
-    for (index, conversation) in view.conversations.iter().enumerate() {
-        let peers: Vec<&Exchange> = view
-            .exchanges
-            .iter()
-            .filter(|exchange| exchange.conversation == Some(index) && exchange.method == "POST")
-            .filter(|exchange| faultless(view, exchange) && exchange.status.is_some() && !walled(exchange))
-            .filter(|exchange| exchange.seq > view.exchanges[conversation.opened].seq)
-            .collect();
-        let served: HashSet<Vec<String>> =
-            peers.iter().filter(|exchange| exchange.is_success()).map(|exchange| spelling(exchange, wanted)).collect();
-        for exchange in &peers {
-            let names = spelling(exchange, wanted);
-            let other = served.iter().any(|known| *known != names && known.len() == names.len());
-            if !other || names.is_empty() || !out.covers(exchange.revision) {
-                continue;
-            }
-            let refused = matches!(exchange.status, Some(400 | 404 | 406 | 415)) && !served.contains(&names);
-            out.require(!refused || !is_4xx(exchange), || {
-                told(
-                    format!("The server refused a request whose headers are spelt {}.", names.join(", ")),
-                    &["the same service as with any other letter case"],
-                    came(exchange),
-                    "compare header names without regard to letter case",
-                    exchange.evidence(),
-                )
-            });
-        }
-    }
-}
-
-/// Header names mean the same in any letter case.
-fn any_letter_case(view: &View<'_>, out: &mut Findings) {
-    compare_spellings(view, out, &["mcp-session-id", "mcp-protocol-version", "accept", "content-type"]);
-}
-
-/// So does the name of the session header.
-fn session_letter_case(view: &View<'_>, out: &mut Findings) {
-    compare_spellings(view, out, &["mcp-session-id"]);
-}
-
 #[cfg(test)]
 mod tests {
     use crate::check::Outcome;
@@ -294,13 +235,5 @@ mod tests {
         let get = start().request("GET", &[], None);
         let kept = get.clone().answer(405, &[("allow", "POST, DELETE")], "");
         expect_three("transport.http.allow-header-405", &kept, &get.answer(405, &[], ""), &start());
-    }
-
-    #[test]
-    fn letter_case() {
-        let upper: &[(&str, &str)] = &[("MCP-SESSION-ID", "session#1")];
-        for id in ["transport.http.header-names-case-insensitive", "transport.http.session-header-case"] {
-            expect_three(id, &sent(upper, 200), &sent(upper, 400), &start());
-        }
     }
 }

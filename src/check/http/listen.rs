@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::stream::{is_stream, progress_token, streams};
-use crate::check::wire::{came, faultless, governing, is_4xx, is_response, sent_in, short, to_endpoint, told, walled};
+use crate::check::wire::{came, faultless, governing, is_response, short, to_endpoint, told, walled};
 use crate::check::{Check, Findings};
 use crate::transcript::{Exchange, Msg, View};
 
@@ -16,8 +16,6 @@ pub const CHECKS: &[Check] = &[
     Check { id: "transport.http.one-stream-only", judge: one_stream_only },
     Check { id: "transport.http.no-broadcast", judge: one_stream_only },
     Check { id: "transport.http.event-id-unique", judge: event_id_unique },
-    Check { id: "transport.http.resume-no-foreign", judge: resume_no_foreign },
-    Check { id: "transport.http.resume-unknown-id", judge: resume_unknown_id },
 ];
 
 fn fair_gets<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Exchange> {
@@ -106,21 +104,32 @@ fn get_unrelated(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+/// Whether a message may stand on two streams because it was sent twice: what a call says of itself belongs to that call,
+/// and two calls may say the same.
+fn of_a_call(msg: &Msg) -> bool {
+    matches!(msg.method(), Some("notifications/progress" | "notifications/message")) || is_response(msg)
+}
+
 /// With several streams open, a message of the server goes out on one of them only.
 ///
-/// Two equal notifications on one stream are two messages; copies are told by two streams that are open at once.
+/// Two equal notifications on one stream are two messages; copies are told by two streams that are open at once, one of
+/// them at least opened by GET.
 fn one_stream_only(view: &View<'_>, out: &mut Findings) {
-    let gets = streams(view, out, "GET");
-    for (at, (first, one)) in gets.iter().enumerate() {
-        for (second, two) in &gets[at + 1..] {
+    let mut all = streams(view, out, "GET");
+    all.extend(streams(view, out, "POST"));
+    all.sort_by_key(|(_, exchange)| exchange.seq);
+    for (at, (first, one)) in all.iter().enumerate() {
+        for (second, two) in &all[at + 1..] {
             let same = one.conversation.is_some() && one.conversation == two.conversation;
             let together = one.end_seq.is_none_or(|end| end > two.seq);
             let fresh = [one, two].iter().all(|stream| stream.sent_header("last-event-id").is_none());
-            if !same || !together || !fresh {
+            let both = one.method == "GET" && two.method == "GET";
+            if !same || !together || !fresh || (one.method == "POST" && two.method == "POST") {
                 continue;
             }
-            let pushed = |index: usize| {
-                view.messages_in(index).filter(|msg| msg.received() && msg.seq > two.seq).collect::<Vec<_>>()
+            let pushed = |index: usize| -> Vec<&Msg> {
+                let counts = |msg: &&Msg| msg.received() && msg.seq > two.seq && (both || !of_a_call(msg));
+                view.messages_in(index).filter(counts).collect()
             };
             let (left, right) = (pushed(*first), pushed(*second));
             if left.is_empty() && right.is_empty() {
@@ -174,68 +183,6 @@ fn out_covers(view: &View<'_>, out: &Findings, exchange: &Exchange) -> bool {
     out.covers(governing(view, exchange))
 }
 
-/// A Last-Event-ID that the session never had does no harm.
-fn resume_unknown_id(view: &View<'_>, out: &mut Findings) {
-    for exchange in view.exchanges.iter().filter(|exchange| exchange.method == "GET" && exchange.status.is_some()) {
-        let Some(id) = exchange.sent_header("last-event-id") else { continue };
-        let issued = view.exchanges.iter().any(|other| {
-            other.conversation == exchange.conversation
-                && other.seq < exchange.seq
-                && other.events.iter().any(|event| event.id.as_deref() == Some(id))
-        });
-        if issued || exchange.conversation.is_none() || !out_covers(view, out, exchange) || walled(exchange) {
-            continue;
-        }
-        let foreign = exchange.events.iter().find(|event| {
-            let data = event.data.as_deref().filter(|data| !data.is_empty());
-            data.is_some()
-                && view.exchanges.iter().any(|other| {
-                    other.conversation != exchange.conversation
-                        && other.seq < exchange.seq
-                        && other
-                            .events
-                            .iter()
-                            .any(|known| known.data.as_deref() == data && known.id == event.id && known.id.is_some())
-                })
-        });
-        out.require((is_stream(exchange) || is_4xx(exchange)) && foreign.is_none(), || {
-            told(
-                format!("A GET with the unknown Last-Event-ID {id:?} went wrong."),
-                &["a fresh stream", "a status from 400 to 499"],
-                foreign.map_or_else(|| came(exchange), |event| short(event.data.as_deref().unwrap_or_default())),
-                "look the id up within the session of the request, and start a fresh stream if it is not there",
-                exchange.evidence(),
-            )
-        });
-    }
-}
-
-/// A resumed stream of a request brings no response to another request.
-fn resume_no_foreign(view: &View<'_>, out: &mut Findings) {
-    for (index, exchange) in streams(view, out, "GET") {
-        let Some(id) = exchange.sent_header("last-event-id") else { continue };
-        let origin = view.exchanges.iter().position(|other| {
-            other.method == "POST"
-                && other.conversation == exchange.conversation
-                && other.seq < exchange.seq
-                && other.events.iter().any(|event| event.id.as_deref() == Some(id))
-        });
-        let replayed: Vec<&Msg> = view.messages_in(index).filter(|msg| msg.received() && is_response(msg)).collect();
-        let Some(origin) = origin.filter(|_| !replayed.is_empty()) else { continue };
-        let asked = sent_in(view, origin);
-        let foreign = replayed.iter().find(|msg| !asked.iter().any(|sent| sent.value["id"] == msg.value["id"]));
-        out.require(foreign.is_none(), || {
-            told(
-                "A resumed stream brought the response to a request of another stream.".to_owned(),
-                &["only the messages of the stream that is resumed"],
-                foreign.map(|msg| short(&msg.value.to_string())).unwrap_or_default(),
-                "keep a separate event log for each stream and replay that one alone",
-                vec![view.exchanges[origin].seq, exchange.seq],
-            )
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::check::testing::expect_three;
@@ -271,9 +218,6 @@ mod tests {
         let other = get("2025-06-18").sse(None, &json!({"jsonrpc": "2.0", "method": "notifications/message"}));
         let stray = get("2025-06-18").sse(None, &progress("p1"));
         expect_three("transport.http.get-unrelated", &other, &stray, &none);
-        let odd = none.clone().request("GET", &[("last-event-id", "odd")], None);
-        let fell = odd.clone().answer(500, &[], "");
-        expect_three("transport.http.resume-unknown-id", &odd.answer(400, &[], ""), &fell, &none);
     }
 
     #[test]
@@ -284,18 +228,11 @@ mod tests {
         for id in ["transport.http.one-stream-only", "transport.http.no-broadcast"] {
             expect_three(id, &two, &two.clone().event(copy.clone()), &get("2025-06-18"));
         }
+        let call = json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "slow"}});
+        let beside = get("2025-06-18").post(&call).stream().sse(None, &note);
+        expect_three("transport.http.one-stream-only", &beside, &beside.clone().event(copy), &get("2025-06-18"));
         let first = get("2025-06-18").sse(Some("e1"), &note);
         let again = first.clone().sse(Some("e1"), &reply());
         expect_three("transport.http.event-id-unique", &first, &again, &get("2025-06-18"));
-    }
-
-    #[test]
-    fn of_a_resumption() {
-        let ping = json!({"jsonrpc": "2.0", "id": 9, "method": "ping"});
-        let cut = start("2025-06-18").post(&ping).stream().sse_raw(Some("e1"), Some(""), None).end(End::Complete);
-        let again = cut.clone().request("GET", &[("last-event-id", "e1")], None).stream();
-        let foreign = json!({"jsonrpc": "2.0", "id": 8, "result": {}});
-        let kept = again.clone().sse(Some("e2"), &reply());
-        expect_three("transport.http.resume-no-foreign", &kept, &again.sse(Some("e2"), &foreign), &cut);
     }
 }

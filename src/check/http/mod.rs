@@ -1,7 +1,10 @@
 //! Checks of the area `http`, one topic a file.
 
+pub mod body;
 pub mod headers;
 pub mod listen;
 pub mod origin;
 pub mod post;
+pub mod resume;
+pub mod spelling;
 pub mod stream;

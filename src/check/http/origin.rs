@@ -2,6 +2,7 @@
 
 use crate::check::wire::{came, faultless, foreign_origin, governing, is_4xx, is_loopback, to_endpoint, told};
 use crate::check::{Check, Findings};
+use crate::model::Revision;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -38,11 +39,14 @@ fn origin_validate(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// A refused origin gets 403 and no other status; 401 may come first, and 405 for a method that is not offered.
+/// A refused origin gets 403 and no other status; 401 may come first where the server asks for authorization, and 405
+/// for a method that is not offered.
 fn origin_403(view: &View<'_>, out: &mut Findings) {
+    let open =
+        view.conversations.iter().any(|known| view.exchanges[known.opened].sent_header("authorization").is_none());
     for (exchange, origin) in foreign(view, out) {
         let unoffered = exchange.status == Some(405) && exchange.method != "POST";
-        if exchange.is_success() || exchange.status == Some(401) || unoffered {
+        if exchange.is_success() || (exchange.status == Some(401) && !open) || unoffered {
             continue;
         }
         out.require(exchange.status == Some(403), || {
@@ -78,11 +82,27 @@ fn origin_403_body(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+/// The revision of a request, also where the server refused to open a conversation: then the one that was asked for.
+fn meant(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
+    let asked = || {
+        let hello = view.messages.iter().find(|msg| {
+            msg.method() == Some("initialize")
+                && !msg.received()
+                && msg.client == exchange.client
+                && msg.seq <= exchange.seq
+        })?;
+        let version = hello.value["params"]["protocolVersion"].as_str()?;
+        // To an unknown version a server answers with its newest.
+        Some(version.parse().unwrap_or(Revision::V2025_11_25))
+    };
+    if view.conversations.is_empty() { asked() } else { exchange.revision }
+}
+
 /// A request without `Origin`, as every program but a browser sends it, is not refused for that.
 fn origin_absent(view: &View<'_>, out: &mut Findings) {
-    for exchange in &view.exchanges {
-        let asked = exchange.method == "POST" && exchange.sent_header("origin").is_none();
-        if !asked || exchange.status.is_none() || !faultless(view, exchange) || !out.covers(exchange.revision) {
+    for exchange in view.exchanges.iter().filter(|exchange| exchange.sent_header("origin").is_none()) {
+        let fair = exchange.method != "DELETE" && (view.conversations.is_empty() || faultless(view, exchange));
+        if !fair || exchange.status.is_none() || !out.covers(meant(view, exchange)) {
             continue;
         }
         let text = exchange.response_body.as_deref().unwrap_or_default().to_ascii_lowercase();
@@ -104,13 +124,13 @@ fn origin_absent(view: &View<'_>, out: &mut Findings) {
 
 /// A server on loopback does not answer to a foreign host name.
 fn host_rebinding(view: &View<'_>, out: &mut Findings) {
-    let opened_locally = |exchange: &Exchange| {
-        let opening = crate::check::wire::nearest(view, exchange).map(|near| &view.exchanges[near.opened]);
-        opening.is_some_and(|opening| opening.sent_header("host").is_some_and(is_loopback))
-    };
+    let local = view
+        .conversations
+        .iter()
+        .any(|known| view.exchanges[known.opened].sent_header("host").is_some_and(is_loopback));
     for exchange in &view.exchanges {
         let Some(host) = exchange.sent_header("host").filter(|host| !is_loopback(host)) else { continue };
-        let asked = exchange.status.is_some() && to_endpoint(view, exchange) && opened_locally(exchange);
+        let asked = exchange.status.is_some() && to_endpoint(view, exchange) && local;
         if !asked || !out.covers(governing(view, exchange)) {
             continue;
         }
@@ -150,10 +170,14 @@ mod tests {
         let named = r#"{"jsonrpc":"2.0","id":9,"error":{"code":-32000,"message":"no"}}"#;
         expect_three("transport.http.origin-validate", &kept, &sent(evil, 200, "{}"), &own);
         expect_three("transport.http.origin-403", &kept, &sent(evil, 400, ""), &own);
+        expect_three("transport.http.origin-403", &kept, &sent(evil, 401, ""), &own);
         expect_three("transport.http.origin-403-body", &kept, &sent(evil, 403, named), &own);
         assert_eq!(judge("transport.http.origin-403", &sent(evil, 200, "{}")).outcome, Outcome::NotExercised);
         let broken = sent(&[], 403, "Origin header required");
         expect_three("transport.http.origin-absent", &start(), &broken, &Builder::new());
+        let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}"#;
+        let shut = Builder::new().request("POST", &[], Some(hello)).answer(403, &[], "Origin header required");
+        assert_eq!(judge("transport.http.origin-absent", &shut).outcome, Outcome::Warn);
     }
 
     #[test]

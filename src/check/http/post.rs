@@ -17,13 +17,11 @@ pub const CHECKS: &[Check] = &[
     Check { id: "transport.http.notification-rejected-status", judge: rejected_status },
     Check { id: "transport.http.notification-rejected-body", judge: rejected_body },
     Check { id: "transport.http.request-content-type", judge: request_content_type },
-    Check { id: "transport.http.json-body-one-response", judge: json_body_one_response },
-    Check { id: "transport.http.malformed-body-400", judge: malformed_body },
     Check { id: "transport.http.concurrent-requests", judge: concurrent_requests },
 ];
 
 /// Single messages of one kind sent by POST, with their exchanges.
-fn singles<'v>(view: &'v View<'_>, out: &Findings, kind: Kind) -> Vec<(usize, &'v Exchange, Value)> {
+pub(super) fn singles<'v>(view: &'v View<'_>, out: &Findings, kind: Kind) -> Vec<(usize, &'v Exchange, Value)> {
     posts(view)
         .filter_map(|(index, exchange, body)| Some((index, exchange, body.ok()?)))
         .filter(|(_, exchange, body)| {
@@ -57,7 +55,7 @@ fn notification_202(view: &View<'_>, out: &mut Findings) {
     for (index, exchange, body) in singles(view, out, Kind::Notification) {
         let first = view.conversations.iter().any(|opened| opened.initialized == Some(index));
         let fair = first && body["jsonrpc"] == "2.0" && faultless(view, exchange);
-        if exchange.is_success() {
+        if exchange.is_success() && body_error(exchange).is_none() {
             let name = body["method"].as_str().unwrap_or_default();
             accepted(out, exchange, &format!("the notification {name}"), exchange.status == Some(202));
         } else if fair && is_4xx(exchange) && !walled(exchange) {
@@ -66,12 +64,31 @@ fn notification_202(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// An accepted response of the client gets 202 and no body.
+/// Whether an exchange carries the client's response to a request of the server that was still open.
+fn awaited(view: &View<'_>, index: usize) -> bool {
+    let sent = &view.exchanges[index];
+    view.server_calls.iter().any(|call| {
+        let asking = view.exchange_of(&view.messages[call.request]);
+        let open = asking.end_seq.is_none_or(|end| end > sent.end_seq.unwrap_or(sent.seq));
+        open && call.responses.iter().any(|response| view.messages[*response].exchange == index)
+    })
+}
+
+/// An accepted response of the client gets 202 and no body; one that the server has asked for had better be accepted.
 fn response_202(view: &View<'_>, out: &mut Findings) {
-    for (_, exchange, _) in singles(view, out, Kind::Response) {
+    for (index, exchange, _) in singles(view, out, Kind::Response) {
         if exchange.is_success() {
             let bare = exchange.response_body.as_deref().unwrap_or_default().is_empty() && exchange.events.is_empty();
             accepted(out, exchange, "a response of the client", exchange.status == Some(202) && bare);
+        } else if is_4xx(exchange) && awaited(view, index) && faultless(view, exchange) && !walled(exchange) {
+            // A server may refuse what it cannot accept; that it cannot accept what it asked for is open to doubt.
+            out.contested(told(
+                "The server refused the response to a request of its own.".to_owned(),
+                &["status 202 without a body"],
+                came(exchange),
+                "keep what the client's answer belongs to until it has come, or the request is cancelled",
+                exchange.evidence(),
+            ));
         }
     }
 }
@@ -149,55 +166,6 @@ fn request_content_type(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// A JSON answer is one response to the request, nothing before or after it.
-fn json_body_one_response(view: &View<'_>, out: &mut Findings) {
-    for (_, exchange, body) in singles(view, out, Kind::Request) {
-        let json = exchange.media_type().as_deref() == Some("application/json");
-        if !json || !exchange.is_success() || !crate::check::wire::well_formed(&body) || unfinished(exchange) {
-            continue;
-        }
-        let text = exchange.response_body.as_deref().unwrap_or_default();
-        let answer: Option<Value> = serde_json::from_str(text).ok();
-        let right = answer.is_some_and(|answer| {
-            Message(&answer).kind() == Kind::Response
-                && answer
-                    .get("id")
-                    .is_some_and(|id| *id == body["id"] || (id.is_null() && answer.get("error").is_some()))
-        });
-        out.require(right, || {
-            told(
-                "A JSON answer is not the one response to its request.".to_owned(),
-                &["one JSON object: the response with the id of the request"],
-                came(exchange),
-                "put only the response into a JSON body; use an event stream to send more",
-                exchange.evidence(),
-            )
-        });
-    }
-}
-
-/// A body that is no JSON gets a status from 400 to 499.
-fn malformed_body(view: &View<'_>, out: &mut Findings) {
-    for (_, exchange, body) in posts(view) {
-        if body.is_ok() || !out.covers(governing(view, exchange)) {
-            continue;
-        }
-        if exchange.status.is_none() && unfinished(exchange) {
-            out.inconclusive();
-            continue;
-        }
-        out.require(is_4xx(exchange), || {
-            told(
-                "A body that is no JSON was not refused with a status from 400 to 499.".to_owned(),
-                &["status 400"],
-                came(exchange),
-                "answer 400 when the body cannot be parsed",
-                exchange.evidence(),
-            )
-        });
-    }
-}
-
 /// Requests that run at the same time are each answered on their own POST.
 fn concurrent_requests(view: &View<'_>, out: &mut Findings) {
     let requests: Vec<_> = singles(view, out, Kind::Request)
@@ -243,7 +211,8 @@ fn concurrent_requests(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::expect_three;
+    use crate::check::Outcome;
+    use crate::check::testing::{expect_three, judge};
     use crate::transcript::{Builder, End, EventKind};
     use serde_json::{Value, json};
 
@@ -285,16 +254,22 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_was_asked_for_is_not_refused() {
+        let call = json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "asks"}});
+        let question = json!({"jsonrpc": "2.0", "id": 1, "method": "roots/list"});
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"roots": []}});
+        let asked = start().post(&call).stream().sse(None, &question).post(&answer);
+        let outcome =
+            |status: u16| judge("transport.http.response-202", &asked.clone().answer(status, &[], "")).outcome;
+        assert_eq!((outcome(202), outcome(400)), (Outcome::Pass, Outcome::Warn));
+    }
+
+    #[test]
     fn requests() {
         let ping = json!({"jsonrpc": "2.0", "id": 9, "method": "ping"});
         let plain = start().post(&ping).answer(200, &[("content-type", "text/plain")], "pong");
         let empty = Builder::new();
         expect_three("transport.http.request-content-type", &start(), &plain, &empty);
-        let wrong = start().post(&ping).json(200, &json!([{"jsonrpc": "2.0", "id": 9, "result": {}}]));
-        expect_three("transport.http.json-body-one-response", &start(), &wrong, &empty);
-        let bad = start().request("POST", &[], Some("{"));
-        let kept = bad.clone().answer(400, &[], "");
-        expect_three("transport.http.malformed-body-400", &kept, &bad.answer(200, &[], ""), &start());
     }
 
     #[test]

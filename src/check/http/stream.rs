@@ -67,11 +67,19 @@ fn open_requests<'v>(view: &'v View<'_>, index: usize) -> Vec<&'v Msg> {
     sent_in(view, index).into_iter().filter(|msg| msg.kind == Kind::Request && !answered(&msg.value["id"])).collect()
 }
 
-/// Whether the missing responses came later, on another stream.
+/// Whether the missing responses came later, on a stream that the client had resumed.
 fn came_elsewhere(view: &View<'_>, open: &[&Msg]) -> bool {
+    let resumed = |response: &usize| view.exchange_of(&view.messages[*response]).sent_header("last-event-id").is_some();
     open.iter().all(|request| {
-        view.calls.iter().any(|call| view.messages[call.request].seq == request.seq && !call.responses.is_empty())
+        let own = |call: &&crate::transcript::Call| view.messages[call.request].seq == request.seq;
+        view.calls.iter().find(own).is_some_and(|call| call.responses.iter().any(resumed))
     })
+}
+
+/// Whether the stream was open when its session was deleted, which ends it.
+fn deleted_meanwhile(view: &View<'_>, exchange: &Exchange) -> bool {
+    let deleted = exchange.conversation.and_then(|at| view.conversations[at].deleted);
+    deleted.is_some_and(|at| exchange.end_seq.is_none_or(|end| end > view.exchanges[at].seq))
 }
 
 fn cancelled(view: &View<'_>, request: &Msg) -> bool {
@@ -88,7 +96,10 @@ fn response_arrives(view: &View<'_>, out: &mut Findings) {
         let open = open_requests(view, index);
         let polling =
             exchange.revision == Some(Revision::V2025_11_25) && exchange.events.iter().any(|e| e.id.is_some());
-        if open.iter().any(|request| cancelled(view, request)) || over(view, exchange) {
+        if open.iter().any(|request| cancelled(view, request))
+            || over(view, exchange)
+            || deleted_meanwhile(view, exchange)
+        {
             continue;
         }
         let ended = matches!(exchange.end, Some(End::Complete | End::CutShort));
@@ -112,9 +123,8 @@ fn response_arrives(view: &View<'_>, out: &mut Findings) {
 fn not_close_early(view: &View<'_>, out: &mut Findings) {
     for (index, exchange) in streams(view, out, "POST") {
         let ended = matches!(exchange.end, Some(End::Complete | End::CutShort));
-        let deleted = exchange.conversation.is_some_and(|at| view.conversations[at].deleted.is_some());
         let open = open_requests(view, index);
-        if !ended || deleted || open.iter().any(|request| cancelled(view, request)) {
+        if !ended || deleted_meanwhile(view, exchange) || open.iter().any(|request| cancelled(view, request)) {
             continue;
         }
         out.require(open.is_empty(), || {
@@ -173,7 +183,13 @@ fn related_only(view: &View<'_>, out: &mut Findings) {
         for msg in view.messages_in(index) {
             let Some(token) = progress_token(msg) else { continue };
             // A token that came back as another JSON type is still this request's.
-            out.require(own.iter().any(|own| text_of(own) == text_of(token)), || {
+            let known = own.iter().any(|own| text_of(own) == text_of(token));
+            let anothers = view.messages.iter().any(|sent| !sent.received() && token_of(sent) == Some(token));
+            // A token that no call gave is another matter.
+            if !known && !anothers {
+                continue;
+            }
+            out.require(known, || {
                 told(
                     "The stream of one request carried the progress of another.".to_owned(),
                     &["progress with the token of this very request"],
@@ -207,7 +223,8 @@ fn prime_event(view: &View<'_>, out: &mut Findings) {
 fn retry_before_close(view: &View<'_>, out: &mut Findings) {
     for (index, exchange) in streams(view, out, "POST") {
         let open = open_requests(view, index);
-        if exchange.end != Some(End::Complete) || open.is_empty() || open.iter().any(|msg| cancelled(view, msg)) {
+        let cut_off = deleted_meanwhile(view, exchange) || open.iter().any(|msg| cancelled(view, msg));
+        if exchange.end != Some(End::Complete) || open.is_empty() || cut_off {
             continue;
         }
         out.require(exchange.events.iter().any(|event| event.retry.is_some()), || {
@@ -253,7 +270,10 @@ mod tests {
         let cut = call("2025-06-18").end(End::Complete);
         let torn = call("2025-06-18").sse_raw(None, Some("{\"jsonrpc\""), None).end(End::Complete);
         let slow = call("2025-06-18").sse(None, &reply()).pause_ms(9_000).end(End::ClosedByUs);
-        let stray = call("2025-06-18").sse(None, &progress("p2")).sse(None, &reply()).end(End::Complete);
+        let other = json!({"jsonrpc": "2.0", "id": 8, "method": "tools/call",
+            "params": {"name": "slow", "_meta": {"progressToken": "p2"}}});
+        let beside = call("2025-06-18").end(End::ClosedByUs).post(&other).stream();
+        let stray = beside.sse(None, &progress("p1")).sse(None, &reply()).end(End::Complete);
         expect_three("transport.http.sse-format", &kept, &torn, &none);
         expect_three("transport.http.sse-response-arrives", &kept, &cut, &none);
         expect_three("transport.http.sse-not-close-early", &kept, &cut, &none);

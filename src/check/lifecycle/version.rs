@@ -1,5 +1,6 @@
 //! Version negotiation in `initialize`.
 
+use crate::check::wire::walled;
 use crate::check::{Breach, Check, Findings};
 use crate::transcript::View;
 
@@ -42,6 +43,9 @@ fn version_counter_offer(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let exchange = view.exchange_of(request);
+        if walled(exchange) {
+            continue;
+        }
         let Some(response) = response else {
             out.breach(Breach {
                 what: format!("The server gave no answer to initialize with the unknown version {requested}."),

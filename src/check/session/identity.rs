@@ -1,6 +1,6 @@
-//! The session id: how it looks, when it is asked for, and which requests it carries.
+//! The session id: how it looks, and that it holds on every connection and for nobody else.
 
-use crate::check::wire::{body_error, came, faultless, governing, is_4xx, over, to_endpoint, told, walled};
+use crate::check::wire::{body_error, came, faultless, over, told};
 use crate::check::{Check, Findings};
 use crate::model::Kind;
 use crate::transcript::{Conversation, EventKind, Exchange, View};
@@ -11,9 +11,6 @@ pub const CHECKS: &[Check] = &[
     Check { id: "transport.http.session-id-secure", judge: id_unguessable },
     Check { id: "transport.http.session-id-non-deterministic", judge: id_unguessable },
     Check { id: "transport.http.session-id-stable", judge: id_stable },
-    Check { id: "transport.http.session-missing-400", judge: missing_400 },
-    Check { id: "transport.http.session-unknown-id-404", judge: unknown_id_404 },
-    Check { id: "transport.http.session-malformed-id-4xx", judge: malformed_id_4xx },
     Check { id: "transport.http.session-survives-reconnect", judge: survives_reconnect },
     Check { id: "transport.http.session-isolation", judge: isolation },
 ];
@@ -116,107 +113,17 @@ fn id_stable(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// The conversations with a session that a client without its id could have meant.
-fn session_server(view: &View<'_>, exchange: &Exchange) -> bool {
-    view.conversations.iter().any(|opened| opened.session.is_some() && view.exchanges[opened.opened].seq < exchange.seq)
-}
-
-fn opens(exchange: &Exchange) -> bool {
-    exchange.body.as_deref().is_some_and(|body| body.contains("\"initialize\""))
-}
-
-/// A server that wants a session id answers 400 where it is missing; serving the request means it does not want one.
-fn missing_400(view: &View<'_>, out: &mut Findings) {
-    for exchange in view.exchanges.iter().filter(|exchange| exchange.session().is_none() && !opens(exchange)) {
-        let unoffered = exchange.method != "POST" && exchange.status == Some(405);
-        let plain = crate::check::wire::foreign_origin(exchange).is_none() && exchange.conversation.is_none();
-        let judged = plain && to_endpoint(view, exchange) && session_server(view, exchange) && !unoffered;
-        if !judged || exchange.is_success() || exchange.status.is_none() || !out.covers(governing(view, exchange)) {
-            continue;
-        }
-        // A body that is no JSON, a wrong type or version may be named first: these are 4xx as well.
-        if matches!(exchange.status, Some(403 | 406 | 413 | 415 | 421 | 429)) {
-            continue;
-        }
-        out.require(exchange.status == Some(400), || {
-            told(
-                format!("A {} without session id was refused, but not with 400.", exchange.method),
-                &["status 400", "service, if the server does not need the id"],
-                came(exchange),
-                "answer 400 when the header is missing; 404 tells clients that a session is gone, 401 that a token is",
-                exchange.evidence(),
-            )
-        });
-    }
-}
-
-fn strangers<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, bool)> {
-    view.exchanges
-        .iter()
-        .filter(|exchange| exchange.conversation.is_none() && exchange.status.is_some() && !opens(exchange))
-        .filter(|exchange| to_endpoint(view, exchange) && session_server(view, exchange) && !walled(exchange))
-        .filter(|exchange| !(exchange.method != "POST" && exchange.status == Some(405)))
-        .filter(|exchange| out.covers(governing(view, exchange)))
-        .filter_map(|exchange| {
-            let session = exchange.session()?;
-            let shape = view.events.iter().find_map(|event| match &event.kind {
-                EventKind::Secret { label, length, visible_ascii, .. } if label == session => {
-                    Some((*length, *visible_ascii))
-                }
-                _ => None,
-            });
-            let (length, visible) =
-                shape.unwrap_or((session.len(), session.bytes().all(|byte| byte.is_ascii_graphic())));
-            Some((exchange, !visible || length == 0 || length > 512))
-        })
-        .collect()
-}
-
-/// An id that the server never gave out is treated like that of an ended session.
-fn unknown_id_404(view: &View<'_>, out: &mut Findings) {
-    for (exchange, malformed) in strangers(view, out) {
-        if malformed {
-            continue;
-        }
-        out.require(exchange.status == Some(404), || {
-            told(
-                format!(
-                    "A {} with a session id that the server never gave out was not answered with 404.",
-                    exchange.method
-                ),
-                &["status 404"],
-                came(exchange),
-                "answer 404 to every id that is not in the store, so that clients open a new session after a restart",
-                exchange.evidence(),
-            )
-        });
-    }
-}
-
-/// A session id that cannot be one leads to a status from 400 to 499.
-fn malformed_id_4xx(view: &View<'_>, out: &mut Findings) {
-    for (exchange, malformed) in strangers(view, out) {
-        if !malformed {
-            continue;
-        }
-        out.require(is_4xx(exchange), || {
-            told(
-                "A malformed session id was not refused.".to_owned(),
-                &["a status from 400 to 499"],
-                came(exchange),
-                "answer 400 or 404 to ids that are too long or have forbidden characters",
-                exchange.evidence(),
-            )
-        });
-    }
-}
-
 /// A session lives on when its client comes back on another connection.
 fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
     for exchange in view.exchanges.iter().filter(|exchange| exchange.method == "POST") {
         let Some(conversation) = exchange.conversation.map(|at| &view.conversations[at]) else { continue };
         let opening = &view.exchanges[conversation.opened];
-        let moved = exchange.connection != opening.connection && conversation.session.is_some();
+        let before = |other: &Exchange| {
+            other.connection == exchange.connection && other.conversation == exchange.conversation && other.is_success()
+        };
+        let first = !view.exchanges.iter().any(|other| other.seq < exchange.seq && before(other));
+        // What is refused on a connection that served the session before is refused for another reason.
+        let moved = exchange.connection != opening.connection && conversation.session.is_some() && first;
         // A body that is no proper message is refused for its own sake, on any connection.
         let proper = exchange
             .body
@@ -234,11 +141,15 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
         let aged = view.events.iter().any(|event| {
             matches!(event.kind, EventKind::Clock { .. }) && event.seq > opening.seq && event.seq < exchange.seq
         });
+        // What else ended it is judged where the end of sessions is.
+        let between = |other: &Exchange| {
+            other.method == "DELETE" && other.is_success() && other.seq > opening.seq && other.seq < exchange.seq
+        };
         // A notification may get a 400 for what it says; only a 404 speaks of its session.
         let asks = view.messages.iter().any(|msg| msg.seq == exchange.seq && msg.kind == Kind::Request);
         let refused = exchange.status == Some(404) || (exchange.status == Some(400) && asks);
         let lost = refused && body_error(exchange) != Some(-32601);
-        if lost && aged {
+        if lost && (aged || view.exchanges.iter().any(between)) {
             out.inconclusive();
         } else if lost || exchange.is_success() {
             let known = !over(view, exchange);
@@ -293,8 +204,7 @@ fn isolation(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::Outcome;
-    use crate::check::testing::{expect_three, judge};
+    use crate::check::testing::expect_three;
     use crate::transcript::{Builder, End, EventKind};
     use serde_json::json;
 
@@ -308,10 +218,6 @@ mod tests {
         start().event(EventKind::Secret { label: "session#1".to_owned(), length, visible_ascii, digits_only })
     }
 
-    fn sent(headers: &[(&str, &str)], status: u16) -> Builder {
-        start().request("POST", headers, Some(PING)).answer(status, &[], "")
-    }
-
     #[test]
     fn looks() {
         let good = shaped(36, true, false);
@@ -323,17 +229,6 @@ mod tests {
         let kept = ping.clone().answer(200, &[("mcp-session-id", "session#1")], "");
         let broken = ping.answer(200, &[("mcp-session-id", "session#2")], "");
         expect_three("transport.http.session-id-stable", &kept, &broken, &start());
-    }
-
-    #[test]
-    fn strange_ids() {
-        let missing: &[(&str, &str)] = &[("mcp-session-id", "")];
-        expect_three("transport.http.session-missing-400", &sent(missing, 400), &sent(missing, 404), &start());
-        assert_eq!(judge("transport.http.session-missing-400", &sent(missing, 200)).outcome, Outcome::NotExercised);
-        let unknown: &[(&str, &str)] = &[("mcp-session-id", "session#9")];
-        expect_three("transport.http.session-unknown-id-404", &sent(unknown, 404), &sent(unknown, 200), &start());
-        let spaced: &[(&str, &str)] = &[("mcp-session-id", "a b")];
-        expect_three("transport.http.session-malformed-id-4xx", &sent(spaced, 400), &sent(spaced, 500), &start());
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Checks of the area `session`, one topic a file.
 
 pub mod identity;
+pub mod naming;
 pub mod termination;

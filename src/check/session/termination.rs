@@ -62,7 +62,9 @@ fn gone_after_termination(view: &View<'_>, out: &mut Findings) {
 fn gone_for_all_methods(view: &View<'_>, out: &mut Findings) {
     for (exchange, delete) in late(view, out) {
         if exchange.method != "POST" {
-            let unoffered = exchange.status == Some(405) && exchange.method == "GET";
+            let streams = |other: &Exchange| other.method == "GET" && other.is_success();
+            let offered = exchange.method != "GET" || view.exchanges.iter().any(streams);
+            let unoffered = exchange.status == Some(405) && !offered;
             served_late(out, exchange, delete, exchange.status == Some(404) || unoffered);
         }
     }
@@ -126,7 +128,10 @@ fn reinit_after_404(view: &View<'_>, out: &mut Findings) {
 fn delete_405(view: &View<'_>, out: &mut Findings) {
     for exchange in view.exchanges.iter().filter(|exchange| exchange.method == "DELETE" && !walled(exchange)) {
         let live = exchange.session().is_some() && exchange.conversation.is_some() && !over(view, exchange);
-        if !live || exchange.status.is_none() || !out.covers(exchange.revision) {
+        // Where another session was deleted before, a 404 is judged as the end of too many.
+        let deleted = |other: &Exchange| other.method == "DELETE" && other.is_success() && other.seq < exchange.seq;
+        let swept = exchange.status == Some(404) && view.exchanges.iter().any(deleted);
+        if !live || swept || exchange.status.is_none() || !out.covers(exchange.revision) {
             continue;
         }
         out.require(exchange.is_success() || exchange.status == Some(405), || {

@@ -5,33 +5,50 @@ use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{restatus, set_header};
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
-    "session.delete-ignored" breaks ["transport.http.session-delete-effective", "transport.http.session-404-after-termination"]
-        Rule(Rule::DeleteEnds) "DELETE is answered with 204 and the session lives on";
+    "session.delete-ignored" breaks [
+        "transport.http.session-delete-effective", "transport.http.session-404-after-termination",
+        "transport.http.session-404-after-termination-all-methods", "transport.http.session-delete-closes-streams",
+    ] Rule(Rule::DeleteEnds) "DELETE is answered with 204 and the session lives on";
+    "session.delete-refused" breaks ["transport.http.session-delete-405"]
+        Rule(Rule::DeleteOffered) "DELETE is refused with 400 instead of 405";
     "session.delete-keeps-streams" breaks ["transport.http.session-delete-closes-streams"]
         Rule(Rule::DeleteClosesStreams) "Streams of a deleted session stay open";
-    "session.delete-all" breaks ["transport.http.session-delete-scoped", "transport.http.session-isolation"]
+    "session.delete-all" breaks ["transport.http.session-delete-scoped"]
         Rule(Rule::DeleteScoped) "DELETE ends the sessions of everybody";
     "session.id-counted" breaks ["transport.http.session-id-secure", "transport.http.session-id-non-deterministic"]
         Rule(Rule::SessionIdRandom) "Session ids are counted from 1";
     "session.id-with-space" breaks ["transport.http.session-id-visible-ascii"]
         Rule(Rule::SessionIdVisible) "Session ids contain a space";
-    "session.id-not-issued" breaks ["transport.http.session-sessionless-works"]
-        Rule(Rule::SessionIssued) "No session id is given, and later requests are refused for its lack";
+    "session.id-not-issued" breaks ["transport.http.session-sessionless-works", "transport.http.get-sse-or-405"]
+        Rule(Rule::SessionIssued) "No session id is given, and yet GET is refused for its lack";
     "session.id-changes" breaks ["transport.http.session-id-stable"]
         Head(|reply, ask| if ask.session.is_some() { set_header(reply, "mcp-session-id", "0123456789abcdef") })
         "Later answers carry another session id";
-    "session.missing-served" breaks ["transport.http.session-missing-400"]
-        Rule(Rule::SessionRequired) "A request without session id is served in somebody's session";
     "session.missing-404" breaks ["transport.http.session-missing-400"]
         Head(|reply, ask| if ask.session.is_none() && ask.rpc_method.as_deref() != Some("initialize") { restatus(reply, 400, 404) })
         "A missing session id gets 404";
-    "session.unknown-served" breaks ["transport.http.session-unknown-id-404", "transport.http.session-404-after-termination"]
+    "session.unknown-served" breaks ["transport.http.session-unknown-id-404"]
         Rule(Rule::UnknownSessionRefused) "A request with an unknown session id is served in somebody's session";
-    "session.unknown-400" breaks ["transport.http.session-unknown-id-404", "transport.http.session-404-after-termination"]
-        Head(|reply, _| restatus(reply, 404, 400)) "An unknown or ended session gets 400 instead of 404";
+    "session.unknown-400" breaks [
+        "transport.http.session-unknown-id-404", "transport.http.session-404-after-termination",
+        "transport.http.session-404-after-termination-all-methods",
+    ] Head(|reply, _| restatus(reply, 404, 400)) "An unknown or ended session gets 400 instead of 404";
     "session.unknown-get-405" breaks ["transport.http.session-404-after-termination-all-methods"]
-        Head(|reply, ask| if ask.http_method == "GET" { restatus(reply, 404, 405) })
+        Head(|reply, ask| if ask.http_method == "GET" && reply.status == 404 {
+            restatus(reply, 404, 405);
+            set_header(reply, "allow", "POST, DELETE");
+        })
         "GET in an ended session gets 405, as if there were no streams";
-    "session.one-only" breaks ["transport.http.session-reinit-after-404"]
+    "session.malformed-500" breaks [
+        "transport.http.session-malformed-id-4xx", "transport.http.status-not-5xx-for-client-fault",
+    ] Head(|reply, ask| if ask.session.as_ref().is_some_and(|id| id.contains(' ')) { restatus(reply, 404, 500) })
+        "A session id with a space gets 500";
+    "session.bound-to-connection" breaks ["transport.http.session-survives-reconnect"]
+        Rule(Rule::SessionOutlivesConnection) "A session is lost when its client comes back on another connection";
+    "session.progress-leaks" breaks [
+        "transport.http.session-isolation", "transport.http.get-unrelated", "utilities.progress.only-given-tokens",
+    ]
+        Rule(Rule::ProgressKeepsToSession) "Progress goes out to the clients of all sessions";
+    "session.one-only" breaks ["transport.http.session-reinit-after-404", "lifecycle.initialize-result"]
         Rule(Rule::SessionsManifold) "Only the first initialize gets a session";
 };
