@@ -94,7 +94,14 @@ pub async fn rehearse(
     progress: impl Fn(Progress),
     interrupt: impl Future<Output = ()>,
 ) -> Result<Summary, RehearsalError> {
-    let known = look_around(&rehearsal).await?;
+    tokio::pin!(interrupt);
+    let known = tokio::select! {
+        known = look_around(&rehearsal) => known?,
+        () = &mut interrupt => {
+            let not_played = plans(&rehearsal.selection, &Survey::default()).len();
+            return Ok(Summary { cases: Vec::new(), interrupted: true, not_played });
+        }
+    };
     let planned = plans(&rehearsal.selection, &known);
     let rehearsal = Rehearsal { stage: rehearsal.stage.calling(&known.safe_call), ..rehearsal };
     let all = planned.len();
@@ -120,7 +127,6 @@ pub async fn rehearse(
             (index, Some(play(planned, index, &rehearsal, &turn).await))
         });
     }
-    tokio::pin!(interrupt);
     let mut interrupted = false;
     loop {
         let done = cases.iter().filter(|case| case.is_some()).count();
@@ -137,7 +143,10 @@ pub async fn rehearse(
             }
         }
     }
-    Ok(Summary { cases: cases.into_iter().flatten().collect(), interrupted })
+    // Cases under way are dropped before the report is made; what they saw by then decides nothing.
+    tasks.shutdown().await;
+    let cases: Vec<Case> = cases.into_iter().flatten().collect();
+    Ok(Summary { not_played: all - cases.len(), cases, interrupted })
 }
 
 async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {

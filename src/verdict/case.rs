@@ -75,7 +75,7 @@ pub struct Case {
     pub plan: Plan,
     /// What it amounts to.
     pub cell: Cell,
-    /// Why it does not apply, where it does not.
+    /// Why it does not apply, or why it could not be told.
     pub reason: Option<String>,
     /// What went wrong, failures first.
     pub stories: Vec<Story>,
@@ -124,8 +124,16 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     // After a failed opening every later step stumbles over the same thing.
     let opening = unmet.iter().position(|unmet| unmet.word == "negotiate").unwrap_or(usize::MAX);
     let mut consequences = Vec::new();
+    // Nor can a step be held against the server where our own limit kept us from reading the answer, or from playing it.
+    let ended_by_us = |unmet: &Unmet| {
+        let number = unmet.exchange?;
+        let exchange = view.exchanges.iter().find(|exchange| exchange.number == number)?;
+        exchange.end.as_ref().filter(|end| end.is_our_limit())
+    };
+    let limit = unmet.iter().position(|unmet| ended_by_us(unmet).is_some()).unwrap_or(usize::MAX);
     for (index, unmet) in unmet.iter().enumerate() {
-        if index > opening || explained(unmet, &findings, &stories, &view) {
+        let unplayed = index > limit && unmet.exchange.is_none();
+        if index > opening || unplayed || ended_by_us(unmet).is_some() || explained(unmet, &findings, &stories, &view) {
             let wanted = unmet.breach.expected.join(" or ");
             consequences.push(format!("step `{}` (line {}) did not see {wanted}", unmet.word, unmet.line));
         } else {
@@ -134,21 +142,23 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     }
     stories.sort_by_key(|story| !story.fails);
     // A connection that the scenario cut on purpose leaves checks undecided too; that is no limit of ours.
-    let limited = view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::TimedOut | End::TooLarge(_))));
+    let silent = view.exchanges.iter().any(|exchange| exchange.end == Some(End::TimedOut));
+    let limited = view.exchanges.iter().any(|exchange| exchange.end.as_ref().is_some_and(End::is_our_limit));
     let worst = findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::NotExercised);
+    let nothing_seen = worst == Outcome::NotExercised && met == 0;
     let cell = if stories.iter().any(|story| story.fails) {
         Cell::Failed
-    } else if !stories.is_empty() {
-        Cell::Warned
-    } else if worst == Outcome::Inconclusive && limited {
+    } else if limited || nothing_seen || (silent && worst == Outcome::Inconclusive) {
         Cell::Inconclusive
-    } else {
+    } else if stories.is_empty() {
         Cell::Passed
+    } else {
+        Cell::Warned
     };
     Case {
         plan,
         cell,
-        reason: None,
+        reason: (cell == Cell::Inconclusive).then(|| why_unclear(&view)),
         stories,
         consequences,
         met,
@@ -159,6 +169,18 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
         sent: sent(&view),
         findings: findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised).collect(),
     }
+}
+
+/// Why a case could not be told: the first exchange that did not come to its end.
+fn why_unclear(view: &View<'_>) -> String {
+    let amiss = |exchange: &Exchange| {
+        let words = exchange.end.as_ref()?.words(exchange.status.is_some())?;
+        let body = exchange.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok());
+        let method = body.as_ref().and_then(|body| body["method"].as_str()).unwrap_or_default();
+        Some(format!("{} {method}: {words}", exchange.method).replace(" :", ":"))
+    };
+    let limits = view.exchanges.iter().filter(|exchange| exchange.end.as_ref().is_some_and(End::is_our_limit));
+    limits.chain(&view.exchanges).find_map(amiss).unwrap_or_else(|| "nothing came back that could be judged".to_owned())
 }
 
 /// Whether a broken clause tells why a step did not see what it expects: it was broken in the step's own exchange, or
