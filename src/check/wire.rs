@@ -230,7 +230,7 @@ pub(crate) fn short(text: &str) -> String {
 
 /// What came back, to quote.
 pub(crate) fn came(exchange: &Exchange) -> String {
-    let amiss = exchange.end.as_ref().and_then(|end| end.words(exchange.status.is_some()));
+    let amiss = exchange.amiss();
     let Some(status) = exchange.status else { return amiss.unwrap_or_else(|| "no answer".to_owned()) };
     let kind = exchange.media_type().map(|kind| format!(", {kind}")).unwrap_or_default();
     let body = exchange.response_body.as_deref().map(|body| format!(": {}", short(body))).unwrap_or_default();

@@ -242,10 +242,12 @@ impl Sim {
                 (String::from_utf8_lossy(error.as_bytes()).into_owned(), cut)
             }
         };
-        if let Ok(value) = serde_json::from_str(&text)
-            && let Some(end) = self.take_in(number, value, answered)
-        {
-            return Ok(end);
+        let value: Option<Value> = serde_json::from_str(&text).ok();
+        if let Some(limit) = value.as_ref().and_then(|value| self.count_in(value, false)) {
+            return Ok(End::Unread(limit));
+        }
+        if let Some(value) = value {
+            self.take_in(number, value, answered);
         }
         self.record(EventKind::Body { exchange: number, text, utf8 });
         result
@@ -261,7 +263,7 @@ impl Sim {
     ) -> Result<End, Stop> {
         let until = options.until.as_ref().map(id_text);
         let mut decoder = Decoder::new();
-        let (mut total, mut events) = (0, 0);
+        let mut total = 0;
         let mut leaves_at = None;
         let mut last_id = None;
         let result = 'stream: loop {
@@ -289,24 +291,22 @@ impl Sim {
             }
             for frame in decoder.feed(&piece) {
                 let Frame::Event { id, event, data, retry } = frame else { continue };
-                events += 1;
-                if events > MAX_EVENTS {
-                    break 'stream Ok(End::Unread(format!("its stream has more than {MAX_EVENTS} events")));
-                }
-                if let Some(limit) = data.as_ref().and_then(|data| too_much(data.as_bytes())) {
+                let value = match data.as_ref().map(|data| (too_much(data.as_bytes()), data)) {
+                    Some((Some(limit), _)) => break 'stream Ok(End::Unread(limit)),
+                    Some((None, data)) => serde_json::from_str::<Value>(data).ok(),
+                    None => None,
+                };
+                if let Some(limit) = self.count_in(value.as_ref().unwrap_or(&Value::Null), true) {
                     break 'stream Ok(End::Unread(limit));
                 }
                 if let Some(id) = &id {
                     last_id = Some(id.clone());
                     self.state().last_event_id = Some(id.clone());
                 }
-                self.record(EventKind::Sse { exchange: number, id, event, data: data.clone(), retry });
-                let value = data.and_then(|data| serde_json::from_str::<Value>(&data).ok());
+                self.record(EventKind::Sse { exchange: number, id, event, data, retry });
                 if let Some(value) = value {
                     let before = answered.messages.len();
-                    if let Some(end) = self.take_in(number, value, answered) {
-                        break 'stream Ok(end);
-                    }
+                    self.take_in(number, value, answered);
                     let is_response = |message: &Value| {
                         message.get("method").is_none() && message.get("id").map(id_text) == until && until.is_some()
                     };
@@ -326,15 +326,23 @@ impl Sim {
         result
     }
 
-    /// Files the messages of a body or event, and answers what the server asks. Gives an end where it is too much.
-    fn take_in(self: &Arc<Self>, number: u32, value: Value, answered: &mut Answered) -> Option<End> {
+    /// Counts what a body or a stream event holds; gives the bound that it passes.
+    fn count_in(&self, value: &Value, event: bool) -> Option<String> {
+        let mut state = self.state();
+        state.events += usize::from(event);
+        state.messages += value.as_array().map_or(usize::from(!value.is_null()), Vec::len);
+        if state.events > MAX_EVENTS {
+            return Some(format!("more than {MAX_EVENTS} events came in all"));
+        }
+        (state.messages > MAX_MESSAGES).then(|| format!("more than {MAX_MESSAGES} messages came in all"))
+    }
+
+    /// Files the messages of a body or event, and answers what the server asks.
+    fn take_in(self: &Arc<Self>, number: u32, value: Value, answered: &mut Answered) {
         let messages = match value {
             Value::Array(messages) => messages,
             message => vec![message],
         };
-        if answered.messages.len() + messages.len() > MAX_MESSAGES {
-            return Some(End::Unread(format!("it has more than {MAX_MESSAGES} messages")));
-        }
         for message in messages {
             self.hear(number, &message);
             if message.get("method").is_some() && message.get("id").is_some_and(|id| !id.is_null()) {
@@ -343,7 +351,6 @@ impl Sim {
             answered.messages.push(message);
         }
         self.announce();
-        None
     }
 
     /// Answers a request of the server in the background, unless it has asked too often.

@@ -46,6 +46,10 @@ pub(super) struct State {
     pub(super) interrupted: Vec<String>,
     pub(super) last_event_id: Option<String>,
     pub(super) live: u32,
+    /// Stream events that came.
+    pub(super) events: usize,
+    /// Messages that came.
+    pub(super) messages: usize,
     /// Requests that the server sent.
     pub(super) asked: usize,
     /// Exchanges that brought nothing although they got all the patience there is.

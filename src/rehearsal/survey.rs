@@ -124,7 +124,7 @@ fn unreachable(view: &View<'_>, target: &Target) -> Option<String> {
         return None;
     }
     let words = view.exchanges.iter().find_map(|exchange| {
-        let words = exchange.end.as_ref()?.words(exchange.status.is_some())?;
+        let words = exchange.amiss()?;
         let limit = match exchange.end {
             Some(End::TimedOut) => format!(" ({} s, --patience)", target.patience.as_secs()),
             _ => String::new(),

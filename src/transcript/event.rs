@@ -37,7 +37,7 @@ impl End {
             (Self::Complete | Self::ClosedByUs, _) => return None,
             (Self::TimedOut, false) => "no answer within the time allowed".to_owned(),
             (Self::TimedOut, true) => "the answer did not end within the time allowed".to_owned(),
-            (Self::CutShort, false) => "the server closed the connection before it answered".to_owned(),
+            (Self::CutShort, false) => "the server closed the connection without a whole answer".to_owned(),
             (Self::CutShort, true) => "the server closed the connection in the middle of its answer".to_owned(),
             (Self::TooLarge(bytes), _) => {
                 format!("the answer is too large: reading stopped after {} MiB", bytes / (1024 * 1024))

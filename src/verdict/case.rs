@@ -125,17 +125,16 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     let opening = unmet.iter().position(|unmet| unmet.word == "negotiate").unwrap_or(usize::MAX);
     let mut consequences = Vec::new();
     // Nor can a step be held against the server where our own limit kept us from reading the answer, or from playing it.
-    let ended_by_us = |unmet: &Unmet| {
-        let number = unmet.exchange?;
-        let exchange = view.exchanges.iter().find(|exchange| exchange.number == number)?;
-        exchange.end.as_ref().filter(|end| end.is_our_limit())
-    };
-    let limit = unmet.iter().position(|unmet| ended_by_us(unmet).is_some()).unwrap_or(usize::MAX);
+    let own = |unmet: &Unmet| view.exchanges.iter().find(|exchange| Some(exchange.number) == unmet.exchange);
+    let ended_by_us = |unmet: &Unmet| own(unmet).is_some_and(Exchange::passed_our_limit);
+    let amiss = |unmet: &Unmet| own(unmet).and_then(Exchange::amiss);
+    let limit = unmet.iter().position(ended_by_us).unwrap_or(usize::MAX);
     for (index, unmet) in unmet.iter().enumerate() {
         let unplayed = index > limit && unmet.exchange.is_none();
-        if index > opening || unplayed || ended_by_us(unmet).is_some() || explained(unmet, &findings, &stories, &view) {
+        if index > opening || unplayed || ended_by_us(unmet) || explained(unmet, &findings, &stories, &view) {
             let wanted = unmet.breach.expected.join(" or ");
-            consequences.push(format!("step `{}` (line {}) did not see {wanted}", unmet.word, unmet.line));
+            let why = amiss(unmet).map(|words| format!(": {words}")).unwrap_or_default();
+            consequences.push(format!("step `{}` (line {}) did not see {wanted}{why}", unmet.word, unmet.line));
         } else {
             stories.push(story_of_step(scenario, unmet, &view));
         }
@@ -143,7 +142,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     stories.sort_by_key(|story| !story.fails);
     // A connection that the scenario cut on purpose leaves checks undecided too; that is no limit of ours.
     let silent = view.exchanges.iter().any(|exchange| exchange.end == Some(End::TimedOut));
-    let limited = view.exchanges.iter().any(|exchange| exchange.end.as_ref().is_some_and(End::is_our_limit));
+    let limited = view.exchanges.iter().any(Exchange::passed_our_limit);
     let worst = findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::NotExercised);
     let nothing_seen = worst == Outcome::NotExercised && met == 0;
     let cell = if stories.iter().any(|story| story.fails) {
@@ -174,12 +173,12 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
 /// Why a case could not be told: the first exchange that did not come to its end.
 fn why_unclear(view: &View<'_>) -> String {
     let amiss = |exchange: &Exchange| {
-        let words = exchange.end.as_ref()?.words(exchange.status.is_some())?;
+        let words = exchange.amiss()?;
         let body = exchange.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok());
         let method = body.as_ref().and_then(|body| body["method"].as_str()).unwrap_or_default();
         Some(format!("{} {method}: {words}", exchange.method).replace(" :", ":"))
     };
-    let limits = view.exchanges.iter().filter(|exchange| exchange.end.as_ref().is_some_and(End::is_our_limit));
+    let limits = view.exchanges.iter().filter(|exchange| exchange.passed_our_limit());
     limits.chain(&view.exchanges).find_map(amiss).unwrap_or_else(|| "nothing came back that could be judged".to_owned())
 }
 

@@ -261,7 +261,7 @@ fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
 }
 
 fn actual(seen: &Seen<'_>) -> String {
-    let amiss = seen.exchange.end.as_ref().and_then(|end| end.words(seen.exchange.status.is_some()));
+    let amiss = seen.exchange.amiss();
     let Some(status) = seen.exchange.status else { return amiss.unwrap_or_else(|| "no answer".to_owned()) };
     let mut text = status.to_string();
     if let Some(place) = seen.exchange.got_header("location").filter(|_| (300..400).contains(&status)) {

@@ -17,10 +17,10 @@ pub(super) const MAX_INTERIM: usize = 16;
 /// The largest body of an answer, and the most that one stream may bring, in bytes after decompression.
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// The most events of one stream; each costs more memory than its bytes.
+/// The most stream events that one simulated client takes; each costs more memory than its bytes.
 pub const MAX_EVENTS: usize = 10_000;
 
-/// The most messages of one exchange.
+/// The most messages that one simulated client takes.
 pub const MAX_MESSAGES: usize = 10_000;
 
 /// The most requests of the server that one simulated client answers.
