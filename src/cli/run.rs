@@ -90,7 +90,7 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} cases {elapsed}");
         ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     };
-    let interrupt = interrupted();
+    let interrupt = interrupted(interrupts());
     let tell = |progress: crate::rehearsal::Progress| {
         bar.set_length(progress.all as u64);
         bar.set_position(progress.done as u64);
@@ -111,17 +111,28 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
     finish(&args, color, &summary)
 }
 
+#[cfg(unix)]
+type Interrupts = tokio::signal::unix::Signal;
+#[cfg(windows)]
+type Interrupts = tokio::signal::windows::CtrlC;
+
+/// Listens to Ctrl-C from now on; `None` where the system does not let us, and the run cannot be interrupted early.
+fn interrupts() -> Option<Interrupts> {
+    #[cfg(unix)]
+    let signals = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+    #[cfg(windows)]
+    let signals = tokio::signal::windows::ctrl_c();
+    signals.ok()
+}
+
 /// Waits for Ctrl-C. From then on another one ends the program at once, whatever it is doing.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without a signal handler the run simply cannot be interrupted early.
-        std::future::pending::<()>().await;
-    }
+async fn interrupted(signals: Option<Interrupts>) {
+    let Some(mut signals) = signals else { return std::future::pending().await };
+    signals.recv().await;
     say("Interrupted; what is known by now is written. Ctrl-C again ends at once.");
-    tokio::spawn(async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(ExitCode::Interrupted as i32);
-        }
+    tokio::spawn(async move {
+        signals.recv().await;
+        std::process::exit(ExitCode::Interrupted as i32);
     });
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The longest that any run may take before the test gives up on it.
 const AT_MOST: Duration = Duration::from_secs(40);
@@ -37,17 +38,25 @@ pub(crate) struct Hostile {
     pub(crate) polite: bool,
     pub(crate) first: Vec<u8>,
     pub(crate) then: Then,
+    /// Hears of each request that is answered in the hostile way.
+    heard: Option<UnboundedSender<()>>,
 }
 
 impl Hostile {
     /// Wrong from the first request on.
     pub(crate) fn at_once(first: impl Into<Vec<u8>>, then: Then) -> Self {
-        Self { polite: false, first: first.into(), then }
+        Self { polite: false, first: first.into(), then, heard: None }
     }
 
     /// Wrong after a correct handshake.
     pub(crate) fn later(first: impl Into<Vec<u8>>, then: Then) -> Self {
-        Self { polite: true, first: first.into(), then }
+        Self { polite: true, first: first.into(), then, heard: None }
+    }
+
+    /// The same, and what tells of each request that is answered in the hostile way.
+    pub(crate) fn watched(self) -> (Self, UnboundedReceiver<()>) {
+        let (heard, hears) = unbounded_channel();
+        (Self { heard: Some(heard), ..self }, hears)
     }
 
     /// Starts it; gives the address of its endpoint. It ends with the runtime of the test.
@@ -70,6 +79,10 @@ impl Hostile {
             if let Some(answer) = self.polite.then(|| handshake(&method, &body)).flatten() {
                 stream.write_all(answer.as_bytes()).await?;
                 continue;
+            }
+            if let Some(heard) = &self.heard {
+                // A test that has seen enough does not listen any more.
+                let _ = heard.send(());
             }
             let id = body["id"].to_string();
             stream.write_all(&filled(&self.first, &id)).await?;
