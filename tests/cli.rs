@@ -1,8 +1,9 @@
 //! The whole binary: wrong arguments, unreadable scenarios, targets that are down, reports, colours, interruption.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use mcp_rehearsal::model::{Clock as _, WallClock};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -227,11 +228,11 @@ async fn an_interrupted_run_writes_what_is_known() {
     let mut child =
         program(&[&["run", "-q", &url, "-s", text(&folder)], &choice[..]].concat()).spawn().expect("starts");
     tokio::time::timeout(Duration::from_secs(10), calls.recv()).await.expect("in time").expect("a call");
-    let begun = Instant::now();
+    let watch = WallClock::new();
     interrupt(&child).await;
     heard(&mut child).await;
     let output = child.wait_with_output().await.expect("ends");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(watch.elapsed() < Duration::from_secs(5), "{:?}", watch.elapsed());
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(130), "{shown}");
     assert!(shown.contains("Interrupted: this is what was known by then;"), "{shown}");

@@ -132,8 +132,13 @@ async fn interrupted(signals: Option<Interrupts>) {
     say("Interrupted; what is known by now is written. Ctrl-C again ends at once.");
     tokio::spawn(async move {
         signals.recv().await;
-        std::process::exit(ExitCode::Interrupted as i32);
+        end_at_once();
     });
+}
+
+#[expect(clippy::disallowed_methods, reason = "main may be held up by the very thing that the user wants to leave")]
+fn end_at_once() {
+    std::process::exit(ExitCode::Interrupted as i32);
 }
 
 fn finish(args: &RunArgs, color: Color, summary: &Summary) -> ExitCode {

@@ -13,8 +13,8 @@ use crate::model::id_text;
 use crate::profile::Answer;
 use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{
-    Coding, CodingError, Connection, Decoder, Frame, Head, MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, Request,
-    WireError, too_much,
+    Coding, CodingError, Connection, Decoder, Frame, Head, MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL,
+    Request, WireError, too_much,
 };
 
 /// How long a stream may stay open after its response before the client leaves it, whatever it brings.
@@ -217,15 +217,16 @@ impl Sim {
         mut coding: Coding,
         answered: &mut Answered,
     ) -> Result<End, Stop> {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut counted) = (Vec::new(), 0);
         let result = loop {
             match connection.piece().await {
                 Ok(Some(piece)) => bytes.extend(coding.decode(&piece)?),
                 Ok(None) => break Ok(End::Complete),
                 Err(error) => break Err(Stop::Wire(error)),
             }
-            if bytes.len() > MAX_BODY {
-                return Ok(End::TooLarge(bytes.len()));
+            let before = std::mem::replace(&mut counted, bytes.len());
+            if let Some(end) = self.weigh(bytes.len() - before, bytes.len()) {
+                return Ok(end);
             }
         };
         if bytes.is_empty() {
@@ -264,15 +265,16 @@ impl Sim {
         let until = options.until.as_ref().map(id_text);
         let mut decoder = Decoder::new();
         let mut total = 0;
-        let mut leaves_at = None;
+        let mut leaves: Option<Pin<Box<tokio::time::Sleep>>> = None;
         let mut last_id = None;
         let result = 'stream: loop {
-            let piece = match leaves_at {
-                Some(leaves_at) => match tokio::time::timeout_at(leaves_at, connection.piece()).await {
-                    Ok(piece) => piece,
-                    Err(_) => break Ok(End::ClosedByUs),
-                },
+            let piece = match &mut leaves {
                 None => connection.piece().await,
+                Some(leaves) => tokio::select! {
+                    biased;
+                    () = leaves => break Ok(End::ClosedByUs),
+                    piece = connection.piece() => piece,
+                },
             };
             let piece = match piece {
                 Ok(Some(piece)) => piece,
@@ -286,8 +288,8 @@ impl Sim {
                 Err(error) => break Err(error.into()),
             };
             total += piece.len();
-            if total > MAX_BODY {
-                break Ok(End::TooLarge(total));
+            if let Some(end) = self.weigh(piece.len(), total) {
+                break Ok(end);
             }
             for frame in decoder.feed(&piece) {
                 let Frame::Event { id, event, data, retry } = frame else { continue };
@@ -310,20 +312,31 @@ impl Sim {
                     let is_response = |message: &Value| {
                         message.get("method").is_none() && message.get("id").map(id_text) == until && until.is_some()
                     };
-                    if leaves_at.is_none() && answered.messages[before..].iter().any(is_response) {
-                        leaves_at = Some(tokio::time::Instant::now() + AFTER_RESPONSE);
+                    if leaves.is_none() && answered.messages[before..].iter().any(is_response) {
+                        leaves = Some(Box::pin(tokio::time::sleep(AFTER_RESPONSE)));
                     }
                 }
             }
         };
         // A stream that ended before its response can be resumed where it told event ids.
-        if leaves_at.is_none()
+        if leaves.is_none()
             && let Some(id) = last_id
         {
             answered.resumable = true;
             self.state().interrupted.push(id);
         }
         result
+    }
+
+    /// Adds bytes of an answer that has brought this many in all; gives an end where that is too much.
+    fn weigh(&self, more: usize, of_answer: usize) -> Option<End> {
+        let mut state = self.state();
+        state.bytes += more;
+        if of_answer > MAX_BODY {
+            return Some(End::TooLarge(of_answer));
+        }
+        let mib = MAX_TOTAL / (1024 * 1024);
+        (state.bytes > MAX_TOTAL).then(|| End::Unread(format!("more than {mib} MiB came in all")))
     }
 
     /// Counts what a body or a stream event holds; gives the bound that it passes.

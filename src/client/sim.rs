@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) interrupted: Vec<String>,
     pub(super) last_event_id: Option<String>,
     pub(super) live: u32,
+    /// Bytes of bodies and streams that came.
+    pub(super) bytes: usize,
     /// Stream events that came.
     pub(super) events: usize,
     /// Messages that came.

@@ -14,6 +14,9 @@ use crate::scenario::{Action, Scenario, Step};
 use crate::server::{ServerConfig, ServerError, start};
 use crate::verdict::{Case, Summary, judge_case};
 
+/// After so many cases in a row in which a target stayed silent, the rest is left out: each would take all the patience.
+const MOST_SILENT: usize = 8;
+
 /// Where the cases are played.
 #[derive(Debug, Clone)]
 pub enum Stage {
@@ -125,7 +128,7 @@ pub async fn rehearse(
         }
     }
     let mut waiting = waiting.into_iter();
-    let mut interrupted = false;
+    let (mut interrupted, mut silent) = (false, 0);
     loop {
         let done = cases.iter().filter(|case| case.is_some()).count();
         progress(Progress { done, all });
@@ -143,10 +146,20 @@ pub async fn rehearse(
             joined = tasks.join_next() => joined,
         };
         match joined {
-            Some(Ok((index, case))) => cases[index] = Some(case?),
+            Some(Ok((index, case))) => {
+                let case = case?;
+                silent = if case.silent { silent + 1 } else { 0 };
+                cases[index] = Some(case);
+            }
             // A case that broke off by a fault of ours is missing in the summary, which counts it.
             Some(Err(_)) => {}
             None => break,
+        }
+        if silent >= MOST_SILENT && matches!(rehearsal.stage, Stage::Foreign(_)) {
+            for (index, planned) in waiting.by_ref() {
+                let reason = format!("not played, since the target had stayed silent in {MOST_SILENT} cases in a row");
+                cases[index] = Some(Case::left_out(planned.plan, reason));
+            }
         }
     }
     // A case that is through counts, even where the interruption came with its end.

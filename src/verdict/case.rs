@@ -8,7 +8,7 @@ use super::expectation::{Unmet, judge_expectations};
 use crate::check::{Breach, Finding, Outcome, judge_all};
 use crate::model::{Level, requirements};
 use crate::scenario::Scenario;
-use crate::transcript::{Direction, End, Event, Exchange, View};
+use crate::transcript::{Direction, End, Event, Exchange, Msg, View};
 
 /// Names of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +91,8 @@ pub struct Case {
     pub took: Duration,
     /// Whether any exchange got an answer at all.
     pub answered: bool,
+    /// Whether the target let the time run out on a request without saying anything.
+    pub silent: bool,
     /// Messages the client sent, shortened, without what names the client: for finding the first divergence.
     pub sent: Vec<String>,
 }
@@ -109,8 +111,14 @@ impl Case {
             exchanges: 0,
             took: Duration::ZERO,
             answered: true,
+            silent: false,
             sent: Vec::new(),
         }
+    }
+
+    /// A case that was left out although it applies.
+    pub fn left_out(plan: Plan, reason: String) -> Self {
+        Self { cell: Cell::Inconclusive, ..Self::not_applicable(plan, reason) }
     }
 }
 
@@ -142,6 +150,9 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     stories.sort_by_key(|story| !story.fails);
     // A connection that the scenario cut on purpose leaves checks undecided too; that is no limit of ours.
     let silent = view.exchanges.iter().any(|exchange| exchange.end == Some(End::TimedOut));
+    let mute = |(index, exchange): (usize, &Exchange)| {
+        exchange.end == Some(End::TimedOut) && exchange.method == "POST" && !view.messages_in(index).any(Msg::received)
+    };
     let limited = view.exchanges.iter().any(Exchange::passed_our_limit);
     let worst = findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::NotExercised);
     let nothing_seen = worst == Outcome::NotExercised && met == 0;
@@ -165,6 +176,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
         took: Duration::ZERO,
         answered: view.exchanges.iter().any(|exchange| exchange.status.is_some())
             || !view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::Failed(_)))),
+        silent: cell > Cell::Passed && view.exchanges.iter().enumerate().any(mute),
         sent: sent(&view),
         findings: findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised).collect(),
     }

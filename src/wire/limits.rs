@@ -17,6 +17,9 @@ pub(super) const MAX_INTERIM: usize = 16;
 /// The largest body of an answer, and the most that one stream may bring, in bytes after decompression.
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
 
+/// The most bytes that one simulated client takes, bodies and streams together.
+pub const MAX_TOTAL: usize = 64 * 1024 * 1024;
+
 /// The most stream events that one simulated client takes; each costs more memory than its bytes.
 pub const MAX_EVENTS: usize = 10_000;
 

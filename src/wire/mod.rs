@@ -11,6 +11,6 @@ mod tap;
 
 pub use coding::{Coding, CodingError};
 pub use http::{Connection, Framing, Head, Request, WireError};
-pub use limits::{MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, too_much};
+pub use limits::{MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, too_much};
 pub use sse::{Decoder, Frame};
 pub use tap::Tap;

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use mcp_rehearsal::model::{Clock as _, WallClock};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,8 +56,8 @@ impl Hostile {
 
     /// The same, and what tells of each request that is answered in the hostile way.
     pub(crate) fn watched(self) -> (Self, UnboundedReceiver<()>) {
-        let (heard, hears) = unbounded_channel();
-        (Self { heard: Some(heard), ..self }, hears)
+        let (tell, hears) = unbounded_channel();
+        (Self { heard: Some(tell), ..self }, hears)
     }
 
     /// Starts it; gives the address of its endpoint. It ends with the runtime of the test.
@@ -186,7 +187,7 @@ pub(crate) fn program<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Command {
 
 /// Runs the program to its end.
 pub(crate) async fn run<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Ran {
-    let begun = Instant::now();
+    let watch = WallClock::new();
     let child = program(arguments).spawn().expect("the program starts");
     let status = format!("/proc/{}/status", child.id().unwrap_or_default());
     let output = tokio::time::timeout(AT_MOST, child.wait_with_output());
@@ -202,7 +203,7 @@ pub(crate) async fn run<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Ran {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),
         stderr: String::from_utf8(output.stderr).expect("UTF-8 on standard error"),
-        took: begun.elapsed(),
+        took: watch.elapsed(),
         peak,
     }
 }
