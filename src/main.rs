@@ -8,7 +8,12 @@ use mcp_rehearsal::cli::{Cli, execute};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => ExitCode::from(runtime.block_on(execute(cli)) as u8),
+        Ok(runtime) => {
+            let code = runtime.block_on(execute(cli));
+            // What is still under way, such as a name that does not resolve, is not worth waiting for.
+            runtime.shutdown_background();
+            ExitCode::from(code as u8)
+        }
         Err(_) => ExitCode::FAILURE,
     }
 }

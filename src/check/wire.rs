@@ -230,16 +230,12 @@ pub(crate) fn short(text: &str) -> String {
 
 /// What came back, to quote.
 pub(crate) fn came(exchange: &Exchange) -> String {
-    let Some(status) = exchange.status else {
-        return match &exchange.end {
-            Some(End::Failed(why)) => format!("no HTTP answer ({why})"),
-            Some(End::TimedOut) => "no answer within the time allowed".to_owned(),
-            _ => "no answer".to_owned(),
-        };
-    };
+    let amiss = exchange.amiss();
+    let Some(status) = exchange.status else { return amiss.unwrap_or_else(|| "no answer".to_owned()) };
     let kind = exchange.media_type().map(|kind| format!(", {kind}")).unwrap_or_default();
     let body = exchange.response_body.as_deref().map(|body| format!(": {}", short(body))).unwrap_or_default();
-    format!("status {status}{kind}{body}")
+    let amiss = amiss.map(|amiss| format!("; {amiss}")).unwrap_or_default();
+    format!("status {status}{kind}{body}{amiss}")
 }
 
 /// A breach in one line.

@@ -1,12 +1,16 @@
 //! The commands. The only place that knows clap, prints, or chooses an exit code.
 
+mod completions;
 mod explain;
 mod list;
 mod output;
 mod run;
+mod schema;
 mod serve;
 
 use clap::{Parser, Subcommand};
+
+use output::Color;
 
 pub use output::ExitCode;
 
@@ -14,6 +18,9 @@ pub use output::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "mcp-rehearsal", version, about, max_term_width = 100)]
 pub struct Cli {
+    /// Colours in what is printed; `auto` means on a terminal and unless `NO_COLOR` is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -28,14 +35,20 @@ enum Command {
     List(list::ListArgs),
     /// What a scenario, client, check, requirement or fault is.
     Explain(explain::ExplainArgs),
+    /// Print the JSON Schema of scenario files, for completion in editors.
+    Schema,
+    /// Print the completion script of a shell.
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs the command that the arguments name.
 pub async fn execute(cli: Cli) -> ExitCode {
     match cli.command {
-        Command::Run(args) => run::run(args).await,
+        Command::Run(args) => run::run(args, cli.color).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Schema => schema::schema(),
+        Command::Completions(args) => completions::completions(&args),
     }
 }

@@ -13,7 +13,7 @@ pub enum ExitCode {
     Usage = 2,
     /// A scenario or profile does not parse.
     BadInput = 3,
-    /// Nothing was exercised.
+    /// Nothing was exercised, or nothing of it could be told.
     NothingRan = 4,
     /// Requirements were broken.
     Failures = 10,
@@ -42,7 +42,31 @@ pub(super) fn say(text: &str) {
     let _ = stderr.write_all(b"\n");
 }
 
-/// Whether standard output takes colours.
-pub(super) fn colored() -> bool {
-    std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal()
+/// When to paint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Whether standard output takes colours.
+    pub(super) fn on_stdout(self) -> bool {
+        self.on(std::io::stdout().is_terminal())
+    }
+
+    /// Whether standard error takes colours.
+    pub(super) fn on_stderr(self) -> bool {
+        self.on(std::io::stderr().is_terminal())
+    }
+
+    /// An empty `NO_COLOR` counts as not set (no-color.org).
+    fn on(self, terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output::{ExitCode, colored, out, say};
+use super::output::{Color, ExitCode, out, say};
 use crate::client::{SafeCall, Target, TimeControl};
 use crate::model::{Revision, glob};
 use crate::profile::Profile;
@@ -65,10 +65,11 @@ pub(super) struct RunArgs {
 enum Stopped {
     Usage(String),
     Input(String),
+    Nothing(String),
 }
 
-pub(super) async fn run(args: RunArgs) -> ExitCode {
-    let rehearsal = match prepare(&args) {
+pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
+    let rehearsal = match prepare(&args, color) {
         Ok(rehearsal) => rehearsal,
         Err(Stopped::Usage(text)) => {
             say(&format!("error: {text}"));
@@ -78,6 +79,10 @@ pub(super) async fn run(args: RunArgs) -> ExitCode {
             say(&text);
             return ExitCode::BadInput;
         }
+        Err(Stopped::Nothing(text)) => {
+            say(&format!("error: {text}"));
+            return ExitCode::NothingRan;
+        }
     };
     let bar = if args.quiet || !std::io::stderr().is_terminal() {
         ProgressBar::hidden()
@@ -85,12 +90,7 @@ pub(super) async fn run(args: RunArgs) -> ExitCode {
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} cases {elapsed}");
         ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     };
-    let interrupt = async {
-        // Without a signal handler the run simply cannot be interrupted early.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
+    let interrupt = interrupted(interrupts());
     let tell = |progress: crate::rehearsal::Progress| {
         bar.set_length(progress.all as u64);
         bar.set_position(progress.done as u64);
@@ -108,23 +108,70 @@ pub(super) async fn run(args: RunArgs) -> ExitCode {
         }
     };
     bar.finish_and_clear();
-    finish(&args, &summary)
+    finish(&args, color, &summary)
 }
 
-fn finish(args: &RunArgs, summary: &Summary) -> ExitCode {
-    out(&report::terminal(summary, colored()));
+#[cfg(unix)]
+type Interrupts = tokio::signal::unix::Signal;
+#[cfg(windows)]
+type Interrupts = tokio::signal::windows::CtrlC;
+
+/// Listens to Ctrl-C from now on; `None` where the system does not let us, and the run cannot be interrupted early.
+fn interrupts() -> Option<Interrupts> {
+    #[cfg(unix)]
+    let signals = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+    #[cfg(windows)]
+    let signals = tokio::signal::windows::ctrl_c();
+    signals.ok()
+}
+
+/// Waits for Ctrl-C. From then on another one ends the program at once, whatever it is doing.
+async fn interrupted(signals: Option<Interrupts>) {
+    let Some(mut signals) = signals else { return std::future::pending().await };
+    signals.recv().await;
+    say("Interrupted; what is known by now is written. Ctrl-C again ends at once.");
+    tokio::spawn(async move {
+        signals.recv().await;
+        end_at_once();
+    });
+}
+
+#[expect(clippy::disallowed_methods, reason = "main may be held up by the very thing that the user wants to leave")]
+fn end_at_once() {
+    std::process::exit(ExitCode::Interrupted as i32);
+}
+
+fn finish(args: &RunArgs, color: Color, summary: &Summary) -> ExitCode {
+    out(&report::terminal(summary, color.on_stdout()));
+    let mut written = true;
     for wanted in &args.report {
+        // One that cannot be written is no reason to lose the others.
         if let Err(text) = write_report(wanted, summary) {
             say(&format!("error: {text}"));
-            return ExitCode::ReportNotWritten;
+            written = false;
         }
     }
+    if !written {
+        return ExitCode::ReportNotWritten;
+    }
     if summary.interrupted {
-        ExitCode::Interrupted
+        return ExitCode::Interrupted;
+    }
+    if summary.not_played > 0 {
+        say(&format!("error: {} cases broke off by a fault of this program; please report it", summary.not_played));
+        return ExitCode::Internal;
+    }
+    let judged = || summary.cases.iter().filter(|case| case.cell != Cell::NotApplicable);
+    if judged().count() == 0 {
+        say("error: nothing was exercised; `list scenarios` and `list clients` name what there is");
+        ExitCode::NothingRan
+    } else if judged().all(|case| !case.answered) {
+        say("error: the target could not be reached in any case, although it answered before");
+        ExitCode::Unreachable
     } else if summary.count(Cell::Failed) > 0 {
         ExitCode::Failures
-    } else if summary.cases.iter().all(|case| case.cell == Cell::NotApplicable) {
-        say("error: nothing was exercised; `list scenarios` and `list clients` name what there is");
+    } else if judged().all(|case| case.cell == Cell::Inconclusive) {
+        say("error: nothing could be told; the reasons are in the report");
         ExitCode::NothingRan
     } else {
         ExitCode::Ok
@@ -145,7 +192,7 @@ fn write_report(wanted: &str, summary: &Summary) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("the report cannot be written to {path}: {error}"))
 }
 
-fn prepare(args: &RunArgs) -> Result<Rehearsal, Stopped> {
+fn prepare(args: &RunArgs, color: Color) -> Result<Rehearsal, Stopped> {
     for wanted in &args.report {
         let format = wanted.split('=').next().unwrap_or_default();
         if !report::FORMATS.iter().any(|(name, _)| *name == format) {
@@ -172,7 +219,7 @@ fn prepare(args: &RunArgs) -> Result<Rehearsal, Stopped> {
     };
     Ok(Rehearsal {
         selection: Selection {
-            scenarios: scenarios(args.scenarios.as_deref())?,
+            scenarios: scenarios(args.scenarios.as_deref(), color)?,
             profiles: profiles(&args.clients)?,
             revisions: args.revisions.clone(),
             target: args.target.clone(),
@@ -195,20 +242,29 @@ fn safe_call(text: &str) -> Result<SafeCall, Stopped> {
     }
 }
 
-fn scenarios(wanted: Option<&str>) -> Result<Vec<Arc<Scenario>>, Stopped> {
+fn scenarios(wanted: Option<&str>, color: Color) -> Result<Vec<Arc<Scenario>>, Stopped> {
     let Some(wanted) = wanted else { return Ok(scenario::shipped().into_iter().map(Arc::new).collect()) };
     let path = PathBuf::from(wanted);
+    let told = |problems: &[scenario::Diagnostics]| {
+        let shown: Vec<String> = problems.iter().map(|problem| problem.render(color.on_stderr())).collect();
+        Stopped::Input(shown.join("\n"))
+    };
     if path.is_dir() {
-        return scenario::load_dir(&path).map(|list| list.into_iter().map(Arc::new).collect()).map_err(|problems| {
-            Stopped::Input(problems.iter().map(|problem| problem.render(colored())).collect::<Vec<_>>().join("\n"))
-        });
+        let found = scenario::load_dir(&path).map_err(|problems| told(&problems))?;
+        if found.is_empty() {
+            let text = format!("the folder {wanted} holds no scenarios; they are named *.yaml, *.yml or *.json");
+            return Err(Stopped::Nothing(text));
+        }
+        return Ok(found.into_iter().map(Arc::new).collect());
     }
-    if path.is_file() {
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Stopped::Input(format!("error: {wanted} cannot be read: {error}")))?;
-        return scenario::parse(wanted, &text)
+    if path.exists() {
+        return scenario::load_file(&path)
             .map(|scenario| vec![Arc::new(scenario)])
-            .map_err(|problems| Stopped::Input(problems.render(colored())));
+            .map_err(|problems| told(&[problems]));
+    }
+    if wanted.contains(std::path::is_separator) || path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml")
+    {
+        return Err(Stopped::Input(format!("error: there is no file or folder {wanted}")));
     }
     let patterns: Vec<&str> = wanted.split(',').map(str::trim).collect();
     let shipped = scenario::shipped();

@@ -10,7 +10,7 @@ use super::target::Target;
 use crate::model::{Clock, Rng};
 use crate::profile::Profile;
 use crate::scenario::{Action, FIRST_CLIENT, Scenario, Step};
-use crate::transcript::Event;
+use crate::transcript::{Event, EventKind};
 use crate::wire::Tap;
 
 /// Everything one case needs.
@@ -33,6 +33,11 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
     let tap = Arc::new(Tap::new(Arc::clone(&drive.clock)));
     let mut clients: HashMap<String, Arc<Sim>> = HashMap::new();
     for step in &drive.scenario.steps {
+        if let Some(sim) = clients.values().find(|sim| sim.has_given_up()) {
+            let text = "the target stays silent; the rest of the steps was left out".to_owned();
+            tap.record(&sim.name, EventKind::Note { text });
+            break;
+        }
         match &step.action {
             Action::Together(steps) => {
                 tap.step(step.number, FIRST_CLIENT, "together");

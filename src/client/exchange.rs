@@ -12,15 +12,15 @@ use super::sim::Sim;
 use crate::model::id_text;
 use crate::profile::Answer;
 use crate::transcript::{End, EventKind, Headers, header};
-use crate::wire::{Connection, Decoder, Frame, Head, Request, WireError};
-
-/// The largest body of an answer, and the most that one stream may bring.
-const MAX_BODY: usize = 16 * 1024 * 1024;
+use crate::wire::{
+    Coding, CodingError, Connection, Decoder, Frame, Head, MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL,
+    Request, WireError, too_much,
+};
 
 /// A request body beyond this is recorded without the white space at its end.
 const PADDED: usize = 64 * 1024;
 
-/// How long a stream may stay open after its response before the client leaves it.
+/// How long a stream may stay open after its response before the client leaves it, whatever it brings.
 const AFTER_RESPONSE: Duration = Duration::from_millis(250);
 
 /// What an exchange is to do beyond sending and reading.
@@ -57,6 +57,15 @@ impl Answered {
 enum Stop {
     End(End),
     Wire(WireError),
+}
+
+impl From<CodingError> for Stop {
+    fn from(error: CodingError) -> Self {
+        Self::End(match error {
+            CodingError::Unknown(_) => End::Unread(error.to_string()),
+            CodingError::Unasked(_) | CodingError::Broken(_) => End::Failed(error.to_string()),
+        })
+    }
 }
 
 impl From<WireError> for Stop {
@@ -96,6 +105,10 @@ impl Sim {
         };
         // A drop on our side says nothing about what the server still has.
         answered.resumable |= end == End::ClosedByUs;
+        let silent = answered.messages.is_empty() && (answered.status.is_none() || request.method != "GET");
+        if end == End::TimedOut && silent && options.within >= self.target.patience {
+            self.state().gave_up += 1;
+        }
         self.record(EventKind::End { exchange: number, end });
         self.state().live -= 1;
         self.announce();
@@ -138,10 +151,11 @@ impl Sim {
         answered.headers.clone_from(&head.headers);
         let stream = header(&head.headers, "content-type")
             .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
+        let coding = Coding::of(&head.headers, &request.headers)?;
         let end = if stream {
-            self.read_stream(number, &mut connection, options, answered).await?
+            self.read_stream(number, &mut connection, coding, options, answered).await?
         } else {
-            self.read_body(number, &mut connection, answered).await?
+            self.read_body(number, &mut connection, coding, answered).await?
         };
         if connection.reusable() {
             self.pool.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -151,7 +165,7 @@ impl Sim {
 
     /// Sends on an idle connection, or a new one; once more on a new one where an idle one turned out dead.
     async fn send(&self, number: u32, request: &Request, within: Duration) -> Result<(Connection, Head), Stop> {
-        let idle = self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.idle();
         let reused = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -167,6 +181,17 @@ impl Sim {
             Err(error) => Err(error.into()),
             Ok(head) => Ok((connection, head)),
         }
+    }
+
+    /// A connection that is free, and on which nothing came that nobody asked for.
+    fn idle(&self) -> Option<Connection> {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(mut connection) = pool.pop() {
+            if connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
     }
 
     async fn open(&self, number: u32, request: &Request, within: Duration) -> Result<Connection, Stop> {
@@ -207,33 +232,43 @@ impl Sim {
         self: &Arc<Self>,
         number: u32,
         connection: &mut Connection,
+        mut coding: Coding,
         answered: &mut Answered,
     ) -> Result<End, Stop> {
-        let mut bytes = Vec::new();
-        let mut result = Ok(End::Complete);
-        loop {
+        let (mut bytes, mut counted) = (Vec::new(), 0);
+        let result = loop {
             match connection.piece().await {
-                Ok(Some(piece)) => bytes.extend_from_slice(&piece),
-                Ok(None) => break,
-                Err(error) => {
-                    result = Err(Stop::Wire(error));
-                    break;
-                }
+                Ok(Some(piece)) => bytes.extend(coding.decode(&piece)?),
+                Ok(None) => break Ok(End::Complete),
+                Err(error) => break Err(Stop::Wire(error)),
             }
-            if bytes.len() > MAX_BODY {
-                return Ok(End::TooLarge(bytes.len()));
+            let before = std::mem::replace(&mut counted, bytes.len());
+            if let Some(end) = self.weigh(bytes.len() - before, bytes.len()) {
+                return Ok(end);
             }
+        };
+        if bytes.is_empty() {
+            return result;
         }
-        if !bytes.is_empty() {
-            let (text, utf8) = match String::from_utf8(bytes) {
-                Ok(text) => (text, true),
-                Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), false),
-            };
-            if let Ok(value) = serde_json::from_str(&text) {
-                self.take_in(number, value, answered);
-            }
-            self.record(EventKind::Body { exchange: number, text, utf8 });
+        if let Some(limit) = too_much(&bytes) {
+            return Ok(End::Unread(limit));
         }
+        let (text, utf8) = match String::from_utf8(bytes) {
+            Ok(text) => (text, true),
+            // A letter that was cut in two at the end of what came is not badly written.
+            Err(error) => {
+                let cut = result.is_err() && error.utf8_error().error_len().is_none();
+                (String::from_utf8_lossy(error.as_bytes()).into_owned(), cut)
+            }
+        };
+        let value: Option<Value> = serde_json::from_str(&text).ok();
+        if let Some(limit) = value.as_ref().and_then(|value| self.count_in(value, false)) {
+            return Ok(End::Unread(limit));
+        }
+        if let Some(value) = value {
+            self.take_in(number, value, answered);
+        }
+        self.record(EventKind::Body { exchange: number, text, utf8 });
         result
     }
 
@@ -241,56 +276,97 @@ impl Sim {
         self: &Arc<Self>,
         number: u32,
         connection: &mut Connection,
+        mut coding: Coding,
         options: &Options,
         answered: &mut Answered,
     ) -> Result<End, Stop> {
         let until = options.until.as_ref().map(id_text);
         let mut decoder = Decoder::new();
         let mut total = 0;
-        let mut done = false;
+        let mut leaves: Option<Pin<Box<tokio::time::Sleep>>> = None;
         let mut last_id = None;
-        let result = loop {
-            let piece = if done {
-                let limit = if options.stays { options.within } else { AFTER_RESPONSE };
-                match tokio::time::timeout(limit, connection.piece()).await {
-                    Ok(piece) => piece,
-                    Err(_) => break Ok(End::ClosedByUs),
-                }
-            } else {
-                connection.piece().await
+        let result = 'stream: loop {
+            let piece = match &mut leaves {
+                None => connection.piece().await,
+                Some(leaves) => tokio::select! {
+                    biased;
+                    () = leaves => break Ok(End::ClosedByUs),
+                    piece = connection.piece() => piece,
+                },
             };
             let piece = match piece {
                 Ok(Some(piece)) => piece,
+                // The last event is lost to every client where the blank line behind it is missing.
+                Ok(None) if decoder.is_mid_block() => break Ok(End::CutShort),
                 Ok(None) => break Ok(End::Complete),
                 Err(error) => break Err(Stop::Wire(error)),
             };
+            let piece = match coding.decode(&piece) {
+                Ok(piece) => piece,
+                Err(error) => break Err(error.into()),
+            };
             total += piece.len();
-            if total > MAX_BODY || decoder.pending() > MAX_BODY {
-                break Ok(End::TooLarge(total));
+            if let Some(end) = self.weigh(piece.len(), total) {
+                break Ok(end);
             }
             for frame in decoder.feed(&piece) {
                 let Frame::Event { id, event, data, retry } = frame else { continue };
+                let value = match data.as_ref().map(|data| (too_much(data.as_bytes()), data)) {
+                    Some((Some(limit), _)) => break 'stream Ok(End::Unread(limit)),
+                    Some((None, data)) => serde_json::from_str::<Value>(data).ok(),
+                    None => None,
+                };
+                if let Some(limit) = self.count_in(value.as_ref().unwrap_or(&Value::Null), true) {
+                    break 'stream Ok(End::Unread(limit));
+                }
                 if let Some(id) = &id {
                     last_id = Some(id.clone());
                     self.state().last_event_id = Some(id.clone());
                 }
-                self.record(EventKind::Sse { exchange: number, id, event, data: data.clone(), retry });
-                let value = data.and_then(|data| serde_json::from_str::<Value>(&data).ok());
+                self.record(EventKind::Sse { exchange: number, id, event, data, retry });
                 if let Some(value) = value {
                     let before = answered.messages.len();
                     self.take_in(number, value, answered);
-                    done |= answered.messages[before..].iter().any(|message| {
+                    let is_response = |message: &Value| {
                         message.get("method").is_none() && message.get("id").map(id_text) == until && until.is_some()
-                    });
+                    };
+                    if leaves.is_none() && answered.messages[before..].iter().any(is_response) {
+                        let limit = if options.stays { options.within } else { AFTER_RESPONSE };
+                        leaves = Some(Box::pin(tokio::time::sleep(limit)));
+                    }
                 }
             }
         };
         // A stream that ended before its response can be resumed where it told event ids.
-        if !done && let Some(id) = last_id {
+        if leaves.is_none()
+            && let Some(id) = last_id
+        {
             answered.resumable = true;
             self.state().interrupted.push(id);
         }
         result
+    }
+
+    /// Adds bytes of an answer that has brought this many in all; gives an end where that is too much.
+    fn weigh(&self, more: usize, of_answer: usize) -> Option<End> {
+        let mut state = self.state();
+        state.bytes += more;
+        if of_answer > MAX_BODY {
+            return Some(End::TooLarge(of_answer));
+        }
+        let mib = MAX_TOTAL / (1024 * 1024);
+        (state.bytes > MAX_TOTAL).then(|| End::Unread(format!("more than {mib} MiB came in all")))
+    }
+
+    /// Counts what a body or a stream event holds; gives the bound that it passes.
+    fn count_in(&self, value: &Value, event: bool) -> Option<String> {
+        let mut state = self.state();
+        state.events += usize::from(event);
+        state.messages += value.as_array().map_or(usize::from(!value.is_null()), Vec::len);
+        if state.events > MAX_EVENTS {
+            return Some(format!("more than {MAX_EVENTS} events came in all"));
+        }
+        (state.messages > MAX_MESSAGES).then(|| format!("more than {MAX_MESSAGES} messages came in all"))
     }
 
     /// Files the messages of a body or event, and answers what the server asks.
@@ -302,13 +378,27 @@ impl Sim {
         for message in messages {
             self.hear(number, &message);
             if message.get("method").is_some() && message.get("id").is_some_and(|id| !id.is_null()) {
-                let sim = Arc::clone(self);
-                let request = message.clone();
-                tokio::spawn(async move { sim.answer(&request).await });
+                self.reply_to(&message);
             }
             answered.messages.push(message);
         }
         self.announce();
+    }
+
+    /// Answers a request of the server in the background, unless it has asked too often.
+    fn reply_to(self: &Arc<Self>, request: &Value) {
+        let asked = {
+            let mut state = self.state();
+            state.asked += 1;
+            state.asked
+        };
+        if asked <= MAX_ASKED {
+            let (sim, request) = (Arc::clone(self), request.clone());
+            tokio::spawn(async move { sim.answer(&request).await });
+        } else if asked == MAX_ASKED + 1 {
+            let text = format!("the server asked more than {MAX_ASKED} times; the rest is left unanswered");
+            self.record(EventKind::Note { text });
+        }
     }
 
     /// Answers a request of the server as the scenario says, or else as the profile does.

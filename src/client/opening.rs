@@ -150,6 +150,9 @@ impl Sim {
         let methods: Vec<String> = self.profile.listing.value.iter().filter(offered).cloned().collect();
         if !self.profile.parallel_listing.value {
             for method in &methods {
+                if self.has_given_up() {
+                    return;
+                }
                 self.list(method, within).await;
             }
             return;

@@ -46,6 +46,16 @@ pub(super) struct State {
     pub(super) interrupted: Vec<String>,
     pub(super) last_event_id: Option<String>,
     pub(super) live: u32,
+    /// Bytes of bodies and streams that came.
+    pub(super) bytes: usize,
+    /// Stream events that came.
+    pub(super) events: usize,
+    /// Messages that came.
+    pub(super) messages: usize,
+    /// Requests that the server sent.
+    pub(super) asked: usize,
+    /// Exchanges that brought nothing although they got all the patience there is.
+    pub(super) gave_up: u32,
     pub(super) answers: Answers,
     /// How the conversation was opened, so that it can be opened again.
     pub(super) opening: Option<Negotiate>,
@@ -60,6 +70,9 @@ pub(super) struct Pending {
     /// Whether no other stream can bring its response: it was cancelled, or its stream told no event id.
     pub(super) lost: bool,
 }
+
+/// How often a target may stay silent for as long as anything is waited for, before the rest of a case is left out.
+const MOST_SILENCES: u32 = 2;
 
 impl Sim {
     pub(super) fn new(name: &str, profile: Arc<Profile>, target: Arc<Target>, tap: Arc<Tap>, rng: Rng) -> Self {
@@ -94,6 +107,11 @@ impl Sim {
 
     pub(super) fn announce(&self) {
         self.news.send_modify(|count| *count += 1);
+    }
+
+    /// Whether the target was silent so often that nothing more is worth waiting for.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.state().gave_up >= MOST_SILENCES
     }
 
     /// Drops every connection, idle ones and those in use.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 use super::plan::{Planned, Selection, plans};
@@ -13,6 +13,9 @@ use crate::model::{Clock as _, HybridClock, Rng, WallClock};
 use crate::scenario::{Action, Scenario, Step};
 use crate::server::{ServerConfig, ServerError, start};
 use crate::verdict::{Case, Summary, judge_case};
+
+/// After so many cases in a row in which a target stayed silent, the rest is left out: each would take all the patience.
+const MOST_SILENT: usize = 8;
 
 /// Where the cases are played.
 #[derive(Debug, Clone)]
@@ -94,11 +97,19 @@ pub async fn rehearse(
     progress: impl Fn(Progress),
     interrupt: impl Future<Output = ()>,
 ) -> Result<Summary, RehearsalError> {
-    let known = look_around(&rehearsal).await?;
+    tokio::pin!(interrupt);
+    let known = tokio::select! {
+        // The interruption first, so that it is listened to before anything is sent.
+        biased;
+        () = &mut interrupt => {
+            let not_played = plans(&rehearsal.selection, &Survey::default()).len();
+            return Ok(Summary { cases: Vec::new(), interrupted: true, not_played });
+        }
+        known = look_around(&rehearsal) => known?,
+    };
     let planned = plans(&rehearsal.selection, &known);
     let rehearsal = Rehearsal { stage: rehearsal.stage.calling(&known.safe_call), ..rehearsal };
     let all = planned.len();
-    let seats = Arc::new(Semaphore::new(rehearsal.jobs.max(1)));
     // Cases that move the clock of a shared server must not run beside others.
     let turn = Arc::new(RwLock::new(()));
     let rehearsal = Arc::new(rehearsal);
@@ -109,35 +120,56 @@ pub async fn rehearse(
     order.sort_by(|(_, one), (_, other)| {
         (&one.plan.profile, &one.plan.revision).cmp(&(&other.plan.profile, &other.plan.revision))
     });
+    let mut waiting = Vec::new();
     for (index, planned) in order {
-        if let Some(reason) = planned.skip {
-            cases[index] = Some(Case::not_applicable(planned.plan, reason));
-            continue;
+        match &planned.skip {
+            Some(reason) => cases[index] = Some(Case::not_applicable(planned.plan, reason.clone())),
+            None => waiting.push((index, planned)),
         }
-        let (seats, turn, rehearsal) = (Arc::clone(&seats), Arc::clone(&turn), Arc::clone(&rehearsal));
-        tasks.spawn(async move {
-            let Ok(_seat) = seats.acquire().await else { return (index, None) };
-            (index, Some(play(planned, index, &rehearsal, &turn).await))
-        });
     }
-    tokio::pin!(interrupt);
-    let mut interrupted = false;
+    let mut waiting = waiting.into_iter();
+    let (mut interrupted, mut silent) = (false, 0);
     loop {
         let done = cases.iter().filter(|case| case.is_some()).count();
         progress(Progress { done, all });
-        tokio::select! {
-            joined = tasks.join_next() => match joined {
-                None => break,
-                Some(Ok((index, Some(case)))) => cases[index] = Some(case?),
-                Some(Ok((_, None)) | Err(_)) => {}
-            },
+        let free = rehearsal.jobs.max(1).saturating_sub(tasks.len());
+        for (index, planned) in waiting.by_ref().take(free) {
+            let (turn, rehearsal) = (Arc::clone(&turn), Arc::clone(&rehearsal));
+            tasks.spawn(async move { (index, play(planned, index, &rehearsal, &turn).await) });
+        }
+        let joined = tokio::select! {
+            biased;
             () = &mut interrupt => {
                 interrupted = true;
                 break;
             }
+            joined = tasks.join_next() => joined,
+        };
+        match joined {
+            Some(Ok((index, case))) => {
+                let case = case?;
+                silent = if case.silent { silent + 1 } else { 0 };
+                cases[index] = Some(case);
+            }
+            // A case that broke off by a fault of ours is missing in the summary, which counts it.
+            Some(Err(_)) => {}
+            None => break,
+        }
+        if silent >= MOST_SILENT && matches!(rehearsal.stage, Stage::Foreign(_)) {
+            for (index, planned) in waiting.by_ref() {
+                let reason = format!("not played, since the target had stayed silent in {MOST_SILENT} cases in a row");
+                cases[index] = Some(Case::left_out(planned.plan, reason));
+            }
         }
     }
-    Ok(Summary { cases: cases.into_iter().flatten().collect(), interrupted })
+    // A case that is through counts, even where the interruption came with its end.
+    while let Some(Ok((index, case))) = tasks.try_join_next() {
+        cases[index] = Some(case?);
+    }
+    // Cases under way are dropped before the report is made; what they saw by then decides nothing.
+    tasks.shutdown().await;
+    let cases: Vec<Case> = cases.into_iter().flatten().collect();
+    Ok(Summary { not_played: all - cases.len(), cases, interrupted })
 }
 
 async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {

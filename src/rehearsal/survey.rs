@@ -9,7 +9,7 @@ use crate::client::{Drive, SafeCall, Target, TimeControl, drive};
 use crate::model::{Clock, Rng, glob};
 use crate::profile::Profile;
 use crate::scenario::parse;
-use crate::transcript::{End, View};
+use crate::transcript::{End, Exchange, Msg, View};
 
 /// The name by which the reference server is known, wherever it runs.
 const REFERENCE: &str = "mcp-rehearsal-reference";
@@ -76,14 +76,7 @@ pub(super) async fn survey(
     })
     .await;
     let view = View::new(&events);
-    if !view.exchanges.iter().any(|exchange| exchange.status.is_some()) {
-        let reason = view.exchanges.iter().find_map(|exchange| match &exchange.end {
-            Some(End::Failed(reason)) => Some(reason.clone()),
-            Some(End::TimedOut) => Some(format!("no answer within {} s (--patience)", target.patience.as_secs())),
-            Some(End::CutShort) => Some("the connection was closed without an answer".to_owned()),
-            _ => None,
-        });
-        let reason = reason.unwrap_or_else(|| "no answer".to_owned());
+    if let Some(reason) = unreachable(&view, target) {
         return Err(SurveyError::Unreachable { url: target.url.clone(), reason });
     }
     let conversation = view.conversations.first();
@@ -119,4 +112,27 @@ pub(super) async fn survey(
         tools,
         safe_call,
     })
+}
+
+/// Why there is nothing to rehearse: no exchange got as far as an answer that ended, or that said anything at all.
+fn unreachable(view: &View<'_>, target: &Target) -> Option<String> {
+    let said_something = |(index, exchange): (usize, &Exchange)| {
+        let endless = matches!(exchange.end, Some(End::TimedOut | End::TooLarge(_)));
+        exchange.status.is_some() && (!endless || view.messages_in(index).any(Msg::received))
+    };
+    if view.exchanges.iter().enumerate().any(said_something) {
+        return None;
+    }
+    let words = view.exchanges.iter().find_map(|exchange| {
+        let words = exchange.amiss()?;
+        let limit = match exchange.end {
+            Some(End::TimedOut) => format!(" ({} s, --patience)", target.patience.as_secs()),
+            _ => String::new(),
+        };
+        Some(match exchange.status {
+            Some(status) => format!("it begins to answer with status {status}, but {words}{limit}"),
+            None => format!("{words}{limit}"),
+        })
+    });
+    Some(words.unwrap_or_else(|| "no answer".to_owned()))
 }

@@ -1,6 +1,7 @@
 //! The report a program reads. Its field names are stable within a `format_version`.
 //!
-//! Top level: `format_version`, `interrupted`, `counts`, `coverage`, `cases`. A case has `id`, `scenario`, `title`,
+//! Top level: `format_version`, `interrupted`, `counts` (with `not_played`: planned, but cut off by an interruption),
+//! `coverage`, `cases`. A case has `id`, `scenario`, `title`,
 //! `profile`, `profile_title`, `revision`, `outcome` (`passed`, `failed`, `warned`, `inconclusive`,
 //! `not-applicable`), `reason`, `expectations_met`, `exchanges`, `again`, `divergence`, `took_ms` (real time),
 //! `consequences`, `stories`, and `findings`: the requirements that were exercised, with `outcome` (`pass`, `warn`,
@@ -25,6 +26,7 @@ pub fn json(summary: &Summary) -> String {
             "warned": summary.count(Cell::Warned),
             "inconclusive": summary.count(Cell::Inconclusive),
             "not_applicable": summary.count(Cell::NotApplicable),
+            "not_played": summary.not_played,
         },
         "coverage": { "exercised": exercised, "checks": checks },
         "cases": summary.cases.iter().map(|case| case_value(summary, case)).collect::<Vec<_>>(),

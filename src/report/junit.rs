@@ -46,7 +46,8 @@ fn status(summary: &Summary, case: &Case) -> TestCaseStatus {
             status.set_description(told(summary, case, &failures));
         }
         _ if case.cell == Cell::Inconclusive => {
-            status.set_message("inconclusive: what was needed to judge it could not be seen");
+            let reason = case.reason.as_deref().unwrap_or("what was needed to judge it could not be seen");
+            status.set_message(format!("inconclusive: {}", plain(reason)));
         }
         _ => {
             status.set_message(plain(case.reason.as_deref().unwrap_or("no reason given")));

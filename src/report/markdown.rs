@@ -32,7 +32,8 @@ pub fn markdown(summary: &Summary) -> String {
     out.push_str("\n✓ passed, ✗ failed, ! warned, · not applicable, ? could not be told. ");
     out.push_str("A number pair is cases passed (warnings included) of cases that applied.\n");
     if summary.interrupted {
-        out.push_str("\nThe run was interrupted; what was not played is blank or missing.\n");
+        let text = "\nThe run was interrupted; what was not played is blank or missing";
+        out.extend([text, &format!(" ({} cases).\n", summary.not_played)]);
     }
     if !notes.is_empty() {
         out.push('\n');

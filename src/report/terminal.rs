@@ -20,7 +20,8 @@ pub fn terminal(summary: &Summary, colored: bool) -> String {
         out.extend(story::lines(summary, &told, paint));
     }
     warnings(&mut out, summary, paint);
-    not_applicable(&mut out, summary, paint);
+    by_reason(&mut out, summary, paint, Cell::Inconclusive, "Could not be told");
+    by_reason(&mut out, summary, paint, Cell::NotApplicable, "Not applicable");
     out.push(String::new());
     totals(&mut out, summary, paint);
     out.push(String::new());
@@ -47,13 +48,14 @@ fn warnings(out: &mut Vec<String>, summary: &Summary, paint: Paint) {
     }
 }
 
-fn not_applicable(out: &mut Vec<String>, summary: &Summary, paint: Paint) {
-    let cases: Vec<&Case> = summary.cases.iter().filter(|case| case.cell == Cell::NotApplicable).collect();
+/// Cases that amount to neither good nor bad, by the reason for it.
+fn by_reason(out: &mut Vec<String>, summary: &Summary, paint: Paint, cell: Cell, title: &str) {
+    let cases: Vec<&Case> = summary.cases.iter().filter(|case| case.cell == cell).collect();
     if cases.is_empty() {
         return;
     }
     out.push(String::new());
-    out.push(paint.bold("Not applicable"));
+    out.push(paint.bold(title));
     for reason in distinct(cases.iter().map(|case| case.reason.as_deref().unwrap_or("no reason given"))) {
         let alike = cases.iter().filter(|case| case.reason.as_deref().unwrap_or("no reason given") == reason);
         let scenarios = distinct(alike.clone().map(|case| case.plan.scenario.as_str()));
@@ -65,7 +67,7 @@ fn not_applicable(out: &mut Vec<String>, summary: &Summary, paint: Paint) {
         };
         let text = format!("{} — {} in {names}", plain(reason), cases_text(alike.count()));
         let lines = wrap(&text, WIDTH - 2);
-        let signed = |at| if at == 0 { sign(Cell::NotApplicable) } else { " " };
+        let signed = |at| if at == 0 { sign(cell) } else { " " };
         out.extend(lines.iter().enumerate().map(|(at, line)| format!("{} {line}", signed(at))));
     }
 }
@@ -76,7 +78,9 @@ fn cases_text(count: usize) -> String {
 
 fn totals(out: &mut Vec<String>, summary: &Summary, paint: Paint) {
     if summary.interrupted {
-        out.push(paint.cell(Cell::Warned, "Interrupted: this is what was known by then; the rest was not played."));
+        let text = "Interrupted: this is what was known by then;";
+        let rest = format!("{text} {} not played to the end.", cases_text(summary.not_played));
+        out.push(paint.cell(Cell::Warned, &rest));
     }
     let part = |cell, word: &str| {
         let count = summary.count(cell);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fs, io, io::Read as _};
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::parse::parse;
@@ -13,6 +13,9 @@ use crate::model::Span;
 
 /// Name and text of every shipped file, sorted by name.
 pub(super) static SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped_scenarios.rs"));
+
+/// The largest scenario file that is read, in bytes; the longest shipped one has some 3 KB.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// The scenarios shipped with the program, in the order of their file names.
 pub fn shipped() -> Vec<Scenario> {
@@ -31,13 +34,33 @@ pub fn load_dir(folder: &Path) -> Result<Vec<Scenario>, Vec<Diagnostics>> {
     let mut ids = BTreeMap::new();
     for file in files {
         let name = file.display().to_string();
-        let read = fs::read_to_string(&file).map_err(|error| unreadable(&file, &error));
+        let read = read(&file);
         match read.and_then(|text| unique(parse(&name, &text)?, &name, text, &mut ids)) {
             Ok(scenario) => scenarios.push(scenario),
             Err(found) => mistakes.push(found),
         }
     }
     if mistakes.is_empty() { Ok(scenarios) } else { Err(mistakes) }
+}
+
+/// The scenario of one file, or all mistakes in it.
+pub fn load_file(file: &Path) -> Result<Scenario, Diagnostics> {
+    parse(&file.display().to_string(), &read(file)?)
+}
+
+fn read(file: &Path) -> Result<String, Diagnostics> {
+    let bounded = || {
+        let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_FILE} bytes"));
+        let opened = fs::File::open(file)?;
+        // Said at once where it is known; a device or a pipe tells no size.
+        if opened.metadata()?.len() > MAX_FILE {
+            return Err(too_large());
+        }
+        let mut text = String::new();
+        let length = opened.take(MAX_FILE + 1).read_to_string(&mut text)?;
+        if length as u64 > MAX_FILE { Err(too_large()) } else { Ok(text) }
+    };
+    bounded().map_err(|error| unreadable(file, &error))
 }
 
 fn unique(
@@ -63,8 +86,10 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>, mistakes: &mut Vec<Diagnosti
         Ok(entries) => entries,
         Err(error) => return mistakes.push(unreadable(folder, &error)),
     };
-    for path in entries.into_iter().map(|entry| entry.path()) {
-        if path.is_dir() {
+    for entry in entries {
+        let path = entry.path();
+        // A link to a folder is not followed: it may lead back here.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect(&path, files, mistakes);
         } else if path
             .extension()

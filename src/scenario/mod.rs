@@ -24,7 +24,7 @@ pub use expect::{
     StatusPattern,
 };
 pub use interpolate::{UnknownVariable, Vars, interpolate, interpolate_matcher};
-pub use load::{load_dir, shipped};
+pub use load::{load_dir, load_file, shipped};
 pub use matcher::{BadMatcher, Matcher, Mismatch, OPERATORS};
 pub use parse::parse;
 pub use schema::{

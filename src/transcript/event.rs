@@ -24,8 +24,33 @@ pub enum End {
     TimedOut,
     /// The answer passed the bound, in bytes.
     TooLarge(usize),
+    /// The answer passed some other limit of this program; which one.
+    Unread(String),
     /// No connection, or bytes that are no HTTP.
     Failed(String),
+}
+
+impl End {
+    /// What was amiss about the end, in plain words; `answered` says whether the head of an answer came.
+    pub fn words(&self, answered: bool) -> Option<String> {
+        Some(match (self, answered) {
+            (Self::Complete | Self::ClosedByUs, _) => return None,
+            (Self::TimedOut, false) => "no answer within the time allowed".to_owned(),
+            (Self::TimedOut, true) => "the answer did not end within the time allowed".to_owned(),
+            (Self::CutShort, false) => "the server closed the connection without a whole answer".to_owned(),
+            (Self::CutShort, true) => "the server closed the connection in the middle of its answer".to_owned(),
+            (Self::TooLarge(bytes), _) => {
+                format!("the answer is too large: reading stopped after {} MiB", bytes / (1024 * 1024))
+            }
+            (Self::Unread(limit), _) => format!("the answer was not read: {limit}"),
+            (Self::Failed(reason), _) => reason.clone(),
+        })
+    }
+
+    /// Whether a limit of this program, not the server, ended it.
+    pub fn is_our_limit(&self) -> bool {
+        matches!(self, Self::TooLarge(_) | Self::Unread(_))
+    }
 }
 
 /// One line of a transcript.

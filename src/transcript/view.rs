@@ -104,6 +104,16 @@ impl Exchange {
         header(&self.response_headers, name)
     }
 
+    /// What was amiss about its end, in plain words.
+    pub fn amiss(&self) -> Option<String> {
+        self.end.as_ref()?.words(self.status.is_some())
+    }
+
+    /// Whether a limit of this program kept the answer from being read.
+    pub fn passed_our_limit(&self) -> bool {
+        self.end.as_ref().is_some_and(End::is_our_limit)
+    }
+
     /// Media type of the answer in lower case, without parameters.
     pub fn media_type(&self) -> Option<String> {
         let value = self.got_header("content-type")?;

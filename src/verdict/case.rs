@@ -8,7 +8,7 @@ use super::expectation::{Unmet, judge_expectations};
 use crate::check::{Breach, Finding, Outcome, judge_all};
 use crate::model::{Level, requirements};
 use crate::scenario::Scenario;
-use crate::transcript::{Direction, End, Event, Exchange, View};
+use crate::transcript::{Direction, End, Event, Exchange, Msg, View};
 
 /// Names of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub struct Case {
     pub plan: Plan,
     /// What it amounts to.
     pub cell: Cell,
-    /// Why it does not apply, where it does not.
+    /// Why it does not apply, or why it could not be told.
     pub reason: Option<String>,
     /// What went wrong, failures first.
     pub stories: Vec<Story>,
@@ -91,6 +91,8 @@ pub struct Case {
     pub took: Duration,
     /// Whether any exchange got an answer at all.
     pub answered: bool,
+    /// Whether the target let the time run out on a request without saying anything.
+    pub silent: bool,
     /// Messages the client sent, shortened, without what names the client: for finding the first divergence.
     pub sent: Vec<String>,
 }
@@ -109,8 +111,14 @@ impl Case {
             exchanges: 0,
             took: Duration::ZERO,
             answered: true,
+            silent: false,
             sent: Vec::new(),
         }
+    }
+
+    /// A case that was left out although it applies.
+    pub fn left_out(plan: Plan, reason: String) -> Self {
+        Self { cell: Cell::Inconclusive, ..Self::not_applicable(plan, reason) }
     }
 }
 
@@ -124,31 +132,43 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     // After a failed opening every later step stumbles over the same thing.
     let opening = unmet.iter().position(|unmet| unmet.word == "negotiate").unwrap_or(usize::MAX);
     let mut consequences = Vec::new();
+    // Nor can a step be held against the server where our own limit kept us from reading the answer, or from playing it.
+    let own = |unmet: &Unmet| view.exchanges.iter().find(|exchange| Some(exchange.number) == unmet.exchange);
+    let ended_by_us = |unmet: &Unmet| own(unmet).is_some_and(Exchange::passed_our_limit);
+    let amiss = |unmet: &Unmet| own(unmet).and_then(Exchange::amiss);
+    let limit = unmet.iter().position(ended_by_us).unwrap_or(usize::MAX);
     for (index, unmet) in unmet.iter().enumerate() {
-        if index > opening || explained(unmet, &findings, &stories, &view) {
+        let unplayed = index > limit && unmet.exchange.is_none();
+        if index > opening || unplayed || ended_by_us(unmet) || explained(unmet, &findings, &stories, &view) {
             let wanted = unmet.breach.expected.join(" or ");
-            consequences.push(format!("step `{}` (line {}) did not see {wanted}", unmet.word, unmet.line));
+            let why = amiss(unmet).map(|words| format!(": {words}")).unwrap_or_default();
+            consequences.push(format!("step `{}` (line {}) did not see {wanted}{why}", unmet.word, unmet.line));
         } else {
             stories.push(story_of_step(scenario, unmet, &view));
         }
     }
     stories.sort_by_key(|story| !story.fails);
     // A connection that the scenario cut on purpose leaves checks undecided too; that is no limit of ours.
-    let limited = view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::TimedOut | End::TooLarge(_))));
+    let silent = view.exchanges.iter().any(|exchange| exchange.end == Some(End::TimedOut));
+    let mute = |(index, exchange): (usize, &Exchange)| {
+        exchange.end == Some(End::TimedOut) && exchange.method == "POST" && !view.messages_in(index).any(Msg::received)
+    };
+    let limited = view.exchanges.iter().any(Exchange::passed_our_limit);
     let worst = findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::NotExercised);
+    let nothing_seen = worst == Outcome::NotExercised && met == 0;
     let cell = if stories.iter().any(|story| story.fails) {
         Cell::Failed
-    } else if !stories.is_empty() {
-        Cell::Warned
-    } else if worst == Outcome::Inconclusive && limited {
+    } else if limited || nothing_seen || (silent && worst == Outcome::Inconclusive) {
         Cell::Inconclusive
-    } else {
+    } else if stories.is_empty() {
         Cell::Passed
+    } else {
+        Cell::Warned
     };
     Case {
         plan,
         cell,
-        reason: None,
+        reason: (cell == Cell::Inconclusive).then(|| why_unclear(&view)),
         stories,
         consequences,
         met,
@@ -156,9 +176,22 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
         took: Duration::ZERO,
         answered: view.exchanges.iter().any(|exchange| exchange.status.is_some())
             || !view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::Failed(_)))),
+        silent: cell > Cell::Passed && view.exchanges.iter().enumerate().any(mute),
         sent: sent(&view),
         findings: findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised).collect(),
     }
+}
+
+/// Why a case could not be told: the first exchange that did not come to its end.
+fn why_unclear(view: &View<'_>) -> String {
+    let amiss = |exchange: &Exchange| {
+        let words = exchange.amiss()?;
+        let body = exchange.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok());
+        let method = body.as_ref().and_then(|body| body["method"].as_str()).unwrap_or_default();
+        Some(format!("{} {method}: {words}", exchange.method).replace(" :", ":"))
+    };
+    let limits = view.exchanges.iter().filter(|exchange| exchange.passed_our_limit());
+    limits.chain(&view.exchanges).find_map(amiss).unwrap_or_else(|| "nothing came back that could be judged".to_owned())
 }
 
 /// Whether a broken clause tells why a step did not see what it expects: it was broken in the step's own exchange, or

@@ -261,17 +261,21 @@ fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
 }
 
 fn actual(seen: &Seen<'_>) -> String {
-    let mut text = match (seen.exchange.status, &seen.exchange.end) {
-        (Some(status), _) => status.to_string(),
-        (None, Some(End::TimedOut)) => "no answer within the time allowed".to_owned(),
-        (None, Some(End::Failed(reason))) => reason.clone(),
-        (None, _) => "no answer".to_owned(),
-    };
+    let amiss = seen.exchange.amiss();
+    let Some(status) = seen.exchange.status else { return amiss.unwrap_or_else(|| "no answer".to_owned()) };
+    let mut text = status.to_string();
+    if let Some(place) = seen.exchange.got_header("location").filter(|_| (300..400).contains(&status)) {
+        text.extend([" to ", place, ", which was not followed"]);
+    }
     let body =
         seen.response.map(ToString::to_string).or_else(|| seen.exchange.response_body.clone()).unwrap_or_default();
     if !body.is_empty() {
         text.push(' ');
         text.extend(body.chars().take(300));
+    }
+    // A response that came whole is not made worse by how its stream ended.
+    if let Some(amiss) = amiss.filter(|_| seen.response.is_none()) {
+        text.extend(["; ", &amiss]);
     }
     text
 }

@@ -12,6 +12,8 @@ pub struct Summary {
     pub cases: Vec<Case>,
     /// Whether the run was interrupted before it was through.
     pub interrupted: bool,
+    /// Cases that were planned and did not come to their end.
+    pub not_played: usize,
 }
 
 /// Where a client that fails first did otherwise than one that passes.

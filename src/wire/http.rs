@@ -8,10 +8,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::limits::{MAX_CHUNK_LINE, MAX_HEAD, MAX_HEADERS, MAX_INTERIM};
 use crate::transcript::Headers;
-
-/// The largest head of an answer, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
 
 /// A request as it goes out.
 #[derive(Debug, Clone)]
@@ -114,9 +112,15 @@ impl Connection {
 
     /// Reads the head of the answer; skips informational ones.
     pub async fn head(&mut self, method: &str) -> Result<Head, WireError> {
+        let mut interim = 0;
         loop {
             if let Some(head) = self.parse_head(method)? {
                 if (100..200).contains(&head.status) && head.status != 101 {
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        let text = format!("more than {MAX_INTERIM} informational answers came before the real one");
+                        return Err(WireError::Malformed(text));
+                    }
                     continue;
                 }
                 return Ok(head);
@@ -132,11 +136,15 @@ impl Connection {
     }
 
     fn parse_head(&mut self, method: &str) -> Result<Option<Head>, WireError> {
-        let mut slots = [httparse::EMPTY_HEADER; 128];
+        let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut slots);
-        let length = match response.parse(&self.buffer).map_err(|error| WireError::Malformed(error.to_string()))? {
-            httparse::Status::Complete(length) => length,
-            httparse::Status::Partial => return Ok(None),
+        let length = match response.parse(&self.buffer) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(WireError::Malformed(format!("its head has more than {MAX_HEADERS} lines")));
+            }
+            Err(error) => return Err(WireError::Malformed(error.to_string())),
         };
         let status = response.code.unwrap_or_default();
         let version = response.version;
@@ -206,6 +214,12 @@ impl Connection {
         self.keep_alive && self.framing == Framing::Done && self.buffer.is_empty()
     }
 
+    /// Whether nothing came, and the peer did not close, since the last answer ended; as far as can be told.
+    pub fn is_quiet(&mut self) -> bool {
+        let nothing = self.stream.try_read_buf(&mut self.buffer);
+        self.buffer.is_empty() && nothing.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     fn take(&mut self, at_most: u64) -> Bytes {
         let length = usize::try_from(at_most).unwrap_or(usize::MAX).min(self.buffer.len());
         self.buffer.split_to(length).freeze()
@@ -216,8 +230,8 @@ impl Connection {
         // The line break that ends the chunk before.
         let skip = usize::from(self.buffer.starts_with(b"\r\n")) * 2;
         let Some(end) = self.buffer[skip..].windows(2).position(|pair| pair == b"\r\n") else {
-            if self.buffer.len() > 1024 {
-                return Err(WireError::Malformed("a chunk size line is longer than 1024 bytes".to_owned()));
+            if self.buffer.len() > MAX_CHUNK_LINE {
+                return Err(WireError::Malformed(format!("a chunk size line is longer than {MAX_CHUNK_LINE} bytes")));
             }
             return Ok(false);
         };
@@ -232,7 +246,12 @@ impl Connection {
         }
         // The last chunk: trailers, if any, up to a blank line.
         let rest = &self.buffer[skip + end..];
-        let Some(blank) = rest.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(false) };
+        let Some(blank) = rest.windows(4).position(|four| four == b"\r\n\r\n") else {
+            if rest.len() > MAX_HEAD {
+                return Err(WireError::Malformed(format!("its trailers are longer than {MAX_HEAD} bytes")));
+            }
+            return Ok(false);
+        };
         let _ = self.buffer.split_to(skip + end + blank + 4);
         self.framing = Framing::Done;
         Ok(true)

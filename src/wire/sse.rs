@@ -46,24 +46,30 @@ impl Decoder {
     /// Takes the next bytes and gives the frames that they complete.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Frame> {
         let mut frames = Vec::new();
-        for &byte in bytes {
-            let was_cr = std::mem::take(&mut self.after_cr);
-            match byte {
-                b'\n' if was_cr => {}
-                b'\n' | b'\r' => {
-                    self.after_cr = byte == b'\r';
-                    let line = std::mem::take(&mut self.line);
-                    self.end_line(&line, &mut frames);
-                }
-                _ => self.line.push(byte),
-            }
+        let mut rest = bytes;
+        if !rest.is_empty() && std::mem::take(&mut self.after_cr) && rest[0] == b'\n' {
+            rest = &rest[1..];
         }
+        while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            if self.line.is_empty() {
+                self.end_line(&rest[..end], &mut frames);
+            } else {
+                let mut line = std::mem::take(&mut self.line);
+                line.extend_from_slice(&rest[..end]);
+                self.end_line(&line, &mut frames);
+            }
+            let skip = match &rest[end..] {
+                [b'\r', b'\n', ..] => 2,
+                [b'\r'] => {
+                    self.after_cr = true;
+                    1
+                }
+                _ => 1,
+            };
+            rest = &rest[end + skip..];
+        }
+        self.line.extend_from_slice(rest);
         frames
-    }
-
-    /// Bytes held of a line or block that is not complete.
-    pub fn pending(&self) -> usize {
-        self.line.len() + self.block.data.as_ref().map_or(0, String::len)
     }
 
     /// Whether the stream stands in the middle of a block.

@@ -1,7 +1,10 @@
 //! Ping.
 
+use serde_json::Value;
+
 use crate::check::support::{is_proper, told};
-use crate::check::{Check, Findings};
+use crate::check::wire::came;
+use crate::check::{Breach, Check, Findings};
 use crate::transcript::{End, Msg, View};
 
 /// The checks of this topic.
@@ -49,13 +52,14 @@ fn unanswered(view: &View<'_>, request: &Msg, out: &mut Findings) {
         Some(End::Complete) if exchange.is_success() => {}
         _ => return out.inconclusive(),
     }
-    out.breach(told(
+    let breach = told(
         "The server gave no answer to a ping.",
         &["{\"result\": {}} with the id of the ping"],
-        &exchange.status.into(),
+        &Value::Null,
         "answer ping with an empty object on the response to its own POST",
         &[request],
-    ));
+    );
+    out.breach(Breach { actual: came(exchange), ..breach });
 }
 
 /// A ping that arrives while another call is running does not wait for that call's end.
