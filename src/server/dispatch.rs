@@ -132,6 +132,12 @@ async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
     if unknown_key && !app.faults.holds(Rule::MetaOpen) {
         return Err(RpcError::params("_meta has an unknown key"));
     }
+    const KNOWN: [&str; 10] =
+        ["_meta", "cursor", "name", "arguments", "uri", "level", "ref", "argument", "context", "task"];
+    let unknown_member = params.as_object().is_some_and(|given| given.keys().any(|key| !KNOWN.contains(&key.as_str())));
+    if unknown_member && !app.faults.holds(Rule::ParamsOpen) {
+        return Err(RpcError::params("params has an unknown member"));
+    }
     let of_cursor = schema::method_of_cursor(params).filter(|_| !app.faults.holds(Rule::CursorBound));
     let method = of_cursor.as_deref().unwrap_or(method);
     if let Some(cursor) = params.get("cursor").and_then(Value::as_str)

@@ -8,7 +8,7 @@ use super::expectation::{Unmet, judge_expectations};
 use crate::check::{Breach, Finding, Outcome, judge_all};
 use crate::model::{Level, requirements};
 use crate::scenario::Scenario;
-use crate::transcript::{Direction, End, Event, Exchange, View};
+use crate::transcript::{Direction, End, Event, Exchange, Msg, View};
 
 /// Names of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,14 +118,17 @@ impl Case {
 pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     let view = View::new(events);
     let findings = judge_all(&view);
-    let (met, unmet) = judge_expectations(scenario, &view);
+    let (met, unmet_steps) = judge_expectations(scenario, &view);
     let mut stories: Vec<Story> = findings.iter().filter_map(|finding| story_of(finding, &view)).collect();
     // A broken clause tells more than the step that stumbled over it; the step is told where no clause is.
     // After a failed opening every later step stumbles over the same thing.
-    let opening = unmet.iter().position(|unmet| unmet.word == "negotiate").unwrap_or(usize::MAX);
+    let opening = unmet_steps.iter().position(|unmet| unmet.word == "negotiate").unwrap_or(usize::MAX);
     let mut consequences = Vec::new();
-    for (index, unmet) in unmet.iter().enumerate() {
-        if index > opening || explained(unmet, &findings, &stories, &view) {
+    for (index, unmet) in unmet_steps.iter().enumerate() {
+        // Several steps may look at one exchange; the first that stumbles tells it.
+        let again =
+            unmet.exchange.is_some() && unmet_steps[..index].iter().any(|earlier| earlier.exchange == unmet.exchange);
+        if index > opening || again || explained(unmet, &findings, &stories, &view) {
             let wanted = unmet.breach.expected.join(" or ");
             consequences.push(format!("step `{}` (line {}) did not see {wanted}", unmet.word, unmet.line));
         } else {
@@ -162,15 +165,24 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
 }
 
 /// Whether a broken clause tells why a step did not see what it expects: it was broken in the step's own exchange, or
-/// it is the step's own clause, or the step names none and something that fails was found elsewhere in the case.
+/// it is the step's own clause, or something that fails was found elsewhere in the case and the step names no clause,
+/// has no exchange, or comes after an opening that never gave its client a conversation.
 fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View<'_>) -> bool {
     let holder = |seq: u32| view.exchanges.iter().position(|exchange| touches(exchange, seq));
     let own = unmet.exchange.and_then(|number| view.exchanges.iter().position(|exchange| exchange.number == number));
     let breaches = || findings.iter().flat_map(|finding| &finding.breaches);
     let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(|seq| holder(*seq) == own));
     let told = unmet.clause.as_ref().is_some_and(|clause| stories.iter().any(|story| story.id == *clause));
-    let loose = unmet.clause.is_none() || own.is_none();
+    let loose = unmet.clause.is_none() || own.is_none_or(|own| outside(own, view));
     same_exchange || told || (loose && stories.iter().any(|story| story.fails))
+}
+
+/// Whether the client of an exchange was never let in: its latest `initialize` before it got no result under its id.
+fn outside(own: usize, view: &View<'_>) -> bool {
+    let exchange = &view.exchanges[own];
+    let before = |msg: &&Msg| msg.client == exchange.client && msg.exchange != own && msg.seq < exchange.seq;
+    let openings = view.calls_to("initialize").filter(|(request, _)| before(request));
+    openings.last().is_some_and(|(_, response)| response.is_none_or(|msg| msg.value.get("result").is_none()))
 }
 
 /// Whether an event of this position belongs to the exchange.

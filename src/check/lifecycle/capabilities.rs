@@ -67,7 +67,9 @@ fn declares(conversation: &Conversation, name: &str) -> bool {
 fn undeclared_feature(view: &View<'_>, out: &mut Findings) {
     for (request, exchange, responses) in fair_calls(view) {
         let Some((name, member)) = request.method().and_then(feature) else { continue };
-        let Some(conversation) = view.conversation_of(request).filter(|known| !declares(known, name)) else { continue };
+        // Without any capabilities in the result of initialize that is what is wrong, and nothing else.
+        let without = |known: &&Conversation| known.result["capabilities"].is_object() && !declares(known, name);
+        let Some(conversation) = view.conversation_of(request).filter(without) else { continue };
         let Some(response) = responses.first().filter(|_| out.covers(request.revision)) else { continue };
         let full = response.value["result"][member].as_array().is_some_and(|list| !list.is_empty());
         out.require(!full, || {

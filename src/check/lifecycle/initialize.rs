@@ -24,12 +24,17 @@ pub const CHECKS: &[Check] = &[
     Check { id: "base.unknown-capabilities-tolerated", judge: unknown_capabilities },
 ];
 
-fn results(view: &View<'_>, out: &mut Findings, holds: fn(&Value) -> bool, what: &str, expected: &str, fix: &str) {
+fn results(
+    view: &View<'_>,
+    out: &mut Findings,
+    holds: fn(&Value) -> Option<bool>,
+    what: &str,
+    expected: &str,
+    fix: &str,
+) {
     for conversation in &view.conversations {
-        if !out.covers(conversation.revision) {
-            continue;
-        }
-        out.require(holds(&conversation.result), || {
+        let Some(right) = holds(&conversation.result).filter(|_| out.covers(conversation.revision)) else { continue };
+        out.require(right, || {
             told(
                 what.to_owned(),
                 &[expected],
@@ -47,9 +52,8 @@ fn initialize_result(view: &View<'_>, out: &mut Findings) {
         view,
         out,
         |result| {
-            result["protocolVersion"].is_string()
-                && result["capabilities"].is_object()
-                && result["serverInfo"].is_object()
+            let objects = result["capabilities"].is_object() && result["serverInfo"].is_object();
+            Some(objects && result["protocolVersion"].is_string())
         },
         "The result of initialize is not complete.",
         "protocolVersion as a string, capabilities and serverInfo as objects",
@@ -59,7 +63,8 @@ fn initialize_result(view: &View<'_>, out: &mut Findings) {
         let exchange = view.exchange_of(request);
         let asked: Option<Revision> =
             request.value["params"]["protocolVersion"].as_str().and_then(|name| name.parse().ok());
-        let Some(error) = response.and_then(|response| response.value.get("error")) else { continue };
+        let error = response.and_then(|response| response.value.get("error")).filter(|error| !error.is_null());
+        let Some(error) = error else { continue };
         let refused = error["message"].as_str().unwrap_or_default().to_ascii_lowercase();
         // What version is refused and how is judged elsewhere, and so are origins and hosts.
         let other_reason =
@@ -69,6 +74,7 @@ fn initialize_result(view: &View<'_>, out: &mut Findings) {
             || walled(exchange)
             || exchange.status == Some(503)
             || other_reason
+            || declares_unknown(&request.value)
         {
             continue;
         }
@@ -94,6 +100,12 @@ fn initialize_result(view: &View<'_>, out: &mut Findings) {
 /// The client capabilities that some legacy revision defines.
 const CLIENT_CAPABILITIES: [&str; 4] = ["sampling", "elicitation", "roots", "tasks"];
 
+/// Whether an `initialize` declares a capability that no revision defines; `experimental` is a home for such.
+fn declares_unknown(request: &Value) -> bool {
+    let given = request["params"]["capabilities"].as_object();
+    given.is_some_and(|given| given.keys().any(|name| !CLIENT_CAPABILITIES.contains(&name.as_str())))
+}
+
 /// Whether the params of an `initialize` are what the schema wants.
 fn proper_hello(request: &Value) -> bool {
     let params = &request["params"];
@@ -109,7 +121,11 @@ fn server_info(view: &View<'_>, out: &mut Findings) {
     results(
         view,
         out,
-        |result| result["serverInfo"]["name"].is_string() && result["serverInfo"]["version"].is_string(),
+        // Where serverInfo is missing altogether, `lifecycle.initialize-result` tells it.
+        |result| {
+            let info = result["serverInfo"].as_object()?;
+            Some(["name", "version"].iter().all(|member| info.get(*member).is_some_and(Value::is_string)))
+        },
         "serverInfo lacks the name or the version of the server.",
         "serverInfo with the strings name and version",
         "send \"serverInfo\": {\"name\": \"…\", \"version\": \"…\"}",
@@ -230,7 +246,8 @@ fn early_ping(view: &View<'_>, out: &mut Findings) {
         };
         let opened = view.exchanges[conversation.opened].end_seq.is_some_and(|seq| seq < request.seq);
         let early = conversation.initialized.is_none_or(|at| view.exchanges[at].seq > request.seq);
-        let own = exchange.session() == conversation.session.as_deref() && conversation.deleted.is_none();
+        let deleted = conversation.deleted.is_some_and(|at| view.exchanges[at].seq < request.seq);
+        let own = exchange.session() == conversation.session.as_deref() && !deleted;
         let version =
             exchange.sent_header("mcp-protocol-version").is_none_or(|version| version == conversation.answered);
         if !(opened && early && own && version) || walled(exchange) {
@@ -255,7 +272,10 @@ fn early_ping(view: &View<'_>, out: &mut Findings) {
 /// The opening and ping work: the least that a server does.
 fn implements_core(view: &View<'_>, out: &mut Findings) {
     for (request, exchange, responses) in fair_calls(view) {
-        if request.method() != Some("ping") || !out.covers(request.revision) || !request.value["id"].is_number() {
+        // What else may be odd about a ping — its id, members of its params, an array around it — has checks of its own.
+        let params = request.value.get("params").and_then(Value::as_object);
+        let plain = !request.batched && request.value["id"].is_number() && params.is_none_or(serde_json::Map::is_empty);
+        if request.method() != Some("ping") || !plain || !out.covers(request.revision) {
             continue;
         }
         if responses.is_empty() && (unfinished(exchange) || exchange.status == Some(404)) {
@@ -276,13 +296,8 @@ fn implements_core(view: &View<'_>, out: &mut Findings) {
 
 /// Capabilities of the client that the protocol does not define do not spoil the opening.
 fn unknown_capabilities(view: &View<'_>, out: &mut Findings) {
-    const KNOWN: &[&str] = &["sampling", "elicitation", "roots", "tasks"];
-    let opens = |with: bool| {
-        view.calls_to("initialize").filter(move |(request, _)| {
-            let given = request.value["params"]["capabilities"].as_object();
-            given.is_some_and(|given| given.keys().any(|key| !KNOWN.contains(&key.as_str()))) == with
-        })
-    };
+    let opens =
+        |with: bool| view.calls_to("initialize").filter(move |(request, _)| declares_unknown(&request.value) == with);
     let works = |version: &Value| {
         opens(false).any(|(request, response)| {
             request.value["params"]["protocolVersion"] == *version

@@ -1,6 +1,6 @@
 //! Ping.
 
-use crate::check::support::{is_proper, told};
+use crate::check::support::{is_proper, param, told};
 use crate::check::{Check, Findings};
 use crate::transcript::{End, Msg, View};
 
@@ -19,7 +19,11 @@ const HELD_UP: u64 = 300_000;
 /// A ping gets an empty result, and soon. Metadata and extra members do no harm.
 fn respond(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("ping") {
-        if !out.covers(request.revision) || !is_proper(view, request) {
+        // What strangers in the params do is judged under `base.unknown-params-tolerated` and its relatives.
+        let params = request.value.get("params").and_then(serde_json::Value::as_object);
+        let plain = params.is_none_or(|params| params.keys().all(|key| key == "_meta"))
+            && param(request, "_meta").as_object().is_none_or(|meta| meta.keys().all(|key| key == "progressToken"));
+        if !plain || !out.covers(request.revision) || !is_proper(view, request) {
             continue;
         }
         let Some(response) = response else {
@@ -95,7 +99,7 @@ fn no_params_needed(view: &View<'_>, out: &mut Findings) {
             continue;
         };
         let form = if params.is_none() { "without params" } else { "with empty params" };
-        out.require(response.value.get("error").is_none(), || {
+        out.require(response.value.get("error").is_none_or(serde_json::Value::is_null), || {
             told(
                 format!("The server refused a ping {form}."),
                 &["a result"],
