@@ -69,8 +69,7 @@ pub(crate) async fn serve(app: &Arc<App>, headers: &HeaderMap, body: &[u8], ask:
     ask.rpc_method = Message(&value).method().map(str::to_owned);
     ask.is_notification = kind == Kind::Notification;
     ask.is_response = kind == Kind::Response;
-    // A refused notification or response has no id to be answered under.
-    let id = if kind == Kind::Request { echo_id(&value) } else { None };
+    let id = echo_id(&value).filter(|_| kind == Kind::Request);
     if headers.get("mcp-session-id").is_none() && kind == Kind::Request {
         if Message(&value).method() == Some("initialize") && !is_modern(None, &value) {
             return handshake(app, &value);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::check::wire::{
-    came, fair_calls, got_in, governing, is_response, short, told, unfinished, walled, well_formed,
+    answer_to, came, fair_calls, got_in, governing, is_response, short, told, unfinished, walled, well_formed,
 };
 use crate::check::{Check, Findings};
 use crate::model::{Kind, Revision};
@@ -194,7 +194,7 @@ fn offer_usable(view: &View<'_>, out: &mut Findings) {
         if !offered.contains(asked) || walled(exchange) || exchange.status.is_none() {
             continue;
         }
-        let got = response.map(|response| &response.value["result"]["protocolVersion"]);
+        let got = answer_to(view, request, response).map(|response| &response.value["result"]["protocolVersion"]);
         if got.is_none() && exchange.is_success() && unfinished(exchange) {
             out.inconclusive();
             continue;

@@ -1,6 +1,6 @@
 //! Version negotiation in `initialize`.
 
-use crate::check::wire::{got_in, is_response, received, short, told};
+use crate::check::wire::{answer_to, received, short, told};
 use crate::check::{Breach, Check, Findings};
 use crate::model::Revision;
 use crate::transcript::{Msg, View};
@@ -46,9 +46,7 @@ fn version_counter_offer(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let exchange = view.exchange_of(request);
-        // An answer that lost its id is an answer; what is wrong with it is told elsewhere.
-        let astray = || got_in(view, request.exchange).into_iter().find(|msg| is_response(msg));
-        let Some(response) = response.or_else(astray) else {
+        let Some(response) = answer_to(view, request, response) else {
             out.breach(Breach {
                 what: format!("The server gave no answer to initialize with the unknown version {requested}."),
                 expected: vec!["a result with a version that the server supports".to_owned()],

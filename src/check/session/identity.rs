@@ -1,6 +1,8 @@
 //! The session id: how it looks, when it is asked for, and which requests it carries.
 
-use crate::check::wire::{body_error, came, faultless, governing, is_4xx, over, to_endpoint, told, valid_id, walled};
+use crate::check::wire::{
+    CLIENT_NOTIFICATIONS, body_error, came, faultless, governing, is_4xx, over, to_endpoint, told, walled, well_formed,
+};
 use crate::check::{Check, Findings};
 use crate::model::Kind;
 use crate::transcript::{Conversation, EventKind, Exchange, View};
@@ -211,6 +213,10 @@ fn malformed_id_4xx(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+fn is_known_notification(body: &serde_json::Value) -> bool {
+    body.get("id").is_none() && body["method"].as_str().is_some_and(|method| CLIENT_NOTIFICATIONS.contains(&method))
+}
+
 /// A session lives on when its client comes back on another connection.
 fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
     for exchange in view.exchanges.iter().filter(|exchange| exchange.method == "POST") {
@@ -218,10 +224,11 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
         let opening = &view.exchanges[conversation.opened];
         let moved = exchange.connection != opening.connection && conversation.session.is_some();
         // A body that is no proper message is refused for its own sake, on any connection.
-        let proper =
-            exchange.body.as_deref().and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok()).is_some_and(
-                |body| body["method"].is_string() && body["jsonrpc"] == "2.0" && body.get("id").is_none_or(valid_id),
-            );
+        let proper = exchange
+            .body
+            .as_deref()
+            .and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok())
+            .is_some_and(|body| well_formed(&body) || is_known_notification(&body));
         if !moved
             || !proper
             || exchange.status.is_none()

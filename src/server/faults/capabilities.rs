@@ -15,11 +15,11 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ElicitationModeDeclared) "The server elicits in a mode that was not declared";
     "cap.roots-unasked" breaks ["features.roots.server-only-if-declared", "features.roots.server-check-capability", "lifecycle.capabilities-only-must", "lifecycle.capabilities-only-should"]
         Rule(Rule::RootsDeclared) "The server asks for roots that were not declared";
-    "cap.tools-undeclared" breaks ["features.tools.capability", "lifecycle.undeclared-feature-error"]
+    "cap.tools-undeclared" breaks ["features.tools.capability", "lifecycle.undeclared-feature-error", "lifecycle.list-changed-declared"]
         Outgoing(|message, context| undeclare(message, context, "tools")) "Tools are served but not declared";
-    "cap.resources-undeclared" breaks ["features.resources.capability", "lifecycle.undeclared-feature-error", "features.tools.embedded-resources-capability"]
+    "cap.resources-undeclared" breaks ["features.resources.capability", "lifecycle.undeclared-feature-error", "lifecycle.list-changed-declared", "features.tools.embedded-resources-capability"]
         Outgoing(|message, context| undeclare(message, context, "resources")) "Resources are served but not declared";
-    "cap.prompts-undeclared" breaks ["features.prompts.capability", "lifecycle.undeclared-feature-error"]
+    "cap.prompts-undeclared" breaks ["features.prompts.capability", "lifecycle.undeclared-feature-error", "lifecycle.list-changed-declared"]
         Outgoing(|message, context| undeclare(message, context, "prompts")) "Prompts are served but not declared";
     "cap.list-changed-undeclared" breaks ["lifecycle.list-changed-declared"]
         Outgoing(|message, context| if context.method == Some("initialize") && message.get("result").is_some() {
