@@ -125,6 +125,10 @@ impl App {
     }
 }
 
+/// The members of params that some method knows.
+const PARAMS: [&str; 10] =
+    ["_meta", "cursor", "name", "arguments", "uri", "level", "ref", "argument", "context", "task"];
+
 async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
     let (app, session) = (&*call.app, &*call.session);
     let meta = params.get("_meta").and_then(Value::as_object);
@@ -132,9 +136,8 @@ async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
     if unknown_key && !app.faults.holds(Rule::MetaOpen) {
         return Err(RpcError::params("_meta has an unknown key"));
     }
-    const KNOWN: [&str; 10] =
-        ["_meta", "cursor", "name", "arguments", "uri", "level", "ref", "argument", "context", "task"];
-    let unknown_member = params.as_object().is_some_and(|given| given.keys().any(|key| !KNOWN.contains(&key.as_str())));
+    let unknown_member =
+        params.as_object().is_some_and(|given| given.keys().any(|key| !PARAMS.contains(&key.as_str())));
     if unknown_member && !app.faults.holds(Rule::ParamsOpen) {
         return Err(RpcError::params("params has an unknown member"));
     }

@@ -36,7 +36,7 @@ pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unm
             Ok(()) => met += 1,
             Err(breach) => {
                 let exchange = observe(index, view).map(|seen| seen.exchange.number);
-                let breach = Breach { fix: advice(scenario, expect, &breach), ..breach };
+                let breach = advised(scenario, expect, breach);
                 unmet.push(unmet_at(step, expect, breach, exchange));
             }
         }
@@ -51,17 +51,18 @@ fn elsewhere(expect: &Expect, step: u32, view: &View<'_>) -> bool {
     clause.zip(revision).is_some_and(|(clause, revision)| !clause.holds_in(revision))
 }
 
-/// What to change: what the clause asks, if the step names one, and what the scenario needs it for.
-fn advice(scenario: &Scenario, expect: &Expect, breach: &Breach) -> String {
+/// Adds to a divergence what was missed and what to change: what the clause asks, if the step names one, and what the
+/// scenario needs it for.
+fn advised(scenario: &Scenario, expect: &Expect, breach: Breach) -> Breach {
     if !breach.fix.is_empty() {
-        return breach.fix.clone();
+        return breach;
     }
+    let missed = breach.expected.join(" or ");
     let clause = expect.clause.as_deref().and_then(|clause| requirements().get(clause));
-    let holds = clause.map_or_else(
-        || format!("answer this step with {}", breach.expected.join(" or ")),
-        |clause| format!("make this hold: {}", clause.text),
-    );
-    format!("{} Why it matters here: {}", sentence(&holds), sentence(&scenario.why))
+    let holds = clause
+        .map_or_else(|| format!("answer this step with {missed}"), |clause| format!("make this hold: {}", clause.text));
+    let fix = format!("{} Why it matters here: {}", sentence(&holds), sentence(&scenario.why));
+    Breach { what: format!("The server did not give what this step needs: {missed}."), fix, ..breach }
 }
 
 fn sentence(text: &str) -> String {
@@ -205,7 +206,7 @@ fn match_one(expect: &Expect, seen: &Seen<'_>, view: &View<'_>) -> Result<(), Br
         return Ok(());
     }
     Err(Breach {
-        what: "The server did not do what this step needs in order to go on.".to_owned(),
+        what: String::new(),
         expected: wanted,
         actual: actual(seen),
         fix: String::new(),

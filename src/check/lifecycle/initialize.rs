@@ -83,9 +83,12 @@ fn initialize_result(view: &View<'_>, out: &mut Findings) {
             .find(|name| refused.contains(**name) && request.value["params"]["capabilities"].get(**name).is_none());
         let (what, fix) = match missing {
             Some(name) => (
-                format!("The server refuses clients that do not declare the capability `{name}`."),
-                "accept every client, and offer what needs the capability only to those that declare it; a tool that \
-                 cannot do without answers its own call with an error",
+                format!(
+                    "The server refuses clients that do not declare the capability `{name}`: this one cannot \
+                     connect at all."
+                ),
+                "answer initialize with a result whatever the client declares; use what needs the capability only with \
+                 clients that declare it, and let a tool that cannot do without answer its own call with an error",
             ),
             None => (
                 "The server refused a proper initialize.".to_owned(),
