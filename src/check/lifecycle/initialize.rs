@@ -1,11 +1,9 @@
 //! The answer to `initialize`, and what may happen around it.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use crate::check::wire::{
-    answer_to, came, fair_calls, got_in, governing, is_response, short, told, unfinished, walled, well_formed,
+    came, fair_calls, got_in, governing, is_response, short, told, unfinished, walled, well_formed,
 };
 use crate::check::{Check, Findings};
 use crate::model::{Kind, Revision};
@@ -16,8 +14,6 @@ pub const CHECKS: &[Check] = &[
     Check { id: "lifecycle.initialize-result", judge: initialize_result },
     Check { id: "lifecycle.initialize-server-info", judge: server_info },
     Check { id: "lifecycle.instructions-optional", judge: instructions },
-    Check { id: "lifecycle.version-counter-offer-latest", judge: counter_offer_latest },
-    Check { id: "lifecycle.version-offer-usable", judge: offer_usable },
     Check { id: "lifecycle.server-early-requests", judge: server_early_requests },
     Check { id: "lifecycle.early-ping-answered", judge: early_ping },
     Check { id: "base.implements-core", judge: implements_core },
@@ -149,66 +145,6 @@ fn instructions(view: &View<'_>, out: &mut Findings) {
                 short(&given.to_string()),
                 "send instructions as one string, or leave the member out",
                 view.exchanges[conversation.opened].evidence(),
-            )
-        });
-    }
-}
-
-/// Offers of another version than asked, with the exchanges that made them.
-fn offers<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v crate::transcript::Conversation> {
-    view.conversations
-        .iter()
-        .filter(|offer| !offer.requested.is_empty() && offer.requested != offer.answered && out.covers(offer.revision))
-        .collect()
-}
-
-/// The version offered instead is the newest that the server is seen to support.
-fn counter_offer_latest(view: &View<'_>, out: &mut Findings) {
-    let echoed: BTreeSet<Revision> = view
-        .conversations
-        .iter()
-        .filter(|conversation| conversation.requested == conversation.answered)
-        .filter_map(|conversation| conversation.revision)
-        .collect();
-    let Some(newest) = echoed.last() else { return };
-    for offer in offers(view, out) {
-        let exchange = &view.exchanges[offer.opened];
-        out.require(offer.revision.is_some_and(|offered| offered >= *newest), || {
-            told(
-                format!(
-                    "To the unknown version {} the server offered an old one, though it supports {newest}.",
-                    offer.requested
-                ),
-                &["the newest version that the server supports"],
-                format!("protocolVersion {}", offer.answered),
-                "sort the supported versions and offer the last one",
-                exchange.evidence(),
-            )
-        });
-    }
-}
-
-/// A version that was offered works for a client that asks for it.
-fn offer_usable(view: &View<'_>, out: &mut Findings) {
-    let offered: BTreeSet<&str> = offers(view, out).iter().map(|offer| offer.answered.as_str()).collect();
-    for (request, response) in view.calls_to("initialize") {
-        let asked = request.value["params"]["protocolVersion"].as_str().unwrap_or_default();
-        let exchange = view.exchange_of(request);
-        if !offered.contains(asked) || walled(exchange) || exchange.status.is_none() {
-            continue;
-        }
-        let got = answer_to(view, request, response).map(|response| &response.value["result"]["protocolVersion"]);
-        if got.is_none() && exchange.is_success() && unfinished(exchange) {
-            out.inconclusive();
-            continue;
-        }
-        out.require(got.is_some_and(|got| got == asked), || {
-            told(
-                format!("The server offered {asked} and then did not take it."),
-                &["initialize with the offered version answers this version"],
-                came(exchange),
-                "offer only versions that initialize accepts",
-                exchange.evidence(),
             )
         });
     }
@@ -368,17 +304,6 @@ mod tests {
         assert!(finding.breaches[0].what.contains("`sampling`"), "{finding:?}");
         let finding = judge("lifecycle.initialize-result", &refused("Unsupported protocol version"));
         assert_eq!(finding.outcome, Outcome::NotExercised);
-    }
-
-    #[test]
-    fn offers() {
-        let offer = |version: &str| Builder::new().initialize_with("1999-01-01", version, json!({}), json!({}));
-        let id = "lifecycle.version-counter-offer-latest";
-        let newest = |version: &str| offer(version).initialize("2025-11-25");
-        expect_three(id, &newest("2025-11-25"), &newest("2025-03-26"), &start());
-        let broken = offer("2025-06-18").initialize_with("2025-06-18", "2025-03-26", json!({}), json!({}));
-        let kept = offer("2025-06-18").initialize("2025-06-18");
-        expect_three("lifecycle.version-offer-usable", &kept, &broken, &start());
     }
 
     #[test]
