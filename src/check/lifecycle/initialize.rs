@@ -196,6 +196,10 @@ fn early_ping(view: &View<'_>, out: &mut Findings) {
             out.inconclusive();
             continue;
         }
+        // A server without ping has none later either: `base.implements-core`.
+        if response.is_some_and(|response| response.message().error_code() == Some(-32601)) {
+            continue;
+        }
         out.require(response.is_some_and(|response| response.value.get("result").is_some()), || {
             told(
                 "A ping before notifications/initialized was not answered.".to_owned(),

@@ -96,6 +96,11 @@ fn offer_usable(view: &View<'_>, out: &mut Findings) {
             out.inconclusive();
             continue;
         }
+        // A refusal that gives another reason says nothing about the version.
+        let error = answer_to(view, request, response).and_then(|response| response.value["error"]["message"].as_str());
+        if error.is_some_and(|reason| !reason.to_ascii_lowercase().contains("version")) {
+            continue;
+        }
         out.require(got.is_some_and(|got| got == asked), || {
             told(
                 format!("The server offered {asked} and then did not take it."),
