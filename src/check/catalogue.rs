@@ -24,6 +24,7 @@ pub static CHECKS: &[&[Check]] = &[
     base::schema::CHECKS,
     // lifecycle
     lifecycle::version::CHECKS,
+    lifecycle::offer::CHECKS,
     lifecycle::initialize::CHECKS,
     lifecycle::capabilities::CHECKS,
     // transport.http

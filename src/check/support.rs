@@ -39,9 +39,12 @@ pub(crate) fn param<'v>(msg: &'v Msg, name: &str) -> &'v Value {
     &msg.value["params"][name]
 }
 
-/// Whether the server declared a capability in the conversation of this message; `None` outside conversations.
+/// Whether the server declared a capability in the conversation of this message; `None` outside conversations, and
+/// where it declared nothing in the proper form.
 pub(crate) fn server_declared(view: &View<'_>, msg: &Msg, path: &[&str]) -> Option<bool> {
-    let found = view.conversation_of(msg)?.server_capability(path);
+    // Without any capabilities in the result of initialize that is what is wrong, and nothing else.
+    let conversation = view.conversation_of(msg).filter(|known| known.result["capabilities"].is_object())?;
+    let found = conversation.server_capability(path);
     Some(found.is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))))
 }
 
@@ -103,6 +106,10 @@ pub(crate) fn expect_refusal(
     }
     let Some(response) = response else { return out.inconclusive() };
     let code = response.message().error_code();
+    if code.is_none() && response.value["error"].is_object() {
+        // An error, but without a code that could be looked at: `base.error-code-integer` tells that.
+        return out.inconclusive();
+    }
     let right = |codes: &[i64]| code.is_some_and(|code| codes.contains(&code));
     if right(rule.codes) || (rule.codes.is_empty() && code.is_some()) {
         return out.pass();

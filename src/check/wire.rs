@@ -94,6 +94,12 @@ pub(crate) fn got_in<'v>(view: &'v View<'_>, exchange: usize) -> Vec<&'v Msg> {
     view.messages_in(exchange).filter(|msg| msg.received() && is_rpc(holder, msg)).collect()
 }
 
+/// The response to a request or, where none carries its id, whatever response came in its exchange: a response that
+/// lost its id is an answer all the same, and that it lost it is `base.response-echoes-id`.
+pub(crate) fn answer_to<'v>(view: &'v View<'_>, request: &Msg, response: Option<&'v Msg>) -> Option<&'v Msg> {
+    response.or_else(|| got_in(view, request.exchange).into_iter().find(|msg| is_response(msg)))
+}
+
 /// Whether a request is one that JSON-RPC and the protocol allow: version marker, method, string or integer id.
 pub(crate) fn well_formed(value: &Value) -> bool {
     let id = value.get("id");

@@ -62,6 +62,12 @@ pub(super) struct RunArgs {
     quiet: bool,
 }
 
+/// What names the embedded server in a command that is to play a case again: its faults, if it has any.
+fn embedded_target(faults: &[String]) -> Option<String> {
+    let named: Vec<String> = faults.iter().map(|fault| format!("--fault {fault}")).collect();
+    (!named.is_empty()).then(|| named.join(" "))
+}
+
 enum Stopped {
     Usage(String),
     Input(String),
@@ -222,7 +228,7 @@ fn prepare(args: &RunArgs, color: Color) -> Result<Rehearsal, Stopped> {
             scenarios: scenarios(args.scenarios.as_deref(), color)?,
             profiles: profiles(&args.clients)?,
             revisions: args.revisions.clone(),
-            target: args.target.clone(),
+            target: args.target.clone().or_else(|| embedded_target(&args.fault)),
         },
         jobs: args.jobs.unwrap_or(if args.target.is_some() { 4 } else { 32 }),
         stage,

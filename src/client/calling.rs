@@ -49,15 +49,14 @@ impl Sim {
             self.subject(turn, answered.exchange, Some(id_text(&asked)));
             return;
         };
-        let pending = Pending { id, exchange: None, over: false, lost: false };
-        self.state().calls.insert(name.clone(), pending);
-        let options = Options { within: self.target.patience, stays: true, ..options };
+        let number = self.tap.next_exchange();
+        self.state().calls.insert(name.clone(), Pending { id, exchange: number, over: false, lost: false });
+        let options = Options { within: self.target.patience, number: Some(number), stays: true, ..options };
         let (sim, name) = (Arc::clone(self), name.clone());
         let (head, seen) = oneshot::channel();
         tokio::spawn(async move {
             let answered = sim.exchange_with(request, options, Some(head)).await;
             if let Some(call) = sim.state().calls.get_mut(&name) {
-                call.exchange = Some(answered.exchange);
                 call.over = true;
                 call.lost |= !answered.resumable;
             }
@@ -116,23 +115,31 @@ impl Sim {
         let limit = tokio::time::sleep(turn.within.min(self.target.patience));
         tokio::pin!(limit);
         loop {
-            let (found, id) = {
+            let (found, hopeless, id) = {
                 let state = self.state();
                 let Some(call) = state.calls.get(&step.call) else { return };
                 let id = id_text(&call.id);
                 let exchange = state.responses.get(&id).copied();
                 // Over without a response, and no stream left that could bring it.
                 let hopeless = call.over && (call.lost || state.live == 0);
-                (exchange.or(call.exchange.filter(|_| hopeless)), id)
+                (exchange.ok_or(call.exchange), hopeless, id)
             };
-            if let Some(exchange) = found {
-                self.see_call_end(&step.call).await;
+            let (exchange, answered) = match found {
+                Ok(exchange) => (exchange, true),
+                Err(exchange) => (exchange, hopeless),
+            };
+            let over = answered
+                || tokio::select! {
+                    changed = news.changed() => changed.is_err(),
+                    () = &mut limit => true,
+                };
+            // An answer that does not come in time is something to look at too.
+            if over {
+                if found.is_ok() {
+                    self.see_call_end(&step.call).await;
+                }
                 self.subject(turn, exchange, Some(id));
                 return;
-            }
-            tokio::select! {
-                changed = news.changed() => if changed.is_err() { return },
-                () = &mut limit => return,
             }
         }
     }

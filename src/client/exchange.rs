@@ -377,7 +377,8 @@ impl Sim {
         };
         for message in messages {
             self.hear(number, &message);
-            if message.get("method").is_some() && message.get("id").is_some_and(|id| !id.is_null()) {
+            let answerable = message.get("method").is_some() && message.get("id").is_some_and(|id| !id.is_null());
+            if answerable && !self.state().answers.silent {
                 self.reply_to(&message);
             }
             answered.messages.push(message);

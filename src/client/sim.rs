@@ -65,7 +65,7 @@ pub(super) struct State {
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
     pub(super) id: Value,
-    pub(super) exchange: Option<u32>,
+    pub(super) exchange: u32,
     pub(super) over: bool,
     /// Whether no other stream can bring its response: it was cancelled, or its stream told no event id.
     pub(super) lost: bool,

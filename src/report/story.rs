@@ -105,6 +105,7 @@ pub(super) fn again(summary: &Summary, case: &Case) -> String {
         None => format!("mcp-rehearsal run{options}"),
         // A command comes last: everything behind the dashes is its own.
         Some(command) if command.starts_with("-- ") => format!("mcp-rehearsal run{options} {command}"),
+        Some(faults) if faults.starts_with("--fault ") => format!("mcp-rehearsal run{options} {faults}"),
         Some(target) => format!("mcp-rehearsal run {}{options}", quoted(&target)),
     }
 }
@@ -136,10 +137,20 @@ fn differing(divergence: &Divergence) -> Option<String> {
     let mut parts: Vec<String> = other
         .iter()
         .filter(|(name, value)| params.get(*name) != Some(value))
-        .map(|(name, value)| format!("{name} {}", clip(&value.to_string(), 100)))
+        .map(|(name, value)| match more(params.get(name), value) {
+            Some(members) => format!("{name} with {members} too"),
+            None => format!("{name} {}", clip(&value.to_string(), 100)),
+        })
         .collect();
     parts.extend(params.keys().filter(|name| !other.contains_key(*name)).map(|name| format!("no {name}")));
     (!parts.is_empty()).then(|| clip(&parts.join(", "), 160))
+}
+
+/// The names of the members that the other object has and this one lacks: mostly they are what made the difference.
+fn more(own: Option<&Value>, other: &Value) -> Option<String> {
+    let (own, other) = (own?.as_object()?, other.as_object()?);
+    let names: Vec<&str> = other.keys().filter(|name| !own.contains_key(*name)).map(String::as_str).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// A story in lines.
@@ -228,6 +239,7 @@ mod tests {
     fn the_command_survives_a_shell() {
         let options = "-s negotiate.minimal-capabilities -c claude-code";
         assert_eq!(command("http://h/mcp?a=1&b"), format!("mcp-rehearsal run 'http://h/mcp?a=1&b' {options}"));
+        assert_eq!(command("--fault cap.require"), format!("mcp-rehearsal run {options} --fault cap.require"));
         assert_eq!(command("-- node server.js"), format!("mcp-rehearsal run {options} -- node server.js"));
     }
 
@@ -246,5 +258,11 @@ mod tests {
             other_sent: r#"initialize {"protocolVersion":"x","capabilities":{}}"#.to_owned(),
         };
         assert_eq!(divergence_text(&divergence), "VS Code sent capabilities {}, no extra and passed");
+        let divergence = Divergence {
+            sent: r#"initialize {"capabilities":{"roots":{}}}"#.to_owned(),
+            other_sent: r#"initialize {"capabilities":{"roots":{"listChanged":true},"sampling":{}}}"#.to_owned(),
+            ..divergence
+        };
+        assert_eq!(divergence_text(&divergence), "VS Code sent capabilities with sampling too and passed");
     }
 }

@@ -316,6 +316,9 @@ pub struct Answers {
     /// Result for `roots/list`, or an `error`.
     #[serde(default, deserialize_with = "present")]
     pub roots: Option<Value>,
+    /// Not at all: whatever the server asks, the client keeps silent.
+    #[serde(default)]
+    pub silent: bool,
 }
 
 /// What a step does.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::tools::PNG;
 use crate::model::Revision;
 
 /// A row of the catalogue.
@@ -16,6 +17,8 @@ pub(crate) struct Tool {
     read_only: bool,
     input: fn() -> Value,
     output: Option<fn() -> Value>,
+    /// It has a picture, and a key of the server's own in `_meta`.
+    adorned: bool,
 }
 
 const PLAIN: Tool = Tool {
@@ -26,6 +29,7 @@ const PLAIN: Tool = Tool {
     read_only: true,
     input: nothing,
     output: None,
+    adorned: false,
 };
 
 const STREAMS: Tool = Tool { streams: true, ..PLAIN };
@@ -35,7 +39,7 @@ const CHANGES: Tool = Tool { read_only: false, ..PLAIN };
 /// All tools, in the order they are listed; the first takes no arguments.
 pub(crate) static TOOLS: &[Tool] = &[
     Tool { name: "test_simple_text", description: "Returns a text", ..PLAIN },
-    Tool { name: "test_image_content", description: "Returns an image", ..PLAIN },
+    Tool { name: "test_image_content", description: "Returns an image", adorned: true, ..PLAIN },
     Tool { name: "test_audio_content", description: "Returns a sound", ..PLAIN },
     Tool { name: "test_embedded_resource", description: "Returns an embedded resource", ..PLAIN },
     Tool { name: "test_multiple_content_types", description: "Returns text, image and resource", ..PLAIN },
@@ -104,6 +108,10 @@ impl Tool {
         });
         if let Some(output) = self.output {
             entry["outputSchema"] = output();
+        }
+        if self.adorned {
+            entry["icons"] = json!([{"src": format!("data:image/png;base64,{PNG}"), "mimeType": "image/png"}]);
+            entry["_meta"] = json!({"com.example/order": 2});
         }
         entry
     }

@@ -127,12 +127,21 @@ impl App {
     }
 }
 
+/// The members of params that some method knows.
+const PARAMS: [&str; 10] =
+    ["_meta", "cursor", "name", "arguments", "uri", "level", "ref", "argument", "context", "task"];
+
 async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
     let (app, session) = (&*call.app, &*call.session);
     let meta = params.get("_meta").and_then(Value::as_object);
     let unknown_key = meta.is_some_and(|meta| meta.keys().any(|key| key != "progressToken"));
     if unknown_key && !app.faults.holds(Rule::MetaOpen) {
         return Err(RpcError::params("_meta has an unknown key"));
+    }
+    let unknown_member =
+        params.as_object().is_some_and(|given| given.keys().any(|key| !PARAMS.contains(&key.as_str())));
+    if unknown_member && !app.faults.holds(Rule::ParamsOpen) {
+        return Err(RpcError::params("params has an unknown member"));
     }
     let of_cursor = schema::method_of_cursor(params).filter(|_| !app.faults.holds(Rule::CursorBound));
     let method = of_cursor.as_deref().unwrap_or(method);

@@ -4,8 +4,17 @@ use serde_json::Value;
 
 use crate::model::{Kind, Message};
 
+/// Ids that only a fault lets pass.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Loose {
+    /// A null id in a request.
+    pub(crate) null_id: bool,
+    /// Any id in a response, because the question had an odd one.
+    pub(crate) reply_id: bool,
+}
+
 /// What a valid message is, or why it is none.
-pub(crate) fn check(value: &Value, null_id: bool) -> Result<Kind, &'static str> {
+pub(crate) fn check(value: &Value, loose: Loose) -> Result<Kind, &'static str> {
     let message = Message(value);
     if !value.is_object() {
         return Err("A message has to be an object");
@@ -23,7 +32,7 @@ pub(crate) fn check(value: &Value, null_id: bool) -> Result<Kind, &'static str> 
             if message.params().is_some_and(|params| !params.is_object()) {
                 return Err("params has to be an object");
             }
-            let tolerated = null_id && message.id().is_some_and(Value::is_null);
+            let tolerated = loose.null_id && message.id().is_some_and(Value::is_null);
             if kind == Kind::Request && !id_fits && !tolerated {
                 return Err("id has to be a string or an integer");
             }
@@ -32,7 +41,7 @@ pub(crate) fn check(value: &Value, null_id: bool) -> Result<Kind, &'static str> 
             if message.result().is_some() == message.error().is_some() {
                 return Err("A response has either a result or an error");
             }
-            if message.result().is_some() && !id_fits {
+            if message.result().is_some() && !id_fits && !loose.reply_id {
                 return Err("A response has to name its request");
             }
         }
@@ -54,19 +63,25 @@ mod tests {
     #[test]
     fn null_ids_and_floats_are_no_ids() {
         for id in [json!(null), json!(1.5), json!([]), json!(true)] {
-            assert!(check(&json!({"jsonrpc": "2.0", "id": id, "method": "ping"}), false).is_err());
+            assert!(check(&json!({"jsonrpc": "2.0", "id": id, "method": "ping"}), Loose::default()).is_err());
         }
-        assert_eq!(check(&json!({"jsonrpc": "2.0", "id": "a", "method": "ping"}), false), Ok(Kind::Request));
-        assert_eq!(check(&json!({"jsonrpc": "2.0", "id": null, "method": "ping"}), true), Ok(Kind::Request));
+        assert_eq!(check(&json!({"jsonrpc": "2.0", "id": "a", "method": "ping"}), Loose::default()), Ok(Kind::Request));
+        assert_eq!(
+            check(
+                &json!({"jsonrpc": "2.0", "id": null, "method": "ping"}),
+                Loose { null_id: true, ..Loose::default() }
+            ),
+            Ok(Kind::Request)
+        );
     }
 
     #[test]
     fn shapes_are_checked() {
-        assert!(check(&json!({"id": 1, "method": "ping"}), false).is_err());
-        assert!(check(&json!({"jsonrpc": "2.0", "id": 1, "method": 5}), false).is_err());
-        assert!(check(&json!({"jsonrpc": "2.0", "id": 1, "method": "x", "params": []}), false).is_err());
-        assert!(check(&json!({"jsonrpc": "2.0", "id": 1}), false).is_err());
-        assert!(check(&json!({"jsonrpc": "2.0", "id": 1, "result": {}, "error": {}}), false).is_err());
-        assert_eq!(check(&json!({"jsonrpc": "2.0", "id": 1, "result": {}}), false), Ok(Kind::Response));
+        assert!(check(&json!({"id": 1, "method": "ping"}), Loose::default()).is_err());
+        assert!(check(&json!({"jsonrpc": "2.0", "id": 1, "method": 5}), Loose::default()).is_err());
+        assert!(check(&json!({"jsonrpc": "2.0", "id": 1, "method": "x", "params": []}), Loose::default()).is_err());
+        assert!(check(&json!({"jsonrpc": "2.0", "id": 1}), Loose::default()).is_err());
+        assert!(check(&json!({"jsonrpc": "2.0", "id": 1, "result": {}, "error": {}}), Loose::default()).is_err());
+        assert_eq!(check(&json!({"jsonrpc": "2.0", "id": 1, "result": {}}), Loose::default()), Ok(Kind::Response));
     }
 }

@@ -23,6 +23,7 @@ pub(crate) fn negotiate(asked: &str, app: &App) -> Revision {
         Some(Revision::V2025_11_25) if !app.faults.holds(Rule::VersionEchoed) => Revision::V2025_06_18,
         Some(_) if !app.faults.holds(Rule::VersionEchoed) => Revision::V2025_11_25,
         Some(revision) => revision,
+        None if !app.faults.holds(Rule::OfferUsable) => Revision::V2024_11_05,
         None if app.faults.holds(Rule::CounterOfferLatest) => Revision::V2025_11_25,
         None => Revision::V2025_03_26,
     }
@@ -53,6 +54,10 @@ pub(crate) fn initialize(app: &App, params: &Value) -> Result<(Arc<Session>, Val
     }
     let known = Revision::LEGACY_HTTP.iter().any(|revision| revision.name() == asked);
     if !known && !app.faults.holds(Rule::CounterOffered) {
+        // The specification's own example refuses with -32602, so that one would be tolerated.
+        return Err(RpcError::new(-32000, "Unsupported protocol version"));
+    }
+    if asked == Revision::V2024_11_05.name() && !app.faults.holds(Rule::OfferUsable) {
         return Err(RpcError::params("Unsupported protocol version"));
     }
     let revision = negotiate(asked, app);

@@ -41,6 +41,18 @@ impl App {
         session.emit(stream, message.to_string(), self.faults.holds(Rule::EventIdsUnique));
     }
 
+    /// What the server calls its request of this number.
+    fn question_id(&self, number: u64) -> Value {
+        if !self.faults.holds(Rule::QuestionIdsGiven) {
+            return Value::Null;
+        }
+        let number = if self.faults.holds(Rule::QuestionIdsFresh) { number } else { 1 };
+        if self.faults.holds(Rule::QuestionIdsWhole) {
+            return json!(number);
+        }
+        json!(u32::try_from(number).map_or(0.5, |number| f64::from(number) + 0.5))
+    }
+
     /// Sends a notification that belongs to no request on the GET stream; without one it is lost.
     pub(crate) fn announce(&self, session: &Session, method: &str, params: Option<&Value>) {
         let streams = if self.faults.holds(Rule::NoBroadcast) {
@@ -127,7 +139,9 @@ impl Call {
                 Some("The client does not support sampling")
             }
             "roots/list" if !has("roots") && holds(Rule::RootsDeclared) => Some("The client does not support roots"),
-            "elicitation/create" if self.session.revision < Revision::V2025_06_18 => {
+            "elicitation/create"
+                if self.session.revision < Revision::V2025_06_18 && holds(Rule::FeaturesByRevision) =>
+            {
                 Some("Elicitation does not exist in this revision")
             }
             "elicitation/create" if !has("elicitation") && holds(Rule::ElicitationDeclared) => {
@@ -161,7 +175,7 @@ impl Call {
             return Err(refusal.to_owned());
         }
         let Some(stream) = self.stream else { return Err("The client cannot be asked inside a batch".to_owned()) };
-        let (id, reply) = self.session.expect_reply();
+        let (id, reply) = self.session.expect_reply(|number| self.app.question_id(number));
         let mut message = json!({"jsonrpc": "2.0", "id": id, "method": method});
         if let Some(params) = params {
             message["params"] = params;
@@ -172,7 +186,7 @@ impl Call {
         let answer = tokio::select! {
             answer = reply => answer.map_err(|_| "The session has ended".to_owned())?,
             () = time_out, if self.app.faults.holds(Rule::QuestionsTimeOut) => {
-                self.session.forget_reply(id);
+                self.session.forget_reply(&id);
                 if self.app.faults.holds(Rule::TimeoutCancels) {
                     self.notify("notifications/cancelled", &json!({"requestId": id, "reason": "No answer in time"}));
                 }

@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::dispatch::App;
-use super::envelope::{check, echo_id};
+use super::envelope::{Loose, check, echo_id};
 use super::fault::{OutCtx, Rule};
 use super::http::{AskCtx, Reply, header, session_of};
 use super::reply::{RpcError, code, error_message, response};
@@ -55,7 +55,9 @@ pub(crate) async fn serve(app: &Arc<App>, headers: &HeaderMap, body: &[u8], ask:
             Err(refusal) => refusal,
         };
     }
-    let kind = match check(&value, !app.faults.holds(Rule::NullIdRefused)) {
+    let loose =
+        Loose { null_id: !app.faults.holds(Rule::NullIdRefused), reply_id: !app.faults.holds(Rule::QuestionIdsWhole) };
+    let kind = match check(&value, loose) {
         Ok(kind) => kind,
         Err(why) => {
             return match echo_id(&value) {
@@ -199,7 +201,7 @@ async fn batch(app: &Arc<App>, session: Arc<Session>, members: Vec<Value>) -> Re
     let mut answers = Vec::new();
     let mut tasks = Vec::new();
     for member in members {
-        match check(&member, false) {
+        match check(&member, Loose::default()) {
             Ok(Kind::Request) if Message(&member).method() == Some("initialize") => {
                 let error = RpcError::new(code::INVALID_REQUEST, "initialize cannot be part of a batch");
                 answers.push(error_message(echo_id(&member), &error));

@@ -87,11 +87,6 @@ pub(crate) fn is_response(message: &Value) -> bool {
     message.get("method").is_none()
 }
 
-/// Whether the message is a request of the server.
-pub(crate) fn is_request(message: &Value) -> bool {
-    message.get("method").is_some() && message.get("id").is_some()
-}
-
 /// Changes every `data` or `blob` text that stands for bytes, wherever it is.
 pub(crate) fn spoil_base64(value: &mut Value) {
     match value {
@@ -179,6 +174,18 @@ pub(crate) fn says(reply: &ReplyHead, text: &str) -> bool {
 pub(crate) fn edit_body(reply: &mut ReplyHead, from: &str, to: &str) {
     if let Some(body) = &mut reply.body {
         *body = String::from_utf8_lossy(body).replace(from, to).into_bytes();
+    }
+}
+
+/// Whether the body has a text in it.
+pub(crate) fn body_has(reply: &ReplyHead, text: &str) -> bool {
+    reply.body.as_ref().is_some_and(|body| String::from_utf8_lossy(body).contains(text))
+}
+
+/// Encodes the body as Latin-1; what that does not know becomes a question mark.
+pub(crate) fn to_latin_1(reply: &mut ReplyHead) {
+    if let Some(body) = &mut reply.body {
+        *body = String::from_utf8_lossy(body).chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect();
     }
 }
 

@@ -30,6 +30,7 @@ fn trim_members(members: &mut Map<String, Value>, revision: Revision) {
         // Only named entries: a schema may well have a property called `title`.
         members.shift_remove("title");
         members.shift_remove("outputSchema");
+        members.shift_remove("_meta");
     }
     if revision < Revision::V2025_11_25 && members.contains_key("name") {
         members.shift_remove("icons");

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::sse::Frame;
-use crate::model::Revision;
+use crate::model::{Revision, id_text};
 
 /// Streams whose events are kept for resumption; older finished ones are forgotten.
 const KEPT_STREAMS: usize = 64;
@@ -47,7 +47,7 @@ struct Inner {
     next_stream: u64,
     next_request: u64,
     running: HashMap<String, oneshot::Sender<()>>,
-    pending: HashMap<u64, oneshot::Sender<Value>>,
+    pending: HashMap<String, oneshot::Sender<Value>>,
     subscriptions: HashSet<String>,
     marks: HashSet<String>,
     level: usize,
@@ -265,27 +265,27 @@ impl Session {
         }
     }
 
-    /// A fresh id for a request of the server, and where its reply will arrive.
-    pub(crate) fn expect_reply(&self) -> (u64, oneshot::Receiver<Value>) {
+    /// An id for a request of the server, made of a fresh number, and where its reply will arrive.
+    pub(crate) fn expect_reply(&self, name: impl FnOnce(u64) -> Value) -> (Value, oneshot::Receiver<Value>) {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner();
         // Questions of cancelled tools have nobody left who waits.
         inner.pending.retain(|_, waiting| !waiting.is_closed());
         inner.next_request += 1;
-        let id = inner.next_request;
-        inner.pending.insert(id, sender);
+        let id = name(inner.next_request);
+        inner.pending.insert(id_text(&id), sender);
         (id, receiver)
     }
 
     /// Nobody waits for this reply any more.
-    pub(crate) fn forget_reply(&self, id: u64) {
-        self.inner().pending.remove(&id);
+    pub(crate) fn forget_reply(&self, id: &Value) {
+        self.inner().pending.remove(&id_text(id));
     }
 
     /// Hands a reply of the client to whoever waits for it; others are ignored.
     pub(crate) fn reply(&self, message: &Value) {
-        let Some(id) = message.get("id").and_then(Value::as_u64) else { return };
-        if let Some(sender) = self.inner().pending.remove(&id) {
+        let Some(id) = message.get("id") else { return };
+        if let Some(sender) = self.inner().pending.remove(&id_text(id)) {
             let _ = sender.send(message.clone());
         }
     }

@@ -98,7 +98,10 @@ fn known<'n>(call: &Call, name: &'n str) -> Result<&'n str, RpcError> {
     let added = Some(&definitions::ADDED).filter(|_| call.session.marked("tools"));
     match definitions::TOOLS.iter().chain(added).find(|tool| named(tool) && fits(tool)) {
         Some(tool) => Ok(tool.name),
-        None if holds(Rule::UnknownToolRefused) => Err(RpcError::params(format!("Unknown tool: {name}"))),
+        // A tool of a later revision is refused also where unknown ones are not: that is a fault of its own.
+        None if holds(Rule::UnknownToolRefused) || definitions::TOOLS.iter().any(|tool| tool.name == name) => {
+            Err(RpcError::params(format!("Unknown tool: {name}")))
+        }
         None => Ok(name),
     }
 }

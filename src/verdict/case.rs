@@ -126,20 +126,24 @@ impl Case {
 pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     let view = View::new(events);
     let findings = judge_all(&view);
-    let (met, unmet) = judge_expectations(scenario, &view);
+    let (met, unmet_steps) = judge_expectations(scenario, &view);
     let mut stories: Vec<Story> = findings.iter().filter_map(|finding| story_of(finding, &view)).collect();
     // A broken clause tells more than the step that stumbled over it; the step is told where no clause is.
     // After a failed opening every later step stumbles over the same thing.
-    let opening = unmet.iter().position(|unmet| unmet.word == "negotiate").unwrap_or(usize::MAX);
+    let opening = unmet_steps.iter().position(|unmet| unmet.word == "negotiate").unwrap_or(usize::MAX);
     let mut consequences = Vec::new();
     // Nor can a step be held against the server where our own limit kept us from reading the answer, or from playing it.
     let own = |unmet: &Unmet| view.exchanges.iter().find(|exchange| Some(exchange.number) == unmet.exchange);
     let ended_by_us = |unmet: &Unmet| own(unmet).is_some_and(Exchange::passed_our_limit);
     let amiss = |unmet: &Unmet| own(unmet).and_then(Exchange::amiss);
-    let limit = unmet.iter().position(ended_by_us).unwrap_or(usize::MAX);
-    for (index, unmet) in unmet.iter().enumerate() {
+    let limit = unmet_steps.iter().position(ended_by_us).unwrap_or(usize::MAX);
+    for (index, unmet) in unmet_steps.iter().enumerate() {
         let unplayed = index > limit && unmet.exchange.is_none();
-        if index > opening || unplayed || ended_by_us(unmet) || explained(unmet, &findings, &stories, &view) {
+        // Several steps may look at one exchange; the first that stumbles tells it.
+        let again =
+            unmet.exchange.is_some() && unmet_steps[..index].iter().any(|earlier| earlier.exchange == unmet.exchange);
+        let follows = index > opening || unplayed || again || ended_by_us(unmet);
+        if follows || explained(unmet, &findings, &stories, &view) {
             let wanted = unmet.breach.expected.join(" or ");
             let why = amiss(unmet).map(|words| format!(": {words}")).unwrap_or_default();
             consequences.push(format!("step `{}` (line {}) did not see {wanted}{why}", unmet.word, unmet.line));
@@ -195,18 +199,27 @@ fn why_unclear(view: &View<'_>) -> String {
 }
 
 /// Whether a broken clause tells why a step did not see what it expects: it was broken in the step's own exchange, or
-/// it is the step's own clause, or the step names none and something that fails was found elsewhere in the case, or the
-/// step's exchange never took place and anything was found.
+/// it is the step's own clause, or something that fails was found elsewhere in the case and the step names no clause or
+/// comes after an opening that never gave its client a conversation, or the step's exchange never took place and anything
+/// was found.
 fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View<'_>) -> bool {
     let holder = |seq: u32| view.exchanges.iter().position(|exchange| touches(exchange, seq));
     let own = unmet.exchange.and_then(|number| view.exchanges.iter().position(|exchange| exchange.number == number));
     let breaches = || findings.iter().flat_map(|finding| &finding.breaches);
     let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(|seq| holder(*seq) == own));
     let told = unmet.clause.as_ref().is_some_and(|clause| stories.iter().any(|story| story.id == *clause));
-    let loose = unmet.clause.is_none() && stories.iter().any(|story| story.fails);
+    let loose = unmet.clause.is_none() || own.is_some_and(|own| outside(own, view));
     // A step without an exchange says nothing by itself.
     let nothing_seen = own.is_none() && !stories.is_empty();
-    same_exchange || told || loose || nothing_seen
+    same_exchange || told || nothing_seen || (loose && stories.iter().any(|story| story.fails))
+}
+
+/// Whether the client of an exchange was never let in: its latest `initialize` before it got no result under its id.
+fn outside(own: usize, view: &View<'_>) -> bool {
+    let exchange = &view.exchanges[own];
+    let before = |msg: &&Msg| msg.client == exchange.client && msg.exchange != own && msg.seq < exchange.seq;
+    let openings = view.calls_to("initialize").filter(|(request, _)| before(request));
+    openings.last().is_some_and(|(_, response)| response.is_none_or(|msg| msg.value.get("result").is_none()))
 }
 
 /// Whether an event of this position belongs to the exchange.

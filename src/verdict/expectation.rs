@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::check::Breach;
-use crate::model::{Kind, id_text};
+use crate::model::{Kind, id_text, requirements};
 use crate::scenario::{BodyMatch, Expect, Outcome, ResultMatch, Scenario, SessionChange, Step};
 use crate::transcript::{End, EventKind, Exchange, View};
 
@@ -29,15 +29,45 @@ pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unm
     for step in scenario.all_steps() {
         let Some(expect) = step.expect() else { continue };
         let index = step.number;
+        if elsewhere(expect, index, view) {
+            continue;
+        }
         match judge_step(expect, index, view) {
             Ok(()) => met += 1,
             Err(breach) => {
                 let exchange = observe(index, view).map(|seen| seen.exchange.number);
+                let breach = advised(scenario, expect, breach);
                 unmet.push(unmet_at(step, expect, breach, exchange));
             }
         }
     }
     (met, unmet)
+}
+
+/// Whether the step's clause does not hold in the revision under which its exchange took place.
+fn elsewhere(expect: &Expect, step: u32, view: &View<'_>) -> bool {
+    let clause = expect.clause.as_deref().and_then(|clause| requirements().get(clause));
+    let revision = observe(step, view).and_then(|seen| seen.exchange.revision);
+    clause.zip(revision).is_some_and(|(clause, revision)| !clause.holds_in(revision))
+}
+
+/// Adds to a divergence what was missed and what to change: what the clause asks, if the step names one, and what the
+/// scenario needs it for.
+fn advised(scenario: &Scenario, expect: &Expect, breach: Breach) -> Breach {
+    if !breach.fix.is_empty() {
+        return breach;
+    }
+    let missed = breach.expected.join(" or ");
+    let clause = expect.clause.as_deref().and_then(|clause| requirements().get(clause));
+    let holds = clause
+        .map_or_else(|| format!("answer this step with {missed}"), |clause| format!("make this hold: {}", clause.text));
+    let fix = format!("{} Why it matters here: {}", sentence(&holds), sentence(&scenario.why));
+    Breach { what: format!("The server did not give what this step needs: {missed}."), fix, ..breach }
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.trim_end();
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }
 
 fn unmet_at(step: &Step, expect: &Expect, breach: Breach, exchange: Option<u32>) -> Unmet {
@@ -111,7 +141,7 @@ fn match_one(expect: &Expect, seen: &Seen<'_>, view: &View<'_>) -> Result<(), Br
         check_result(result, seen, &mut wanted);
     }
     if let Some(error) = &expect.error {
-        let found = seen.response.and_then(|response| response.get("error"));
+        let found = seen.response.and_then(|response| response.get("error")).filter(|error| !error.is_null());
         let code = found.and_then(|error| error.get("code")).and_then(Value::as_i64);
         let holds = found.is_some()
             && error.code.as_ref().is_none_or(|codes| code.is_some_and(|code| codes.matches(code)))
@@ -176,10 +206,10 @@ fn match_one(expect: &Expect, seen: &Seen<'_>, view: &View<'_>) -> Result<(), Br
         return Ok(());
     }
     Err(Breach {
-        what: "The server did not do what this step needs in order to go on.".to_owned(),
+        what: String::new(),
         expected: wanted,
         actual: actual(seen),
-        fix: "compare the exchange below with the clause".to_owned(),
+        fix: String::new(),
         evidence: seen.exchange.evidence(),
     })
 }
@@ -207,7 +237,7 @@ fn outcome_holds(outcome: Outcome, seen: &Seen<'_>) -> bool {
     let answered = seen.response;
     match outcome {
         Outcome::Result => answered.is_some_and(|response| response.get("result").is_some()),
-        Outcome::Error => answered.is_some_and(|response| response.get("error").is_some()),
+        Outcome::Error => answered.is_some_and(|response| response.get("error").is_some_and(|error| !error.is_null())),
         Outcome::Refused => seen.exchange.status.is_some_and(|status| status >= 400),
         Outcome::Silence => answered.is_none() && seen.exchange.status.is_none_or(|status| status < 400),
         Outcome::Closed => !matches!(seen.exchange.end, None | Some(End::TimedOut)),
@@ -313,6 +343,16 @@ mod tests {
         assert_eq!((met, unmet.len()), (0, 1));
         assert!(unmet[0].breach.actual.contains("-32601"));
         assert_eq!(unmet[0].breach.expected, ["a result"]);
+        assert_eq!(unmet[0].breach.fix, "answer this step with a result. Why it matters here: w.");
+    }
+
+    #[test]
+    fn the_fix_says_what_the_clause_asks_and_what_for() {
+        let scenario = scenario("{ result: ok, clause: utilities.ping.respond }");
+        let bad = transcript(Some(-32601));
+        let (_, unmet) = judge_expectations(&scenario, &View::new(&bad));
+        let fix = &unmet[0].breach.fix;
+        assert!(fix.contains("answers ping promptly") && fix.ends_with("Why it matters here: w."), "{fix}");
     }
 
     #[test]

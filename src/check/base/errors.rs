@@ -6,6 +6,7 @@ use crate::check::wire::{
     CLIENT_METHODS, body_error, came, fair_calls, faultless, governing, is_4xx, posts, told, unfinished, valid_id,
 };
 use crate::check::{Check, Findings};
+use crate::model::Message;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -95,13 +96,18 @@ fn method_not_found(view: &View<'_>, out: &mut Findings) {
             continue;
         };
         let own = response.value["result"].as_object().is_some_and(|result| !result.is_empty());
-        if own {
+        if own || unreadable(&response.value) {
             continue;
         }
         out.require(response.message().error_code() == Some(-32601), || {
             method_breach(method, response.value.to_string(), vec![request.seq, response.seq])
         });
     }
+}
+
+/// Whether a response is an error whose code is no code: `base.error-code-integer` tells that.
+fn unreadable(response: &Value) -> bool {
+    response["error"].is_object() && Message(response).error_code().is_none()
 }
 
 fn method_breach(method: &str, actual: String, evidence: Vec<u32>) -> crate::check::Breach {
@@ -140,7 +146,7 @@ fn invalid_params(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let code = responses.first().and_then(|response| response.message().error_code());
-        if code == Some(-32601) {
+        if code == Some(-32601) || responses.first().is_some_and(|response| unreadable(&response.value)) {
             continue;
         }
         if responses.is_empty() && (exchange.status.is_none() || exchange.is_success()) {

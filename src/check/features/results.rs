@@ -77,7 +77,7 @@ fn binary_base64(view: &View<'_>, out: &mut Findings) {
 fn embedded_resources(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
         let Some(item) = items(result).find(|item| item["type"] == "resource") else { continue };
-        let declared = server_declared(view, request, &["resources"]) == Some(true);
+        let Some(declared) = server_declared(view, request, &["resources"]) else { continue };
         let problem = (!declared).then(|| "A result embeds a resource without the resources capability.".to_owned());
         hold(out, problem, "the resources capability", item, "declare resources", &[request, response]);
     }

@@ -63,11 +63,17 @@ fn declares(conversation: &Conversation, name: &str) -> bool {
     conversation.server_capability(&[name]).is_some_and(|value| !value.is_null())
 }
 
+/// Whether the server told its capabilities at all; where it did not, that is what is wrong, and nothing else.
+fn told_any(conversation: &Conversation) -> bool {
+    conversation.result["capabilities"].is_object()
+}
+
 /// A feature that was not declared is not served; an empty list does no harm.
 fn undeclared_feature(view: &View<'_>, out: &mut Findings) {
     for (request, exchange, responses) in fair_calls(view) {
         let Some((name, member)) = request.method().and_then(feature) else { continue };
-        let Some(conversation) = view.conversation_of(request).filter(|known| !declares(known, name)) else { continue };
+        let without = |known: &&Conversation| told_any(known) && !declares(known, name);
+        let Some(conversation) = view.conversation_of(request).filter(without) else { continue };
         let Some(response) = responses.first().filter(|_| out.covers(request.revision)) else { continue };
         let full = response.value["result"][member].as_array().is_some_and(|list| !list.is_empty());
         out.require(!full, || {
@@ -114,7 +120,8 @@ fn list_changed_declared(view: &View<'_>, out: &mut Findings) {
             Some("notifications/resources/updated") => &["resources", "subscribe"],
             _ => continue,
         };
-        let Some(conversation) = view.conversation_of(msg).filter(|_| out.covers(revision)) else { continue };
+        let conversation = view.conversation_of(msg).filter(|known| told_any(known) && out.covers(revision));
+        let Some(conversation) = conversation else { continue };
         let declared = conversation.server_capability(path).is_some_and(|flag| *flag == true);
         out.require(declared, || {
             told(

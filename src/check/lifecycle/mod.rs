@@ -2,4 +2,5 @@
 
 pub mod capabilities;
 pub mod initialize;
+pub mod offer;
 pub mod version;

@@ -1,13 +1,15 @@
 //! Version negotiation in `initialize`.
 
-use crate::check::wire::walled;
+use crate::check::wire::{received, short, told};
 use crate::check::{Breach, Check, Findings};
-use crate::transcript::View;
+use crate::model::Revision;
+use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
     Check { id: "lifecycle.version-echo", judge: version_echo },
-    Check { id: "lifecycle.version-counter-offer", judge: version_counter_offer },
+    Check { id: "lifecycle.respect-version-should", judge: respect_version },
+    Check { id: "lifecycle.respect-version-must", judge: respect_version },
 ];
 
 /// A version that the server answered somewhere in the transcript is one that it supports, so asking for it
@@ -15,7 +17,7 @@ pub const CHECKS: &[Check] = &[
 fn version_echo(view: &View<'_>, out: &mut Findings) {
     for conversation in &view.conversations {
         let supported = view.conversations.iter().any(|other| other.answered == conversation.requested);
-        if !supported || conversation.requested.parse::<crate::model::Revision>().is_err() {
+        if !supported || conversation.requested.parse::<Revision>().is_err() {
             continue;
         }
         if !out.covers(conversation.requested.parse().ok()) {
@@ -35,46 +37,62 @@ fn version_echo(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// An unknown version gets another one as a result; the error of the specification's own example is tolerated.
-fn version_counter_offer(view: &View<'_>, out: &mut Findings) {
-    for (request, response) in view.calls_to("initialize") {
-        let requested = request.value["params"]["protocolVersion"].as_str().unwrap_or_default();
-        if requested.is_empty() || requested.parse::<crate::model::Revision>().is_ok() {
-            continue;
-        }
-        let exchange = view.exchange_of(request);
-        if walled(exchange) {
-            continue;
-        }
-        let Some(response) = response else {
-            out.breach(Breach {
-                what: format!("The server gave no answer to initialize with the unknown version {requested}."),
-                expected: vec!["a result with a version that the server supports".to_owned()],
-                actual: exchange.status.map_or_else(|| "nothing".to_owned(), |status| format!("status {status}")),
-                fix: "answer with the newest version that the server supports; the client decides whether to go on"
-                    .to_owned(),
-                evidence: exchange.evidence(),
-            });
-            continue;
-        };
-        let offered = response.value["result"]["protocolVersion"].as_str();
-        let tolerated = response.message().error_code() == Some(-32602);
-        out.require(tolerated || offered.is_some_and(|offered| offered != requested), || Breach {
-            what: format!("The server did not offer another version than the unknown {requested}."),
-            expected: vec!["a result whose protocolVersion is one that the server supports".to_owned()],
-            actual: response.value.to_string(),
-            fix: "answer with the newest version that the server supports".to_owned(),
-            evidence: exchange.evidence(),
+/// The revision that brought what a server says with this message, if it is one that the protocol defines.
+fn since(msg: &Msg) -> Option<Revision> {
+    Some(match msg.method()? {
+        "elicitation/create" if msg.value["params"]["mode"] == "url" => Revision::V2025_11_25,
+        "elicitation/create" => Revision::V2025_06_18,
+        "notifications/elicitation/complete" | "notifications/tasks/status" => Revision::V2025_11_25,
+        method if method.starts_with("tasks/") => Revision::V2025_11_25,
+        "ping" | "sampling/createMessage" | "roots/list" => Revision::V2024_11_05,
+        method if method.starts_with("notifications/") => Revision::V2024_11_05,
+        _ => return None,
+    })
+}
+
+/// The server says nothing of its own that the negotiated revision does not know.
+fn respect_version(view: &View<'_>, out: &mut Findings) {
+    for (msg, _, revision) in received(view) {
+        let (Some(revision), Some(since)) = (revision.filter(|_| out.covers(revision)), since(msg)) else { continue };
+        out.require(since <= revision, || {
+            told(
+                format!(
+                    "The server sent {} under {revision}, which does not know it yet; it came with {since}.",
+                    msg.method().unwrap_or_default()
+                ),
+                &["only what the negotiated revision defines"],
+                short(&msg.value.to_string()),
+                "look at the version that was negotiated before using what a later revision brought",
+                vec![msg.seq],
+            )
         });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::check::Outcome::{Fail, NotExercised, Pass};
-    use crate::check::testing::judge;
-    use crate::transcript::Builder;
+    use crate::check::Outcome::{Fail, NotExercised, Pass, Warn};
+    use crate::check::testing::{expect_three, judge};
+    use crate::transcript::{Builder, End};
     use serde_json::json;
+
+    #[test]
+    fn later_words() {
+        let pushed = |version: &str, mode: &str| {
+            let params = json!({"mode": mode, "message": "Who?"});
+            let ask = json!({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": params});
+            let listening = Builder::new().initialize(version).request("GET", &[], None).stream();
+            listening.sse(None, &ask).end(End::Complete)
+        };
+        let idle = Builder::new().initialize("2025-06-18");
+        expect_three(
+            "lifecycle.respect-version-must",
+            &pushed("2025-06-18", "form"),
+            &pushed("2025-06-18", "url"),
+            &idle,
+        );
+        assert_eq!(judge("lifecycle.respect-version-should", &pushed("2025-03-26", "form")).outcome, Warn);
+    }
 
     #[test]
     fn echo() {
@@ -85,15 +103,5 @@ mod tests {
             good.clone().initialize_with("2025-11-25", "2025-06-18", json!({}), json!({})).initialize("2025-11-25");
         assert_eq!(judge(id, &bad).outcome, Fail);
         assert_eq!(judge(id, &Builder::new()).outcome, NotExercised);
-    }
-
-    #[test]
-    fn counter_offer() {
-        let id = "lifecycle.version-counter-offer";
-        let good = Builder::new().initialize_with("1999-01-01", "2025-11-25", json!({}), json!({}));
-        assert_eq!(judge(id, &good).outcome, Pass);
-        let echoed = Builder::new().initialize_with("1999-01-01", "1999-01-01", json!({}), json!({}));
-        assert_eq!(judge(id, &echoed).outcome, Fail);
-        assert_eq!(judge(id, &Builder::new().initialize("2025-06-18")).outcome, NotExercised);
     }
 }

@@ -1,6 +1,6 @@
 //! The session id: how it looks, and that it holds on every connection and for nobody else.
 
-use crate::check::wire::{body_error, came, faultless, over, told};
+use crate::check::wire::{CLIENT_NOTIFICATIONS, body_error, came, faultless, over, told, well_formed};
 use crate::check::{Check, Findings};
 use crate::model::Kind;
 use crate::transcript::{Conversation, EventKind, Exchange, View};
@@ -113,6 +113,10 @@ fn id_stable(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+fn is_known_notification(body: &serde_json::Value) -> bool {
+    body.get("id").is_none() && body["method"].as_str().is_some_and(|method| CLIENT_NOTIFICATIONS.contains(&method))
+}
+
 /// A session lives on when its client comes back on another connection.
 fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
     for exchange in view.exchanges.iter().filter(|exchange| exchange.method == "POST") {
@@ -129,7 +133,7 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
             .body
             .as_deref()
             .and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok())
-            .is_some_and(|body| body["method"].is_string() && body["jsonrpc"] == "2.0");
+            .is_some_and(|body| well_formed(&body) || is_known_notification(&body));
         if !moved
             || !proper
             || exchange.status.is_none()

@@ -5,8 +5,18 @@ use serde_json::{Value, json};
 use super::all::catalogue;
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{
-    answer_notification, drop_member, edit_body, is_request, is_response, recode, refuse_string_id,
+    answer_notification, body_has, drop_member, each_entry, edit_body, is_response, recode, refuse_string_id,
+    set_result, to_latin_1,
 };
+
+/// The notifications that clients send and servers know.
+const CLIENT_NOTIFICATIONS: [&str; 5] = [
+    "notifications/initialized",
+    "notifications/cancelled",
+    "notifications/progress",
+    "notifications/roots/list_changed",
+    "notifications/tasks/status",
+];
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "rpc.id-as-string" breaks ["base.response-echoes-id"]
@@ -34,24 +44,29 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "rpc.unknown-method-internal" breaks ["base.method-not-found"]
         Outgoing(|message, _| recode(message, -32601, -32603)) "Unknown methods are internal errors";
     "rpc.invalid-params-internal" breaks ["base.invalid-params"]
-        Outgoing(|message, _| recode(message, -32602, -32603)) "Invalid params are internal errors";
+        Outgoing(|message, _| if message["error"]["message"] == "name is missing" { recode(message, -32602, -32603) })
+        "A call that names no tool is an internal error";
     "rpc.parse-error-code" breaks ["base.parse-error"]
         Head(|reply, _| edit_body(reply, "-32700", "-32000")) "Broken JSON gets -32000";
     "rpc.invalid-request-code" breaks ["base.invalid-request-error"]
-        Head(|reply, _| edit_body(reply, "-32600", "-32000")) "Invalid requests get -32000";
-    "rpc.request-id-null" breaks ["base.request-id-not-null", "base.request-id-type"]
-        Outgoing(|message, _| if is_request(message) { message["id"] = Value::Null })
+        Head(|reply, ask| if ask.rpc_method.is_none() { edit_body(reply, "-32600", "-32700") })
+        "JSON that is no message gets the parse error";
+    "rpc.request-id-null" breaks ["base.request-id-not-null"]
+        Rule(Rule::QuestionIdsGiven)
         "Requests of the server have a null id";
     "rpc.request-id-repeats" breaks ["base.request-id-unique-session-server"]
-        Outgoing(|message, _| if is_request(message) { message["id"] = json!(1) })
-        "Every request of the server has id 1";
+        Rule(Rule::QuestionIdsFresh) "Every request of the server has id 1";
+    "rpc.request-id-fraction" breaks ["base.request-id-type"]
+        Rule(Rule::QuestionIdsWhole) "Requests of the server have a fraction as id";
     "rpc.notification-with-id" breaks ["base.notification-no-id"]
         Outgoing(|message, _| if message["method"].as_str().is_some_and(|name| name.starts_with("notifications/")) { message["id"] = json!("n") })
         "Notifications of the server have an id";
-    "rpc.unknown-notification-refused" breaks ["base.unknown-notification-silent"]
-        Head(|reply, ask| if !ask.rpc_method.as_deref().is_some_and(|name| ["notifications/initialized", "notifications/cancelled"].contains(&name)) {
+    "rpc.unknown-notification-refused" breaks ["base.unknown-notification-silent", "base.notification-no-response"]
+        Head(|reply, ask| if !ask.rpc_method.as_deref().is_some_and(|name| CLIENT_NOTIFICATIONS.contains(&name)) {
             answer_notification(reply, ask, 400);
-        }) "Unknown notifications are answered";
+        }) "Unknown notifications are answered with a response";
+    "rpc.params-member-refused" breaks ["base.unknown-params-tolerated"]
+        Rule(Rule::ParamsOpen) "Requests with a member of params that is unknown are refused";
     "rpc.meta-key-refused" breaks ["base.meta-unknown-keys-tolerated"]
         Rule(Rule::MetaOpen) "Requests with unknown _meta keys are refused";
     "rpc.batch-refused" breaks ["base.batch-receive", "transport.http.body-batch"]
@@ -60,4 +75,27 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::BatchAnsweredWhole) "The last request of a batch gets no answer";
     "rpc.batch-empty-taken" breaks ["base.batch-empty"]
         Rule(Rule::EmptyBatchRefused) "An empty batch gets 202";
+    "rpc.batch-crash" breaks ["base.batch-removed", "transport.http.status-not-5xx-for-client-fault"]
+        Head(|reply, _| if body_has(reply, "Batches do not exist") { reply.status = 500 })
+        "An array of messages crashes the server where batches were removed";
+    "rpc.latin-1" breaks ["base.utf8"]
+        Head(|reply, _| to_latin_1(reply)) "JSON bodies are encoded as Latin-1";
+    "rpc.meta-prefix-malformed" breaks ["base.meta-prefix-format"]
+        Outgoing(|message, context| set_result(message, context, "tools/list", "_meta", json!({"4example.com/x": 1})))
+        "A prefix in _meta begins with a digit";
+    "rpc.meta-name-malformed" breaks ["base.meta-name-format"]
+        Outgoing(|message, context| set_result(message, context, "tools/list", "_meta", json!({"com.example/-x": 1})))
+        "A name in _meta begins with a hyphen";
+    "rpc.meta-prefix-reserved" breaks ["base.meta-reserved-prefix-first-form"]
+        Outgoing(|message, context| set_result(message, context, "tools/list", "_meta", json!({"mcp.dev/x": 1})))
+        "The server has its own key under mcp.dev";
+    "rpc.meta-second-label-reserved" breaks ["base.meta-reserved-prefix-second-label", "base.meta-reserved-prefix-first-form"]
+        Outgoing(|message, context| set_result(message, context, "tools/list", "_meta", json!({"com.mcp.tools/x": 1})))
+        "The server has its own key under com.mcp.tools";
+    "rpc.icon-from-disk" breaks ["base.icon-src-uri"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("icons").is_some() { tool["icons"] = json!([{"src": "file:///icon.png"}]) }))
+        "An icon is a file on the server's disk";
+    "rpc.schema-invalid" breaks ["base.schema-valid", "features.tools.input-schema-not-null"]
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["inputSchema"]["required"] = json!("all")))
+        "Input schemas are no valid JSON Schemas";
 };

@@ -7,10 +7,12 @@ use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{drop_result, set_result};
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
-    "lifecycle.version-not-echoed" breaks ["lifecycle.version-echo"]
+    "lifecycle.version-not-echoed" breaks ["lifecycle.version-echo", "lifecycle.version-offer-usable"]
         Rule(Rule::VersionEchoed) "A known version is answered with another one";
     "lifecycle.counter-offer-old" breaks ["lifecycle.version-counter-offer-latest"]
         Rule(Rule::CounterOfferLatest) "An unknown version is answered with the oldest known one";
+    "lifecycle.offer-unusable" breaks ["lifecycle.version-offer-usable", "lifecycle.version-counter-offer-latest"]
+        Rule(Rule::OfferUsable) "The version offered instead of an unknown one is refused itself";
     "lifecycle.version-refused" breaks ["lifecycle.version-counter-offer"]
         Rule(Rule::CounterOffered) "An unknown version is refused with an error";
     "lifecycle.no-server-info" breaks ["lifecycle.initialize-result"]
@@ -21,6 +23,9 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "lifecycle.no-capabilities" breaks ["lifecycle.initialize-result"]
         Outgoing(|message, context| drop_result(message, context, "initialize", "capabilities"))
         "capabilities is missing";
+    "lifecycle.instructions-list" breaks ["lifecycle.instructions-optional"]
+        Outgoing(|message, context| set_result(message, context, "initialize", "instructions", json!(["Be", "kind"])))
+        "instructions is an array";
     "lifecycle.asks-early" breaks ["lifecycle.server-early-requests"]
         Rule(Rule::WaitsForInitialized) "The server asks before the client is initialized";
     "lifecycle.early-ping-refused" breaks ["lifecycle.early-ping-answered"]
@@ -29,8 +34,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::CapabilitiesOpen) "Clients with a capability of their own are refused";
     "lifecycle.timeout-silent" breaks ["lifecycle.timeout-cancels"]
         Rule(Rule::TimeoutCancels) "A question that timed out is not cancelled";
-    "lifecycle.waits-forever" breaks ["lifecycle.timeouts", "features.sampling.late-or-no-answer"]
+    "lifecycle.waits-forever" breaks ["lifecycle.timeouts"]
         Rule(Rule::QuestionsTimeOut) "A question without an answer blocks its tool for ever";
-    "lifecycle.newest-features" breaks ["features.tools.content-types-by-revision", "lifecycle.respect-version-should"]
+    "lifecycle.newest-features" breaks ["features.tools.content-types-by-revision", "lifecycle.respect-version-should", "lifecycle.respect-version-must"]
         Rule(Rule::FeaturesByRevision) "Tools show what the negotiated revision does not know";
 };
