@@ -49,7 +49,8 @@ impl Running {
                 }
             }
         });
-        let port = port.recv_timeout(START).unwrap_or_else(|_| panic!("{name} did not start; scripts/foreign run {name}"));
+        let port =
+            port.recv_timeout(START).unwrap_or_else(|_| panic!("{name} did not start; scripts/foreign run {name}"));
         Self { child, url: format!("http://127.0.0.1:{port}/mcp") }
     }
 }

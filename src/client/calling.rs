@@ -49,7 +49,8 @@ impl Sim {
             self.subject(turn, answered.exchange, Some(id_text(&asked)));
             return;
         };
-        let pending = Pending { id, exchange: None, over: false, lost: false };
+        let events_before = self.state().events;
+        let pending = Pending { id, exchange: None, over: false, events_before, lost: false };
         self.state().calls.insert(name.clone(), pending);
         let options = Options { within: self.target.patience, stays: true, ..options };
         let (sim, name) = (Arc::clone(self), name.clone());

@@ -270,6 +270,7 @@ impl Sim {
             }
             for frame in decoder.feed(&piece) {
                 let Frame::Event { id, event, data, retry } = frame else { continue };
+                self.state().events += 1;
                 if let Some(id) = &id {
                     last_id = Some(id.clone());
                     self.state().last_event_id = Some(id.clone());

@@ -45,6 +45,8 @@ pub(super) struct State {
     /// Streams that were cut, with the last event id each had seen.
     pub(super) interrupted: Vec<String>,
     pub(super) last_event_id: Option<String>,
+    /// Events of streams that came in so far.
+    pub(super) events: u64,
     pub(super) live: u32,
     pub(super) answers: Answers,
     /// How the conversation was opened, so that it can be opened again.
@@ -57,6 +59,8 @@ pub(super) struct Pending {
     pub(super) id: Value,
     pub(super) exchange: Option<u32>,
     pub(super) over: bool,
+    /// How many events had come in before it was made.
+    pub(super) events_before: u64,
     /// Whether no other stream can bring its response: it was cancelled, or its stream told no event id.
     pub(super) lost: bool,
 }

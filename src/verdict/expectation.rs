@@ -49,6 +49,8 @@ struct Seen<'v> {
     exchange: &'v Exchange,
     response: Option<&'v Value>,
     received: Vec<&'v Value>,
+    /// What came on other streams of the client while the exchange lasted: questions may travel there as well.
+    beside: Vec<&'v Value>,
 }
 
 fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
@@ -69,7 +71,16 @@ fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
         .map(|msg| &msg.value)
         // An error without id answers the only request there was.
         .or_else(|| received.iter().copied().find(|value| value.get("error").is_some()));
-    Some(Seen { exchange, response, received })
+    let beside = view
+        .received()
+        .filter(|msg| {
+            let other = view.exchange_of(msg);
+            let lasted = msg.seq > exchange.seq && exchange.end_seq.is_none_or(|end| msg.seq < end);
+            other.number != number && other.client == exchange.client && lasted
+        })
+        .map(|msg| &msg.value)
+        .collect();
+    Some(Seen { exchange, response, received, beside })
 }
 
 fn judge_step(expect: &Expect, step: u32, view: &View<'_>) -> Result<(), Breach> {
@@ -235,8 +246,8 @@ fn session_holds(expected: SessionChange, exchange: &Exchange, view: &View<'_>) 
 }
 
 fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
-    let count = |method: &str, params: Option<&crate::scenario::Matcher>, request: bool| {
-        seen.received
+    let count = |messages: &[&Value], method: &str, params: Option<&crate::scenario::Matcher>, request: bool| {
+        messages
             .iter()
             .filter(|message| {
                 message.get("method").and_then(Value::as_str) == Some(method)
@@ -246,7 +257,7 @@ fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
             .count()
     };
     for notification in &expect.notifications {
-        let found = count(&notification.method, notification.params.as_ref(), false);
+        let found = count(&seen.received, &notification.method, notification.params.as_ref(), false);
         let least = notification.at_least() as usize;
         let most = notification.at_most.map_or(usize::MAX, |most| most as usize);
         if found < least || found > most {
@@ -254,7 +265,8 @@ fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
         }
     }
     for request in &expect.requests {
-        if count(&request.method, request.params.as_ref(), true) == 0 {
+        let found = |messages| count(messages, &request.method, request.params.as_ref(), true) > 0;
+        if !found(&seen.received) && !found(&seen.beside) {
             wanted.push(format!("the server to ask {}", request.method));
         }
     }
@@ -309,6 +321,30 @@ mod tests {
         assert_eq!((met, unmet.len()), (0, 1));
         assert!(unmet[0].breach.actual.contains("-32601"));
         assert_eq!(unmet[0].breach.expected, ["a result"]);
+    }
+
+    #[test]
+    fn a_question_may_travel_on_another_stream() {
+        let ask = json!({"jsonrpc": "2.0", "id": 1, "method": "roots/list"});
+        let call = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "x"}});
+        let reply = json!({"jsonrpc": "2.0", "id": 7, "result": {"content": []}});
+        let sse = |exchange: u32, message: &Value| EventKind::Sse {
+            exchange,
+            id: None,
+            event: None,
+            data: Some(message.to_string()),
+            retry: None,
+        };
+        let opened = Builder::new().initialize("2025-06-18").request("GET", &[], None).stream();
+        let called = opened.step(2, "invoke").post(&call).stream();
+        let subject = EventKind::Subject { exchange: 4, id: None };
+        let beside = called.clone().event(sse(3, &ask)).event(sse(4, &reply)).end(End::Complete);
+        let late = called.event(sse(4, &reply)).end(End::Complete).event(sse(3, &ask));
+        let wanted = scenario("{ requests: [ { method: roots/list } ] }");
+        for (transcript, met) in [(beside, 1), (late, 0)] {
+            let events = transcript.event(subject.clone()).finish();
+            assert_eq!(judge_expectations(&wanted, &View::new(&events)).0, met);
+        }
     }
 
     #[test]
