@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::check::Breach;
 use crate::model::{Kind, id_text};
 use crate::scenario::{BodyMatch, Expect, Outcome, ResultMatch, Scenario, SessionChange, Step};
-use crate::transcript::{End, EventKind, Exchange, View};
+use crate::transcript::{End, EventKind, Exchange, Msg, View};
 
 /// A step whose expectation was not met.
 #[derive(Debug, Clone)]
@@ -49,8 +49,16 @@ struct Seen<'v> {
     exchange: &'v Exchange,
     response: Option<&'v Value>,
     received: Vec<&'v Value>,
-    /// What came on other streams of the client while the exchange lasted: questions may travel there as well.
-    beside: Vec<&'v Value>,
+    /// What came on other streams of the client since: questions and notifications may travel there as well.
+    beside: Vec<&'v Msg>,
+}
+
+impl Seen<'_> {
+    /// What came on other streams before the exchange was over; a question comes before the answer that rests on it.
+    fn beside_before_end(&self) -> Vec<&Value> {
+        let end = self.exchange.end_seq.unwrap_or(u32::MAX);
+        self.beside.iter().filter(|msg| msg.seq < end).map(|msg| &msg.value).collect()
+    }
 }
 
 fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
@@ -75,10 +83,8 @@ fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
         .received()
         .filter(|msg| {
             let other = view.exchange_of(msg);
-            let lasted = msg.seq > exchange.seq && exchange.end_seq.is_none_or(|end| msg.seq < end);
-            other.number != number && other.client == exchange.client && lasted
+            other.number != number && other.client == exchange.client && msg.seq > exchange.seq
         })
-        .map(|msg| &msg.value)
         .collect();
     Some(Seen { exchange, response, received, beside })
 }
@@ -257,16 +263,18 @@ fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
             .count()
     };
     for notification in &expect.notifications {
-        let found = count(&seen.received, &notification.method, notification.params.as_ref(), false);
+        let count_in = |messages: &[&Value]| count(messages, &notification.method, notification.params.as_ref(), false);
+        let found = count_in(&seen.received);
+        let beside: Vec<&Value> = seen.beside.iter().map(|msg| &msg.value).collect();
         let least = notification.at_least() as usize;
         let most = notification.at_most.map_or(usize::MAX, |most| most as usize);
-        if found < least || found > most {
+        if found + count_in(&beside) < least || found > most {
             wanted.push(format!("at least {least} {} (saw {found})", notification.method));
         }
     }
     for request in &expect.requests {
         let found = |messages| count(messages, &request.method, request.params.as_ref(), true) > 0;
-        if !found(&seen.received) && !found(&seen.beside) {
+        if !found(&seen.received) && !found(&seen.beside_before_end()) {
             wanted.push(format!("the server to ask {}", request.method));
         }
     }
@@ -324,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_may_travel_on_another_stream() {
+    fn questions_and_news_may_travel_on_another_stream() {
         let ask = json!({"jsonrpc": "2.0", "id": 1, "method": "roots/list"});
         let call = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "x"}});
         let reply = json!({"jsonrpc": "2.0", "id": 7, "result": {"content": []}});
@@ -339,7 +347,11 @@ mod tests {
         let called = opened.step(2, "invoke").post(&call).stream();
         let subject = EventKind::Subject { exchange: 4, id: None };
         let beside = called.clone().event(sse(3, &ask)).event(sse(4, &reply)).end(End::Complete);
-        let late = called.event(sse(4, &reply)).end(End::Complete).event(sse(3, &ask));
+        let late = called.clone().event(sse(4, &reply)).end(End::Complete).event(sse(3, &ask));
+        let note = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}});
+        let told = called.clone().event(sse(4, &reply)).end(End::Complete).event(sse(3, &note)).event(subject.clone());
+        let news = scenario("{ notifications: [ { method: notifications/message, at-least: 1 } ] }");
+        assert_eq!(judge_expectations(&news, &View::new(&told.finish())).0, 1);
         let wanted = scenario("{ requests: [ { method: roots/list } ] }");
         for (transcript, met) in [(beside, 1), (late, 0)] {
             let events = transcript.event(subject.clone()).finish();
