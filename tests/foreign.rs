@@ -137,7 +137,6 @@ fn summary(report: &Value) -> String {
     for name in ["cases", "passed", "failed", "warned", "inconclusive", "not_applicable"] {
         let _ = writeln!(out, "{name}: {}", counts[name]);
     }
-    let _ = writeln!(out, "checks exercised: {}", report["coverage"]["exercised"]);
     let join = |items: &BTreeSet<String>| items.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     for (id, entry) in &broken {
         let _ = writeln!(out, "\n{id}: {}", entry.level);
@@ -197,4 +196,30 @@ fn fastmcp() {
 #[test]
 fn rmcp() {
     compare("rmcp", &[], "rmcp");
+}
+
+/// What the documentation says about a snapshot: its row, and every requirement in it by name. Needs no server.
+#[test]
+fn the_documentation_knows_each_snapshot() {
+    let read =
+        |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let documentation = read("docs/foreign-servers.md");
+    let broken = regex::Regex::new(r"(?m)^(\S+): (?:fails|warns) \(").expect("a pattern");
+    for name in ["everything", "everything_own", "mcp", "fastmcp", "rmcp"] {
+        let snapshot = read(&format!("snapshots/foreign_{name}.snap"));
+        let count = |name: &str| {
+            let start = format!("{name}: ");
+            snapshot.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or("none").to_owned()
+        };
+        let numbers = ["cases", "passed", "failed", "warned", "not_applicable"].map(count).join(" | ");
+        let row = documentation.lines().find(|line| line.starts_with(&format!("| {name} ")));
+        assert!(
+            row.is_some_and(|row| row.contains(&format!(" | {numbers} | "))),
+            "the row of {name} has to say {numbers}"
+        );
+        for found in broken.captures_iter(&snapshot) {
+            let told = format!("`{}`", &found[1]);
+            assert!(documentation.contains(&told), "{name}: nothing is written about {told}");
+        }
+    }
 }
