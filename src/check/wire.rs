@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Breach;
-use crate::model::{Kind, Message, Revision};
+use crate::model::{Era, Kind, Message, Revision};
 use crate::transcript::{Conversation, Direction, End, Exchange, Msg, View};
 
 /// Most of a quotation that a reader wants to see.
@@ -66,6 +66,11 @@ pub(crate) fn nearest<'v>(view: &'v View<'_>, exchange: &Exchange) -> Option<&'v
 pub(crate) fn governing(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
     if exchange.revision.is_some() {
         return exchange.revision;
+    }
+    // A probe of the newer era is answered by the rules it names, not by those of the conversation that follows.
+    let named = exchange.sent_header("mcp-protocol-version").and_then(|version| version.parse::<Revision>().ok());
+    if let Some(modern) = named.filter(|named| named.facts().era == Era::Modern) {
+        return Some(modern);
     }
     to_endpoint(view, exchange).then(|| nearest(view, exchange)?.revision).flatten()
 }

@@ -50,7 +50,9 @@ impl Sim {
             return;
         };
         let number = self.tap.next_exchange();
-        self.state().calls.insert(name.clone(), Pending { id, exchange: number, over: false, lost: false });
+        let events_before = self.state().events;
+        let pending = Pending { id, exchange: number, over: false, events_before, lost: false };
+        self.state().calls.insert(name.clone(), pending);
         let options = Options { within: self.target.patience, number: Some(number), stays: true, ..options };
         let (sim, name) = (Arc::clone(self), name.clone());
         let (head, seen) = oneshot::channel();

@@ -67,6 +67,8 @@ pub(super) struct Pending {
     pub(super) id: Value,
     pub(super) exchange: u32,
     pub(super) over: bool,
+    /// How many events had come in before it was made.
+    pub(super) events_before: usize,
     /// Whether no other stream can bring its response: it was cancelled, or its stream told no event id.
     pub(super) lost: bool,
 }

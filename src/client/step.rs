@@ -126,12 +126,19 @@ impl Sim {
         self.subject(turn, exchange, None);
     }
 
+    /// Whether an event came in since the call was made, or the call is over without one.
+    fn has_begun(&self, call: Option<&str>) -> bool {
+        let state = self.state();
+        let call = call.and_then(|name| state.calls.get(name));
+        call.is_some_and(|call| call.over) || state.events > call.map_or(0, |call| call.events_before)
+    }
+
     async fn hang_up(self: &Arc<Self>, step: &Disconnect, within: Duration) {
         if step.when == DisconnectWhen::AfterFirstEvent {
             let mut news = self.news.subscribe();
             let limit = tokio::time::sleep(within);
             tokio::pin!(limit);
-            while self.state().last_event_id.is_none() {
+            while !self.has_begun(step.call.as_deref()) {
                 tokio::select! {
                     changed = news.changed() => if changed.is_err() { break },
                     () = &mut limit => break,

@@ -1,9 +1,11 @@
 //! Whether a target and a client have what a scenario needs.
 
+use serde_json::Value;
+
 use super::Survey;
 use crate::model::Revision;
 use crate::profile::Profile;
-use crate::scenario::Scenario;
+use crate::scenario::{Action, Scenario};
 
 /// The first need that is not met, in plain words; `None` where the scenario applies.
 pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, survey: &Survey) -> Option<String> {
@@ -14,20 +16,54 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
                 .to_owned(),
         );
     }
-    scenario.needs.iter().find_map(|need| reason(need, profile, revision, survey))
+    let needed = scenario.needs.iter().find_map(|need| reason(need, profile, revision, survey));
+    needed.or_else(|| called(scenario).into_iter().find_map(|tool| not_allowed(&tool, survey)))
+}
+
+/// Every tool that the scenario calls, however it calls it.
+fn called(scenario: &Scenario) -> Vec<String> {
+    let of_call = |method: Option<&str>, params: Option<&Value>| {
+        let name = params.filter(|_| method == Some("tools/call"))?.get("name")?.as_str()?;
+        Some(name.to_owned())
+    };
+    let of_message = |message: &Value| of_call(message["method"].as_str(), message.get("params"));
+    let mut names = Vec::new();
+    for step in scenario.all_steps() {
+        match &step.action {
+            Action::Invoke(invoke) => {
+                names.extend(invoke.tool.clone());
+                names.extend(of_call(invoke.method.as_deref(), invoke.params.as_ref()));
+            }
+            Action::Raw(raw) => match &raw.message {
+                Some(Value::Array(messages)) => names.extend(messages.iter().filter_map(of_message)),
+                Some(message) => names.extend(of_message(message)),
+                None => {}
+            },
+            _ => {}
+        }
+    }
+    names
+}
+
+/// Why the target's tool must not be called; a tool it does not list does nothing, and may be asked for.
+fn not_allowed(tool: &str, survey: &Survey) -> Option<String> {
+    (survey.tools.get(tool) == Some(&false)).then(|| {
+        format!("the target's tool `{tool}` does not say that it only reads; `--allow-tool {tool}` lets it be called")
+    })
 }
 
 fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) -> Option<String> {
     let server = |path: &[&str]| path.iter().try_fold(&survey.capabilities, |value, key| value.get(key)).is_some();
     let missing = |holds: bool, why: &str| (!holds).then(|| why.to_owned());
     if let Some(tool) = need.strip_prefix("tool:") {
-        return match survey.tools.get(tool) {
-            Some(true) => None,
-            Some(false) => Some(format!(
-                "the target's tool `{tool}` does not say that it only reads; `--allow-tool {tool}` lets it be called"
-            )),
-            None => Some(format!("the target has no tool `{tool}`")),
-        };
+        let listed = survey.tools.contains_key(tool);
+        return not_allowed(tool, survey).or_else(|| missing(listed, &format!("the target has no tool `{tool}`")));
+    }
+    if let Some(prompt) = need.strip_prefix("prompt:") {
+        return missing(survey.prompts.contains(prompt), &format!("the target has no prompt `{prompt}`"));
+    }
+    if let Some(uri) = need.strip_prefix("resource:") {
+        return missing(survey.resources.contains(uri), &format!("the target has no resource `{uri}`"));
     }
     if let Some(capability) = need.strip_prefix("client.") {
         if capability == "listen" {

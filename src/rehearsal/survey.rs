@@ -1,6 +1,6 @@
 //! What a target offers, found out once by an ordinary conversation before any case is planned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -33,6 +33,10 @@ pub struct Survey {
     pub session: bool,
     /// Its tools, each with whether it may be called: it says that it only reads, or the user named it.
     pub tools: BTreeMap<String, bool>,
+    /// Names of its prompts.
+    pub prompts: BTreeSet<String>,
+    /// URIs of its resources.
+    pub resources: BTreeSet<String>,
     /// What is called where a scenario names nothing.
     pub safe_call: SafeCall,
     /// Whether its clock can be moved.
@@ -80,12 +84,10 @@ pub(super) async fn survey(
         return Err(SurveyError::Unreachable { url: target.url.clone(), reason });
     }
     let conversation = view.conversations.first();
-    let listed: Vec<&Value> = view
-        .results_of("tools/list")
-        .filter_map(|(_, _, result)| result.get("tools")?.as_array())
-        .flatten()
-        .filter(|tool| tool["name"].is_string())
-        .collect();
+    let listed: Vec<&Value> = items(&view, "tools/list", "tools").filter(|tool| tool["name"].is_string()).collect();
+    let texts = |method, kind, member: &str| -> BTreeSet<String> {
+        items(&view, method, kind).filter_map(|item| item[member].as_str()).map(str::to_owned).collect()
+    };
     let name = |tool: &Value| tool["name"].as_str().unwrap_or_default().to_owned();
     let reference = conversation.is_some_and(|conversation| conversation.result["serverInfo"]["name"] == REFERENCE);
     let may = |tool: &Value| {
@@ -110,6 +112,8 @@ pub(super) async fn survey(
         reference,
         clock: !matches!(target.time, TimeControl::None),
         tools,
+        prompts: texts("prompts/list", "prompts", "name"),
+        resources: texts("resources/list", "resources", "uri"),
         safe_call,
     })
 }
@@ -135,4 +139,9 @@ fn unreachable(view: &View<'_>, target: &Target) -> Option<String> {
         })
     });
     Some(words.unwrap_or_else(|| "no answer".to_owned()))
+}
+
+/// The items of every page of a list.
+fn items<'v>(view: &'v View<'_>, method: &'v str, kind: &'v str) -> impl Iterator<Item = &'v Value> {
+    view.results_of(method).filter_map(move |(_, _, result)| result.get(kind)?.as_array()).flatten()
 }

@@ -40,9 +40,11 @@ fn warnings(out: &mut Vec<String>, summary: &Summary, paint: Paint) {
         let Some(first) = group.first() else { continue };
         let level = if first.story.level == "our inference" { INFERENCE } else { &first.story.level };
         out.push(format!("{} {}  {}", paint.cell(Cell::Warned, sign(Cell::Warned)), paint.bold(id), paint.dim(level)));
-        for told in &group {
-            let who = story::clients(summary, &told.cases);
-            let text = format!("{} — {who}", plain(&told.story.breach.what));
+        // Told once, however many bodies showed it.
+        for what in distinct(group.iter().map(|told| told.story.breach.what.as_str())) {
+            let alike = group.iter().filter(|told| told.story.breach.what == what);
+            let cases: Vec<&Case> = alike.flat_map(|told| told.cases.iter().copied()).collect();
+            let text = format!("{} — {}", plain(what), story::clients(summary, &cases));
             out.extend(wrap(&text, WIDTH - 2).into_iter().map(|line| format!("  {line}")));
         }
     }

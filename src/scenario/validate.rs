@@ -16,7 +16,7 @@ use super::suggest::closest;
 use super::words::DisconnectWhen;
 use crate::model::{Revision, Span};
 
-/// What a scenario may need of a target; `tool:NAME` besides.
+/// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
 pub const NEEDS: [&str; 15] = [
     "auth",
     "session",
@@ -107,13 +107,15 @@ impl Check<'_> {
     }
 
     fn need(&mut self, need: &str, whole: Span) {
-        let tool = need.strip_prefix("tool:").is_some_and(|name| !name.is_empty());
-        if tool || need == NEEDS_REFERENCE || NEEDS.contains(&need) {
+        let named = ["tool:", "prompt:", "resource:"]
+            .iter()
+            .any(|kind| need.strip_prefix(kind).is_some_and(|name| !name.is_empty()));
+        if named || need == NEEDS_REFERENCE || NEEDS.contains(&need) {
             return;
         }
         let span = self.value(whole, "needs", need);
         let help = closest(need, NEEDS.into_iter().chain([NEEDS_REFERENCE])).map_or_else(
-            || format!("known: {}, {NEEDS_REFERENCE}, tool:NAME", NEEDS.join(", ")),
+            || format!("known: {}, {NEEDS_REFERENCE}, tool:NAME, prompt:NAME, resource:URI", NEEDS.join(", ")),
             |near| format!("did you mean `{near}`?"),
         );
         self.say(span, format!("unknown need `{need}`"), "no target can offer this", help);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::check::Breach;
 use crate::model::{Kind, id_text, requirements};
 use crate::scenario::{BodyMatch, Expect, Outcome, ResultMatch, Scenario, SessionChange, Step};
-use crate::transcript::{End, EventKind, Exchange, View};
+use crate::transcript::{End, EventKind, Exchange, Msg, View};
 
 /// A step whose expectation was not met.
 #[derive(Debug, Clone)]
@@ -79,6 +79,16 @@ struct Seen<'v> {
     exchange: &'v Exchange,
     response: Option<&'v Value>,
     received: Vec<&'v Value>,
+    /// What came on other streams of the client since: questions and notifications may travel there as well.
+    beside: Vec<&'v Msg>,
+}
+
+impl Seen<'_> {
+    /// What came on other streams before the exchange was over; a question comes before the answer that rests on it.
+    fn beside_before_end(&self) -> Vec<&Value> {
+        let end = self.exchange.end_seq.unwrap_or(u32::MAX);
+        self.beside.iter().filter(|msg| msg.seq < end).map(|msg| &msg.value).collect()
+    }
 }
 
 fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
@@ -99,7 +109,14 @@ fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
         .map(|msg| &msg.value)
         // An error without id answers the only request there was.
         .or_else(|| received.iter().copied().find(|value| value.get("error").is_some()));
-    Some(Seen { exchange, response, received })
+    let beside = view
+        .received()
+        .filter(|msg| {
+            let other = view.exchange_of(msg);
+            other.number != number && other.client == exchange.client && msg.seq > exchange.seq
+        })
+        .collect();
+    Some(Seen { exchange, response, received, beside })
 }
 
 fn judge_step(expect: &Expect, step: u32, view: &View<'_>) -> Result<(), Breach> {
@@ -265,8 +282,8 @@ fn session_holds(expected: SessionChange, exchange: &Exchange, view: &View<'_>) 
 }
 
 fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
-    let count = |method: &str, params: Option<&crate::scenario::Matcher>, request: bool| {
-        seen.received
+    let count = |messages: &[&Value], method: &str, params: Option<&crate::scenario::Matcher>, request: bool| {
+        messages
             .iter()
             .filter(|message| {
                 message.get("method").and_then(Value::as_str) == Some(method)
@@ -276,15 +293,18 @@ fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
             .count()
     };
     for notification in &expect.notifications {
-        let found = count(&notification.method, notification.params.as_ref(), false);
+        let count_in = |messages: &[&Value]| count(messages, &notification.method, notification.params.as_ref(), false);
+        let found = count_in(&seen.received);
+        let beside: Vec<&Value> = seen.beside.iter().map(|msg| &msg.value).collect();
         let least = notification.at_least() as usize;
         let most = notification.at_most.map_or(usize::MAX, |most| most as usize);
-        if found < least || found > most {
+        if found + count_in(&beside) < least || found > most {
             wanted.push(format!("at least {least} {} (saw {found})", notification.method));
         }
     }
     for request in &expect.requests {
-        if count(&request.method, request.params.as_ref(), true) == 0 {
+        let found = |messages| count(messages, &request.method, request.params.as_ref(), true) > 0;
+        if !found(&seen.received) && !found(&seen.beside_before_end()) {
             wanted.push(format!("the server to ask {}", request.method));
         }
     }
@@ -353,6 +373,34 @@ mod tests {
         let (_, unmet) = judge_expectations(&scenario, &View::new(&bad));
         let fix = &unmet[0].breach.fix;
         assert!(fix.contains("answers ping promptly") && fix.ends_with("Why it matters here: w."), "{fix}");
+    }
+
+    #[test]
+    fn questions_and_news_may_travel_on_another_stream() {
+        let ask = json!({"jsonrpc": "2.0", "id": 1, "method": "roots/list"});
+        let call = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "x"}});
+        let reply = json!({"jsonrpc": "2.0", "id": 7, "result": {"content": []}});
+        let sse = |exchange: u32, message: &Value| EventKind::Sse {
+            exchange,
+            id: None,
+            event: None,
+            data: Some(message.to_string()),
+            retry: None,
+        };
+        let opened = Builder::new().initialize("2025-06-18").request("GET", &[], None).stream();
+        let called = opened.step(2, "invoke").post(&call).stream();
+        let subject = EventKind::Subject { exchange: 4, id: None };
+        let beside = called.clone().event(sse(3, &ask)).event(sse(4, &reply)).end(End::Complete);
+        let late = called.clone().event(sse(4, &reply)).end(End::Complete).event(sse(3, &ask));
+        let note = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}});
+        let told = called.clone().event(sse(4, &reply)).end(End::Complete).event(sse(3, &note)).event(subject.clone());
+        let news = scenario("{ notifications: [ { method: notifications/message, at-least: 1 } ] }");
+        assert_eq!(judge_expectations(&news, &View::new(&told.finish())).0, 1);
+        let wanted = scenario("{ requests: [ { method: roots/list } ] }");
+        for (transcript, met) in [(beside, 1), (late, 0)] {
+            let events = transcript.event(subject.clone()).finish();
+            assert_eq!(judge_expectations(&wanted, &View::new(&events)).0, met);
+        }
     }
 
     #[test]

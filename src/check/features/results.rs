@@ -125,8 +125,13 @@ fn structured_text_copy(view: &View<'_>, out: &mut Findings) {
             // There is no content that could hold the copy; the shape of the result tells that.
             continue;
         }
-        let copied = items(result).any(|item| {
-            item["text"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()).as_ref() == Some(content)
+        // A value that is no object travels in one with a single member; its text is the copy that older clients read.
+        let wrapped =
+            content.as_object().filter(|members| members.len() == 1).and_then(|members| members.values().next());
+        let copied = items(result).filter_map(|item| item["text"].as_str()).any(|text| {
+            let value = serde_json::from_str::<Value>(text).ok();
+            let plain = wrapped.is_some_and(|wrapped| wrapped.as_str() == Some(text));
+            plain || (value.is_some() && (value.as_ref() == Some(content) || value.as_ref() == wrapped))
         });
         let problem = (!copied).then(|| "A structured result has no copy of itself as text.".to_owned());
         let fix = "put the serialized structuredContent into a text item as well";
@@ -298,6 +303,10 @@ mod tests {
         let bad = called(version, &json!({"content": [], "structuredContent": {"y": 1}}));
         three("features.tools.output-schema-conform", &good, &bad);
         three("features.tools.structured-text-copy", &good, &bad);
+        let plain = json!([{"type": "text", "text": "four"}]);
+        let wrapped = called(version, &json!({"content": plain, "structuredContent": {"result": "four"}}));
+        let other = called(version, &json!({"content": plain, "structuredContent": {"result": "five"}}));
+        three("features.tools.structured-text-copy", &wrapped, &other);
         let list = called(version, &json!({"content": [], "structuredContent": [1]}));
         three("features.tools.structured-object", &good, &list);
     }

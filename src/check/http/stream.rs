@@ -202,10 +202,27 @@ fn related_only(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+/// Whether the client has said by this request itself that it speaks the revision, and so knows events without data.
+fn speaks(view: &View<'_>, index: usize, exchange: &Exchange) -> bool {
+    let Some(revision) = exchange.revision else { return false };
+    let asked = sent_in(view, index).into_iter().find(|msg| msg.method() == Some("initialize"));
+    let named = match asked {
+        Some(asked) => asked.value["params"]["protocolVersion"].as_str(),
+        None => exchange.sent_header("mcp-protocol-version"),
+    };
+    named == Some(revision.name())
+}
+
 /// A new stream begins with an event that has an id and no data, so that the client can come back.
+///
+/// Servers hold it back from a request that does not name the revision: older clients choke on an event without data.
+/// A server that gives no event ids at all offers no way back, and has nothing to prime.
 fn prime_event(view: &View<'_>, out: &mut Findings) {
-    for (_, exchange) in streams(view, out, "POST") {
-        let Some(first) = exchange.events.first() else { continue };
+    if !view.exchanges.iter().flat_map(|exchange| &exchange.events).any(|event| event.id.is_some()) {
+        return;
+    }
+    for (index, exchange) in streams(view, out, "POST") {
+        let Some(first) = exchange.events.first().filter(|_| speaks(view, index, exchange)) else { continue };
         let primed = first.id.is_some() && first.data.as_deref().unwrap_or_default().is_empty();
         out.require(primed, || {
             told(
@@ -280,8 +297,15 @@ mod tests {
         expect_three("transport.http.sse-close-after-response", &kept, &slow, &none);
         expect_three("transport.http.sse-related-only-should", &kept, &stray, &none);
         let primed = call("2025-11-25").sse_raw(Some("e1"), Some(""), Some(100));
-        let bare = call("2025-11-25").sse(None, &reply()).end(End::Complete);
+        let bare = call("2025-11-25").sse(Some("e1"), &reply()).end(End::Complete);
         expect_three("transport.http.sse-prime-event", &primed.clone().end(End::Complete), &bare, &none);
+        let no_ids = call("2025-11-25").sse(None, &reply()).end(End::Complete);
+        let ask = json!({"jsonrpc": "2.0", "id": 9, "method": "ping"}).to_string();
+        let bare_request = start("2025-11-25").request("POST", &[("mcp-protocol-version", "")], Some(&ask));
+        let unnamed = bare_request.stream().sse(Some("e1"), &reply()).end(End::Complete);
+        for exempt in [no_ids, unnamed] {
+            expect_three("transport.http.sse-prime-event", &primed.clone().end(End::Complete), &bare, &exempt);
+        }
         let early = call("2025-11-25").sse_raw(Some("e1"), Some(""), None).end(End::Complete);
         expect_three("transport.http.sse-retry-before-close", &primed.end(End::Complete), &early, &bare);
     }

@@ -1,0 +1,227 @@
+//! Servers that nobody here wrote: every shipped scenario with every client, compared with what was looked into by hand.
+//!
+//! Each difference from `snapshots/foreign_<name>.snap` is either news about that server or a false alarm of ours.
+//! `docs/foreign-servers.md` says for each requirement in these files why it stands there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How long a server may take to start.
+const START: Duration = Duration::from_secs(60);
+/// How often, and how far apart, it is looked whether a server has ended: ten seconds in all.
+const END_LOOKS: usize = 1000;
+const END_LOOK: Duration = Duration::from_millis(10);
+
+/// One server at a time: four at once would make each other late.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A server that ends when this is dropped.
+struct Running {
+    child: Child,
+    url: String,
+}
+
+impl Running {
+    fn start(name: &str) -> Self {
+        let mut child = Command::new(root().join("scripts/foreign"))
+            .args(["run", name, "--until-eof"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("scripts/foreign can be started");
+        let lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
+        let (told, port) = mpsc::channel();
+        // Reads to the end, so that a talkative server never has to wait for its own output.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if let Some(port) = line.strip_prefix("listening on ") {
+                    let _ = told.send(port.to_owned());
+                }
+            }
+        });
+        let port =
+            port.recv_timeout(START).unwrap_or_else(|_| panic!("{name} did not start; scripts/foreign run {name}"));
+        Self { child, url: format!("http://127.0.0.1:{port}/mcp") }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The script ends its server at the end of its standard input.
+        drop(self.child.stdin.take());
+        for _ in 0..END_LOOKS {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(END_LOOK);
+        }
+        let _ = self.child.kill();
+    }
+}
+
+/// Whether the server can be rehearsed; where it cannot, says what is left out, and fails where nothing may be.
+fn installed(name: &str) -> bool {
+    let here = Command::new(root().join("scripts/foreign"))
+        .args(["installed", name])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let told = format!("the foreign server `{name}` is not installed; `scripts/foreign install` gets it");
+    assert!(here || std::env::var("CI").as_deref() != Ok("true"), "{told}");
+    if !here {
+        // Past the capture of the test runner, so that a passing test says it as well.
+        let _ = writeln!(std::io::stderr(), "left out: {told}");
+    }
+    here
+}
+
+fn rehearse(url: &str, options: &[&str], report: &Path) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_mcp-rehearsal"))
+        .args(["run", url, "--quiet", "--patience", "10", "--jobs", "4", "--report"])
+        .arg(format!("json={}", report.display()))
+        .args(options)
+        .output()
+        .expect("the program can be started");
+    let code = output.status.code();
+    assert!(matches!(code, Some(0 | 10)), "exit code {code:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(report).expect("the report was written");
+    serde_json::from_str(&text).expect("the report is JSON")
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What one broken requirement amounts to, over all cases.
+#[derive(Default)]
+struct Broken {
+    level: String,
+    says: BTreeSet<String>,
+    clients: BTreeSet<String>,
+    scenarios: BTreeSet<String>,
+}
+
+/// The report without anything that differs from run to run.
+fn summary(report: &Value) -> String {
+    let made_up = regex::Regex::new("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").expect("a pattern");
+    let mut broken: BTreeMap<String, Broken> = BTreeMap::new();
+    let mut scenarios: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    for case in list(&report["cases"]) {
+        *scenarios.entry(text(case, "scenario")).or_default().entry(text(case, "outcome")).or_default() += 1;
+        for story in list(&case["stories"]) {
+            let entry = broken.entry(text(story, "id").to_owned()).or_default();
+            let verdict = if story["fails"] == true { "fails" } else { "warns" };
+            entry.level = format!("{verdict} ({})", story["level"].as_str().unwrap_or("scenario"));
+            entry.says.insert(made_up.replace_all(text(&story["breach"], "what"), "<id>").into_owned());
+            entry.clients.insert(format!("{}/{}", text(case, "profile"), text(case, "revision")));
+            entry.scenarios.insert(text(case, "scenario").to_owned());
+        }
+    }
+    let mut out = String::new();
+    let counts = &report["counts"];
+    for name in ["cases", "passed", "failed", "warned", "inconclusive", "not_applicable"] {
+        let _ = writeln!(out, "{name}: {}", counts[name]);
+    }
+    let join = |items: &BTreeSet<String>| items.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    for (id, entry) in &broken {
+        let _ = writeln!(out, "\n{id}: {}", entry.level);
+        for says in &entry.says {
+            let _ = writeln!(out, "  {says}");
+        }
+        let _ = writeln!(out, "  clients: {}", join(&entry.clients));
+        let _ = writeln!(out, "  scenarios: {}", join(&entry.scenarios));
+    }
+    out.push('\n');
+    for (id, outcomes) in &scenarios {
+        let outcomes: Vec<String> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        let _ = writeln!(out, "{id}: {}", outcomes.join(", "));
+    }
+    out
+}
+
+/// Rehearses the server with these options and compares with `snapshots/foreign_<told>.snap`.
+fn compare(name: &str, options: &[&str], told: &str) {
+    if !installed(name) {
+        return;
+    }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = Running::start(name);
+    let report = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{told}.json"));
+    let report = rehearse(&server.url, options, &report);
+    drop(server);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(root().join("snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(format!("foreign_{told}"), summary(&report)));
+}
+
+#[test]
+fn everything() {
+    compare("everything", &[], "everything");
+}
+
+/// Its tools have names of their own, so they have scenarios of their own.
+#[test]
+fn everything_by_its_own_names() {
+    let options = ["--scenarios", "tests/foreign/everything/scenarios", "--allow-tool", "trigger-*"];
+    compare("everything", &options, "everything_own");
+}
+
+#[test]
+fn mcp() {
+    compare("mcp", &[], "mcp");
+}
+
+#[test]
+fn fastmcp() {
+    compare("fastmcp", &[], "fastmcp");
+}
+
+#[test]
+fn rmcp() {
+    compare("rmcp", &[], "rmcp");
+}
+
+/// What the documentation says about a snapshot: its row, and every requirement in it by name. Needs no server.
+#[test]
+fn the_documentation_knows_each_snapshot() {
+    let read =
+        |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let documentation = read("docs/foreign-servers.md");
+    let broken = regex::Regex::new(r"(?m)^(\S+): (?:fails|warns) \(").expect("a pattern");
+    for name in ["everything", "everything_own", "mcp", "fastmcp", "rmcp"] {
+        let snapshot = read(&format!("snapshots/foreign_{name}.snap"));
+        let count = |name: &str| {
+            let start = format!("{name}: ");
+            snapshot.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or("none").to_owned()
+        };
+        let numbers = ["cases", "passed", "failed", "warned", "not_applicable"].map(count).join(" | ");
+        let row = documentation.lines().find(|line| line.starts_with(&format!("| {name} ")));
+        assert!(
+            row.is_some_and(|row| row.contains(&format!(" | {numbers} | "))),
+            "the row of {name} has to say {numbers}"
+        );
+        for found in broken.captures_iter(&snapshot) {
+            let told = format!("`{}`", &found[1]);
+            assert!(documentation.contains(&told), "{name}: nothing is written about {told}");
+        }
+    }
+}
