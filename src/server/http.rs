@@ -10,14 +10,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, 
 use bytes::Bytes;
 use futures_util::stream;
 use hyper::body::Incoming;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::bearer::{self, Caller};
 use super::dispatch::App;
 use super::fault::Rule;
 use super::reply::{RpcError, code, error_message};
 use super::session::{Reader, Session};
 use super::sse::{Frame, encode};
-use super::{control, guard, post};
+use super::{control, guard, oauth, post};
 use crate::model::{Clock as _, Revision};
 
 /// The largest body that is read.
@@ -53,9 +54,13 @@ impl Reply {
         Self { head: ReplyHead { status, headers: Vec::new(), body: Some(Vec::new()) }, stream: None }
     }
 
+    pub(crate) fn bytes(status: u16, content_type: &str, body: Vec<u8>) -> Self {
+        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        Self { head: ReplyHead { status, headers, body: Some(body) }, stream: None }
+    }
+
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { head: ReplyHead { status, headers, body: Some(body.to_string().into_bytes()) }, stream: None }
+        Self::bytes(status, "application/json", body.to_string().into_bytes())
     }
 
     pub(crate) fn refuse(status: u16, id: Option<&Value>, code: i64, message: &str) -> Self {
@@ -125,7 +130,11 @@ pub(crate) async fn serve(app: Arc<App>, request: Request<Incoming>) -> Result<R
         };
         return Ok(reply.into_response());
     }
-    let mut reply = route(&app, &parts.method, &path, &parts.headers, body, &mut ask).await;
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let mut reply = match authorization(&app, &parts.method, &path, &query, &parts.headers, body).await {
+        Ok(reply) => reply,
+        Err(body) => route(&app, &parts.method, &path, &parts.headers, body, &mut ask).await,
+    };
     app.faults.head(&mut reply.head, &ask);
     Ok(reply.into_response())
 }
@@ -133,7 +142,7 @@ pub(crate) async fn serve(app: Arc<App>, request: Request<Incoming>) -> Result<R
 /// The refusal of a request from a foreign page, or through a foreign name.
 fn foreign(app: &App, headers: &HeaderMap) -> Option<Reply> {
     let host = header(headers, "host").unwrap_or_default();
-    if app.addr.ip().is_loopback() && !guard::is_loopback(host) && app.faults.holds(Rule::HostChecked) {
+    if foreign_host(app, headers) {
         return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Host is not allowed"));
     }
     if !app.faults.holds(Rule::OriginOptional) && !headers.contains_key("origin") {
@@ -148,6 +157,44 @@ fn foreign(app: &App, headers: &HeaderMap) -> Option<Reply> {
     None
 }
 
+/// Serves what belongs to authorization; gives the body back where the path is another's. These endpoints are there for
+/// pages of any origin, but not through foreign names.
+async fn authorization(
+    app: &App,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Reply, Incoming> {
+    let Some(issuer) = &app.issuer else { return Err(body) };
+    let metadata = app.is_resource_metadata_path(path);
+    let endpoint = oauth::Endpoint::at(path, issuer);
+    if !metadata && endpoint.is_none() {
+        return Err(body);
+    }
+    if foreign_host(app, headers) {
+        return Ok(Reply::refuse(403, None, code::INVALID_REQUEST, "Host is not allowed"));
+    }
+    let Some(endpoint) = endpoint else {
+        let document = oauth::protected_resource(&app.resource(), &issuer.identifier());
+        let reply = match *method {
+            Method::GET | Method::HEAD => Reply::json(200, &document),
+            _ => Reply::empty(405).with("allow", "GET"),
+        };
+        return Ok(reply.with("access-control-allow-origin", "*"));
+    };
+    Ok(match to_bytes(Body::new(body), oauth::MAX_BODY).await {
+        Ok(body) => oauth::serve(issuer, endpoint, method, query, headers, &body).await,
+        Err(_) => Reply::json(413, &json!({"error": "invalid_request", "error_description": "the body is too large"})),
+    })
+}
+
+fn foreign_host(app: &App, headers: &HeaderMap) -> bool {
+    let host = header(headers, "host").unwrap_or_default();
+    app.addr.ip().is_loopback() && !guard::is_loopback(host) && app.faults.holds(Rule::HostChecked)
+}
+
 async fn route(
     app: &Arc<App>,
     method: &Method,
@@ -159,34 +206,48 @@ async fn route(
     if let Some(refusal) = foreign(app, headers) {
         return refusal;
     }
-    if path != app.config.path {
+    if path != app.config.path || app.config.issuer_for.is_some() {
         return Reply::empty(404);
     }
+    let caller = match bearer::admit(app, headers) {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal,
+    };
+    let caller = caller.as_ref();
     match *method {
         Method::POST => {
             if let Some(refusal) = post::refuse_headers(app, headers) {
                 return refusal;
             }
             match to_bytes(Body::new(body), MAX_BODY).await {
-                Ok(body) => post::serve(app, headers, &body, ask).await,
+                Ok(body) => post::serve(app, headers, &body, caller, ask).await,
                 Err(_) => Reply::refuse(413, None, code::INVALID_REQUEST, "The body is larger than 4 MiB"),
             }
         }
-        Method::GET => get(app, headers).unwrap_or_else(|refusal| refusal),
-        Method::DELETE => delete(app, headers).unwrap_or_else(|refusal| refusal),
+        Method::GET => get(app, headers, caller).unwrap_or_else(|refusal| refusal),
+        Method::DELETE => delete(app, headers, caller).unwrap_or_else(|refusal| refusal),
         _ => Reply::refuse(405, None, code::INVALID_REQUEST, "Method not allowed").with("allow", "GET, POST, DELETE"),
     }
 }
 
 /// The session that the headers name, or the refusal; the id is the one to echo.
-pub(crate) fn session_of(app: &App, headers: &HeaderMap, id: Option<&Value>) -> Result<Arc<Session>, Reply> {
+pub(crate) fn session_of(
+    app: &App,
+    headers: &HeaderMap,
+    id: Option<&Value>,
+    caller: Option<&Caller>,
+) -> Result<Arc<Session>, Reply> {
     let Some(name) = header(headers, "mcp-session-id") else {
         if let Some(newest) = app.any_session().filter(|_| !app.faults.holds(Rule::SessionRequired)) {
             return Ok(newest);
         }
         return Err(Reply::refuse(400, id, code::INVALID_REQUEST, "Mcp-Session-Id is missing"));
     };
-    let session = match app.sessions.find(name, app.clock.elapsed()) {
+    let own = |session: &Arc<Session>| {
+        session.subject.as_deref() == caller.map(|caller| caller.subject.as_str())
+            || !app.faults.holds(Rule::SessionBoundToSubject)
+    };
+    let session = match app.sessions.find(name, app.clock.elapsed()).filter(own) {
         Some(session) => session,
         None if app.faults.holds(Rule::UnknownSessionRefused) => {
             return Err(Reply::refuse(404, id, code::SESSION_NOT_FOUND, "Session not found"));
@@ -208,12 +269,12 @@ pub(crate) fn session_of(app: &App, headers: &HeaderMap, id: Option<&Value>) -> 
     Ok(session)
 }
 
-fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
+fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
     let accept = header(headers, "accept").unwrap_or_default();
     if !guard::accepts(accept, "text", "event-stream") {
         return Err(Reply::refuse(406, None, code::INVALID_REQUEST, "Accept has to take text/event-stream"));
     }
-    let session = session_of(app, headers, None)?;
+    let session = session_of(app, headers, None, caller)?;
     if let Some(last) = header(headers, "last-event-id") {
         let from_start = !app.faults.holds(Rule::ReplayFromCursor);
         let all = !app.faults.holds(Rule::ReplayOwnStream);
@@ -229,8 +290,8 @@ fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
     Ok(Reply::sse(reader))
 }
 
-fn delete(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
-    let session = session_of(app, headers, None)?;
+fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
+    let session = session_of(app, headers, None, caller)?;
     if app.faults.holds(Rule::DeleteEnds) {
         app.sessions.remove(&session.id, app.faults.holds(Rule::DeleteClosesStreams));
     }
