@@ -139,7 +139,12 @@ impl Sim {
 
     /// Sends on an idle connection, or a new one; once more on a new one where an idle one turned out dead.
     async fn send(&self, number: u32, request: &Request, within: Duration) -> Result<(Connection, Head), Stop> {
-        let idle = self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let address = request.address.as_deref().unwrap_or(&self.target.address);
+        let idle = {
+            let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = pool.iter().rposition(|connection| connection.address == address);
+            found.map(|at| pool.swap_remove(at))
+        };
         let reused = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -148,7 +153,7 @@ impl Sim {
         self.record_request(number, connection.number, request);
         match Self::ask(&mut connection, request).await {
             Err(WireError::Closed | WireError::Io(_)) if reused => {
-                connection = Connection::open(&self.target.address, self.next_connection(), within).await?;
+                connection = Connection::open(address, self.next_connection(), within).await?;
                 let head = Self::ask(&mut connection, request).await?;
                 Ok((connection, head))
             }
@@ -159,7 +164,8 @@ impl Sim {
 
     async fn open(&self, number: u32, request: &Request, within: Duration) -> Result<Connection, Stop> {
         let connection = self.next_connection();
-        match Connection::open(&self.target.address, connection, within).await {
+        let address = request.address.as_deref().unwrap_or(&self.target.address);
+        match Connection::open(address, connection, within).await {
             Ok(connection) => Ok(connection),
             Err(error) => {
                 self.record_request(number, connection, request);
@@ -348,8 +354,9 @@ impl Sim {
             method,
             name,
         };
-        let headers = compose::headers(templates, &slots);
-        Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body }
+        let mut headers = compose::headers(templates, &slots);
+        compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
+        Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body, address: None }
     }
 
     /// A GET or DELETE with the headers of the profile.
@@ -365,7 +372,9 @@ impl Sim {
             revision: state.revision.as_deref(),
             ..Slots::default()
         };
-        let headers = compose::headers(templates, &slots);
-        Request { method: method.to_owned(), target: self.target.path.clone(), headers, body: Vec::new() }
+        let mut headers = compose::headers(templates, &slots);
+        compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
+        let target = self.target.path.clone();
+        Request { method: method.to_owned(), target, headers, body: Vec::new(), address: None }
     }
 }

@@ -35,6 +35,8 @@ pub struct Survey {
     pub tools: BTreeMap<String, bool>,
     /// What is called where a scenario names nothing.
     pub safe_call: SafeCall,
+    /// Whether it asks for access tokens.
+    pub auth: bool,
     /// Whether its clock can be moved.
     pub clock: bool,
     /// Whether it has the fixture tools of the reference server.
@@ -115,6 +117,7 @@ pub(super) async fn survey(
             .unwrap_or_default(),
         session: conversation.is_some_and(|conversation| conversation.session.is_some()),
         reference,
+        auth: view.exchanges.iter().any(|exchange| exchange.status == Some(401) && exchange.target == target.path),
         clock: !matches!(target.time, TimeControl::None),
         tools,
         safe_call,

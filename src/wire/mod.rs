@@ -3,6 +3,7 @@
 //! Knows nothing of MCP beyond which headers hold secrets.
 
 mod http;
+mod secrets;
 mod sse;
 mod tap;
 
