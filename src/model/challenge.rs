@@ -203,7 +203,7 @@ mod tests {
             (r#"Bearer scope=a b, error="x""#, "quoted"),
             (r#"Bearer scope="a"#, "never closed"),
             (r#"resource_metadata="x""#, "no scheme"),
-            ("Bearer error=", "no value"),
+            (r#"Bearer a="b", error="#, "no value"),
             (r#"Bearer "x""#, "stands where"),
         ] {
             let faults: Vec<String> = challenges(text).into_iter().flat_map(|one| one.faults).collect();
