@@ -162,6 +162,7 @@ impl Check<'_> {
             | Action::Refresh(_)
             | Action::Revoke(_)
             | Action::Restart(_)
+            | Action::OAuth(_)
             | Action::Shutdown(_) => {}
         }
     }

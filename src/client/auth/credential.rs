@@ -72,6 +72,12 @@ pub(in crate::client) struct Credential {
     pub(in crate::client) method: String,
     pub(in crate::client) access: Option<String>,
     pub(in crate::client) refresh: Option<String>,
+    /// The tokens before these.
+    pub(in crate::client) previous_access: Option<String>,
+    pub(in crate::client) previous_refresh: Option<String>,
+    /// A code that was not exchanged yet, and its verifier.
+    pub(in crate::client) code: Option<String>,
+    pub(in crate::client) verifier: Option<String>,
     /// When the access token ends, on the client's clock, as far as it was told.
     pub(in crate::client) ends: Option<Duration>,
     /// Scopes that were asked for, to widen them.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use url::Url;
 
+use crate::client::compose;
 use crate::client::exchange::{Answered, Options};
 use crate::client::sim::Sim;
 use crate::wire::Request;
@@ -18,6 +19,8 @@ pub(super) struct Ask<'a> {
     pub(super) content_type: Option<&'a str>,
     pub(super) authorization: Option<String>,
     pub(super) body: Vec<u8>,
+    /// Headers to add, replace or (absent) leave out.
+    pub(super) headers: crate::scenario::Headers,
 }
 
 impl Sim {
@@ -40,6 +43,7 @@ impl Sim {
         if let Some(authorization) = ask.authorization {
             headers.push(("authorization".to_owned(), authorization));
         }
+        compose::apply(&mut headers, &ask.headers);
         let request = Request {
             method: ask.method.to_owned(),
             target,

@@ -32,7 +32,12 @@ impl Sim {
         }
         let scope = self.scope_to_ask(challenge, more);
         let Some((code, verifier)) = self.authorize(scope.as_deref(), within).await else { return false };
-        self.state().credential.scope = scope;
+        {
+            let mut state = self.state();
+            state.credential.scope = scope;
+            state.credential.code = Some(code.clone());
+            state.credential.verifier = Some(verifier.clone());
+        }
         let redirect_uri = self.profile.oauth.value.redirect_uri.clone();
         let pairs = vec![
             ("grant_type", "authorization_code".to_owned()),
@@ -245,7 +250,9 @@ impl Sim {
         }
         let body = Serializer::new(String::new()).extend_pairs(pairs).finish().into_bytes();
         let content_type = Some("application/x-www-form-urlencoded");
-        let answered = self.fetch(Ask { method: "POST", url: &url, content_type, authorization, body }, within).await?;
+        let answered = self
+            .fetch(Ask { method: "POST", url: &url, content_type, authorization, body, ..Ask::default() }, within)
+            .await?;
         Some((answered.status?, answered.messages.into_iter().next().unwrap_or_default()))
     }
 
@@ -255,9 +262,9 @@ impl Sim {
         {
             let mut state = self.state();
             let credential = &mut state.credential;
-            credential.access = Some(access.to_owned());
+            credential.previous_access = credential.access.replace(access.to_owned());
             if let Some(refresh) = document["refresh_token"].as_str() {
-                credential.refresh = Some(refresh.to_owned());
+                credential.previous_refresh = credential.refresh.replace(refresh.to_owned());
             }
             let lives = document["expires_in"].as_u64().map(Duration::from_secs);
             credential.ends = lives.map(|lives| self.clock.elapsed() + lives);
