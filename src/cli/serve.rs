@@ -1,36 +1,193 @@
-//! `serve`: the reference server in the foreground.
+//! `serve`: the reference server in the foreground, or its authorization server alone.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::output::{ExitCode, out, say};
 use crate::model::{HybridClock, Rng};
-use crate::server::{ServerConfig, start};
+use crate::server::{AuthConfig, Consent, KnownClient, RefreshPolicy, ServerConfig, TokenFormat, start};
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct ServeArgs {
-    /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    #[command(subcommand)]
+    only: Option<Only>,
+    #[command(flatten)]
+    common: Common,
     /// Path of the endpoint.
     #[arg(long, default_value = "/mcp")]
     path: String,
+    /// Whether the endpoint asks for access tokens of its own authorization server.
+    #[arg(long, value_enum, default_value = "none")]
+    auth: Auth,
+    #[command(flatten)]
+    issuer: IssuerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Only {
+    /// The authorization server alone: it issues tokens for servers that run elsewhere.
+    Issuer {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        issuer: IssuerArgs,
+        /// A resource that tokens may be for, such as `http://localhost:8000/mcp`; may be repeated. Without it, any.
+        #[arg(long)]
+        resource: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// What clients call this server, where that is not its own address, such as `https://mcp.example.com`.
+    #[arg(long)]
+    public_url: Option<String>,
     /// A fault to have; may be repeated. `list faults` names them.
     #[arg(long)]
     fault: Vec<String>,
-    /// Serve the control endpoint (clock, state, drop). Loopback only.
+    /// Serve the control endpoint (clock, state, drop, keys). Loopback only.
     #[arg(long)]
     control: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+struct IssuerArgs {
+    /// Path of the issuer identifier, such as `/tenant1`.
+    #[arg(long, default_value = "")]
+    issuer_path: String,
+    /// Lifetime of access tokens: `3600`, `90s`, `5m`, `1h`.
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    access_ttl: Duration,
+    /// How long refresh tokens may lie unused.
+    #[arg(long, default_value = "30d", value_parser = duration)]
+    refresh_ttl: Duration,
+    /// What access tokens look like.
+    #[arg(long, value_enum, default_value = "opaque")]
+    tokens: Tokens,
+    /// Who gets a refresh token: clients that registered the grant type, only those that ask for `offline_access`, or
+    /// nobody.
+    #[arg(long, value_enum, default_value = "registered")]
+    refresh: Refresh,
+    /// Who consents: nobody is asked, or a page asks the person at the browser.
+    #[arg(long, value_enum, default_value = "automatic")]
+    consent: ConsentArg,
+    /// No dynamic registration.
+    #[arg(long)]
+    no_registration: bool,
+    /// No client ID metadata documents.
+    #[arg(long)]
+    no_client_documents: bool,
+    /// Client ID metadata documents may be fetched by http from this machine.
+    #[arg(long)]
+    documents_on_loopback: bool,
+    /// A client known from the start, as `ID[:SECRET]=REDIRECT_URI[,…]`; may be repeated.
+    #[arg(long = "client", value_parser = known_client)]
+    clients: Vec<KnownClient>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Auth {
+    /// Everybody may call.
+    None,
+    /// OAuth 2.1.
+    Oauth,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Tokens {
+    /// Bytes that mean nothing to others.
+    Opaque,
+    /// Signed claims (RFC 9068).
+    Jwt,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Refresh {
+    /// Clients that registered the grant type `refresh_token`.
+    Registered,
+    /// Only with the scope `offline_access`.
+    OfflineAccess,
+    /// Nobody.
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ConsentArg {
+    /// Nobody is asked.
+    Automatic,
+    /// A page asks.
+    Page,
+}
+
+/// Seconds, or a number with `s`, `m`, `h` or `d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = text.split_at(text.trim_end_matches(['s', 'm', 'h', 'd']).len());
+    let factor = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err("write it like 90s, 5m, 1h or 30d".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "write it like 90s, 5m, 1h or 30d".to_owned())?;
+    Ok(Duration::from_secs(number.saturating_mul(factor)))
+}
+
+fn known_client(text: &str) -> Result<KnownClient, String> {
+    let (who, uris) = text.split_once('=').ok_or("write it like my-app:secret=http://127.0.0.1/callback")?;
+    let (id, secret) = who.split_once(':').map_or((who, None), |(id, secret)| (id, Some(secret.to_owned())));
+    Ok(KnownClient { id: id.to_owned(), secret, redirect_uris: uris.split(',').map(str::to_owned).collect() })
+}
+
+impl IssuerArgs {
+    fn config(&self) -> AuthConfig {
+        AuthConfig {
+            issuer_path: self.issuer_path.trim_end_matches('/').to_owned(),
+            access_ttl: self.access_ttl,
+            refresh_ttl: self.refresh_ttl,
+            tokens: match self.tokens {
+                Tokens::Opaque => TokenFormat::Opaque,
+                Tokens::Jwt => TokenFormat::Jwt,
+            },
+            refresh: match self.refresh {
+                Refresh::Registered => RefreshPolicy::Registered,
+                Refresh::OfflineAccess => RefreshPolicy::OfflineAccess,
+                Refresh::Never => RefreshPolicy::Never,
+            },
+            consent: match self.consent {
+                ConsentArg::Automatic => Consent::Automatic,
+                ConsentArg::Page => Consent::Page,
+            },
+            registration: !self.no_registration,
+            client_documents: !self.no_client_documents,
+            documents_on_loopback: self.documents_on_loopback,
+            clients: self.clients.clone(),
+            ..AuthConfig::default()
+        }
+    }
+}
+
 pub(super) async fn serve(args: ServeArgs) -> ExitCode {
+    let (common, auth, issuer_for) = match args.only {
+        Some(Only::Issuer { common, issuer, resource }) => (common, Some(issuer.config()), Some(resource)),
+        None => (args.common, (args.auth == Auth::Oauth).then(|| args.issuer.config()), None),
+    };
+    let alone = issuer_for.is_some();
     let config = ServerConfig {
-        listen: args.listen,
+        listen: common.listen,
         path: args.path,
-        control: args.control,
-        faults: args.fault.clone(),
+        control: common.control,
+        faults: common.fault.clone(),
+        auth,
+        issuer_for,
+        public_url: common.public_url,
         ..ServerConfig::default()
     };
     let server = match start(config, HybridClock::new(), Rng::from_system()).await {
@@ -40,11 +197,16 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
             return ExitCode::Usage;
         }
     };
-    out(&format!("serving {}", server.url()));
-    if args.control {
+    if !alone {
+        out(&format!("serving {}", server.url()));
+    }
+    if let Some(issuer) = server.issuer() {
+        out(&format!("issuer  {issuer}"));
+    }
+    if common.control {
         out(&format!("control http://{}/control", server.addr()));
     }
-    for fault in &args.fault {
+    for fault in &common.fault {
         out(&format!("fault   {fault}"));
     }
     // Without a signal handler the server runs until it is killed.
@@ -53,4 +215,20 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
     }
     server.shutdown().await;
     ExitCode::Ok
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_and_clients_are_read() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h"), duration("3600"));
+        assert!(duration("soon").is_err() && duration("h").is_err() && duration("5mh").is_err());
+        let client = known_client("app:s3cret=http://127.0.0.1/cb,app:/cb").expect("read");
+        assert_eq!((client.id.as_str(), client.redirect_uris.len()), ("app", 2));
+        assert_eq!(known_client("app=app:/cb").expect("read").secret, None);
+        assert!(known_client("app").is_err());
+    }
 }

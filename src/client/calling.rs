@@ -35,6 +35,9 @@ impl Sim {
                 params.insert("_meta".to_owned(), meta);
             }
         }
+        if step.recover {
+            self.prepare(turn.within).await;
+        }
         let id = step.id.clone().unwrap_or_else(|| self.next_id());
         let (request, id) = self.calling(step, method, params.clone(), id);
         let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
@@ -42,6 +45,11 @@ impl Sim {
             let had_session = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("mcp-session-id"));
             let mut answered = self.exchange(request, options).await;
             let mut asked = id;
+            if step.recover && self.answer_refusal(&answered, turn.within).await {
+                let (request, id) = self.calling(step, method, params.clone(), self.next_id());
+                let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
+                (answered, asked) = (self.exchange(request, options).await, id);
+            }
             if step.recover && had_session && answered.status == Some(404) {
                 let retried = self.recover(step, method, params, turn).await;
                 (answered, asked) = retried.unwrap_or((answered, asked));

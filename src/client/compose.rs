@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::profile::{Header, KeyOrder};
+use crate::profile::{Authorization, Header, KeyOrder};
 use crate::scenario::Headers as Overrides;
 use crate::transcript::Headers;
 
@@ -40,6 +40,14 @@ pub(super) fn headers(templates: &[Header], slots: &Slots<'_>) -> Headers {
         Some(text)
     };
     templates.iter().filter_map(|header| Some((header.name.clone(), fill(&header.value)?))).collect()
+}
+
+/// Puts the token where the client puts it.
+pub(super) fn authorize(headers: &mut Headers, place: &Authorization, token: Option<&str>) {
+    let Some(token) = token else { return };
+    let after = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case(&place.after));
+    let at = after.map_or(headers.len(), |at| at + 1);
+    headers.insert(at, (place.name.clone(), format!("Bearer {token}")));
 }
 
 /// Adds, replaces or (null) removes headers; names compare without case.

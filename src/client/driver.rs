@@ -82,6 +82,7 @@ fn client(clients: &mut HashMap<String, Arc<Sim>>, step: &Step, drive: &Drive, t
             Arc::clone(&drive.profile),
             Arc::clone(&drive.target),
             Arc::clone(tap),
+            Arc::clone(&drive.clock),
             drive.rng.clone(),
         ))
     };

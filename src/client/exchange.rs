@@ -165,7 +165,8 @@ impl Sim {
 
     /// Sends on an idle connection, or a new one; once more on a new one where an idle one turned out dead.
     async fn send(&self, number: u32, request: &Request, within: Duration) -> Result<(Connection, Head), Stop> {
-        let idle = self.idle();
+        let address = request.address.as_deref().unwrap_or(&self.target.address);
+        let idle = self.idle(address);
         let reused = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -174,7 +175,7 @@ impl Sim {
         self.record_request(number, connection.number, request);
         match Self::ask(&mut connection, request).await {
             Err(WireError::Closed | WireError::Io(_)) if reused => {
-                connection = Connection::open(&self.target.address, self.next_connection(), within).await?;
+                connection = Connection::open(address, self.next_connection(), within).await?;
                 let head = Self::ask(&mut connection, request).await?;
                 Ok((connection, head))
             }
@@ -183,10 +184,11 @@ impl Sim {
         }
     }
 
-    /// A connection that is free, and on which nothing came that nobody asked for.
-    fn idle(&self) -> Option<Connection> {
+    /// A connection to this address that is free, and on which nothing came that nobody asked for.
+    fn idle(&self, address: &str) -> Option<Connection> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(mut connection) = pool.pop() {
+        while let Some(at) = pool.iter().rposition(|connection| connection.address == address) {
+            let mut connection = pool.remove(at);
             if connection.is_quiet() {
                 return Some(connection);
             }
@@ -196,7 +198,8 @@ impl Sim {
 
     async fn open(&self, number: u32, request: &Request, within: Duration) -> Result<Connection, Stop> {
         let connection = self.next_connection();
-        match Connection::open(&self.target.address, connection, within).await {
+        let address = request.address.as_deref().unwrap_or(&self.target.address);
+        match Connection::open(address, connection, within).await {
             Ok(connection) => Ok(connection),
             Err(error) => {
                 self.record_request(number, connection, request);
@@ -458,8 +461,9 @@ impl Sim {
             method,
             name,
         };
-        let headers = compose::headers(templates, &slots);
-        Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body }
+        let mut headers = compose::headers(templates, &slots);
+        compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
+        Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body, address: None }
     }
 
     /// A GET or DELETE with the headers of the profile.
@@ -475,8 +479,10 @@ impl Sim {
             revision: state.revision.as_deref(),
             ..Slots::default()
         };
-        let headers = compose::headers(templates, &slots);
-        Request { method: method.to_owned(), target: self.target.path.clone(), headers, body: Vec::new() }
+        let mut headers = compose::headers(templates, &slots);
+        compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
+        let target = self.target.path.clone();
+        Request { method: method.to_owned(), target, headers, body: Vec::new(), address: None }
     }
 }
 

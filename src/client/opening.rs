@@ -101,7 +101,8 @@ impl Sim {
             ..compose::Slots::default()
         };
         let headers = compose::headers(&probe.headers, &slots);
-        let request = Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body };
+        let request =
+            Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body, address: None };
         self.exchange(request, Options { until: Some(probe.id.clone()), ..self.options(within) }).await;
     }
 
@@ -111,13 +112,20 @@ impl Sim {
             "capabilities": hello.capabilities,
             "clientInfo": hello.info,
         });
-        let id = self.next_id();
         let order = self.profile.key_order.value;
-        let message = compose::message(order, Some(id.clone()), "initialize", Some(params));
-        let mut request = self.post(&message, Some("initialize"), None);
-        compose::apply(&mut request.headers, &step.headers);
-        let answered = self.exchange(request, Options { until: Some(id.clone()), ..self.options(within) }).await;
-        (answered, id)
+        self.prepare(within).await;
+        let mut refused = false;
+        loop {
+            let id = self.next_id();
+            let message = compose::message(order, Some(id.clone()), "initialize", Some(params.clone()));
+            let mut request = self.post(&message, Some("initialize"), None);
+            compose::apply(&mut request.headers, &step.headers);
+            let answered = self.exchange(request, Options { until: Some(id.clone()), ..self.options(within) }).await;
+            if refused || !self.answer_refusal(&answered, within).await {
+                return (answered, id);
+            }
+            refused = true;
+        }
     }
 
     /// Takes the answer to `initialize` in; gives what the server offers, or `None` where the client does not go on.

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::auth::Credential;
 use super::target::Target;
-use crate::model::{Rng, id_text};
+use crate::model::{Clock, Rng, id_text};
 use crate::profile::Profile;
 use crate::scenario::{Answers, Negotiate};
 use crate::wire::{Connection, Tap};
@@ -21,6 +22,10 @@ pub(super) struct Sim {
     pub(super) target: Arc<Target>,
     pub(super) tap: Arc<Tap>,
     pub(super) rng: Rng,
+    /// The client's own time.
+    pub(super) clock: Arc<dyn Clock>,
+    /// Held while tokens are got or refreshed, so that one does it for all.
+    pub(super) credentials: tokio::sync::Mutex<()>,
     pub(super) pool: Mutex<Vec<Connection>>,
     pub(super) connections: AtomicU32,
     /// Counts up when every connection is to be dropped.
@@ -59,6 +64,9 @@ pub(super) struct State {
     pub(super) answers: Answers,
     /// How the conversation was opened, so that it can be opened again.
     pub(super) opening: Option<Negotiate>,
+    pub(super) credential: Credential,
+    /// The last exchange with an authorization server.
+    pub(super) last_fetch: Option<u32>,
 }
 
 /// A call that is not waited for.
@@ -77,7 +85,14 @@ pub(super) struct Pending {
 const MOST_SILENCES: u32 = 2;
 
 impl Sim {
-    pub(super) fn new(name: &str, profile: Arc<Profile>, target: Arc<Target>, tap: Arc<Tap>, rng: Rng) -> Self {
+    pub(super) fn new(
+        name: &str,
+        profile: Arc<Profile>,
+        target: Arc<Target>,
+        tap: Arc<Tap>,
+        clock: Arc<dyn Clock>,
+        rng: Rng,
+    ) -> Self {
         let first = profile.first_request_id.value.as_i64().unwrap_or(0);
         Self {
             name: name.to_owned(),
@@ -85,6 +100,8 @@ impl Sim {
             target,
             tap,
             rng,
+            clock,
+            credentials: tokio::sync::Mutex::default(),
             pool: Mutex::default(),
             connections: AtomicU32::new(0),
             drop_all: watch::Sender::new(0),

@@ -57,7 +57,11 @@ impl Sim {
             Action::Wait(step) => self.wait(step, within).await,
             Action::Raw(step) => self.raw(step, turn).await,
             Action::Shutdown(step) => self.shutdown(step, turn).await,
-            Action::Expire(_) | Action::Refresh(_) | Action::Revoke(_) | Action::Restart(_) => {
+            Action::Expire(step) => self.expire(step, turn).await,
+            Action::Refresh(_) => self.refresh(turn).await,
+            Action::Revoke(_) => self.revoke(turn).await,
+            Action::OAuth(step) => self.oauth(step, turn).await,
+            Action::Restart(_) => {
                 let text = format!("`{}` cannot be done against this target; the step was left out", action.word());
                 self.tap.record(&self.name, EventKind::Note { text });
             }
@@ -74,10 +78,18 @@ impl Sim {
     }
 
     pub(super) async fn request(self: &Arc<Self>, method: &str, params: Option<Value>, within: Duration) -> Answered {
-        let id = self.next_id();
-        let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params);
-        let request = self.post(&message, Some(method), name_of(&message));
-        self.exchange(request, Options { until: Some(id), ..self.options(within) }).await
+        self.prepare(within).await;
+        let mut refused = false;
+        loop {
+            let id = self.next_id();
+            let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params.clone());
+            let request = self.post(&message, Some(method), name_of(&message));
+            let answered = self.exchange(request, Options { until: Some(id), ..self.options(within) }).await;
+            if refused || !self.answer_refusal(&answered, within).await {
+                return answered;
+            }
+            refused = true;
+        }
     }
 
     /// Opens a stream in the background and goes on once its head came or it is over.
@@ -189,7 +201,7 @@ impl Sim {
         }
     }
 
-    async fn let_pass(self: &Arc<Self>, delay: &Delay) {
+    pub(super) async fn let_pass(self: &Arc<Self>, delay: &Delay) {
         let length = delay.length();
         let advanced_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         match &self.target.time {

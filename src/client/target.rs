@@ -54,6 +54,8 @@ pub struct Target {
     pub time: TimeControl,
     /// The longest that anything is waited for.
     pub patience: Duration,
+    /// Whether the endpoint asks for access tokens.
+    pub asks_for_tokens: bool,
     /// What `invoke` calls where the scenario names nothing.
     pub safe_call: SafeCall,
 }
@@ -88,6 +90,7 @@ impl Target {
             path,
             time: TimeControl::None,
             patience,
+            asks_for_tokens: false,
             safe_call: SafeCall::default(),
         })
     }

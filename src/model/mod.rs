@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of transports, clients, servers or verdicts.
 
+mod challenge;
 mod clock;
 mod glob;
 mod jsonrpc;
@@ -11,6 +12,7 @@ mod rng;
 mod secret;
 mod span;
 
+pub use challenge::{Challenge, challenges};
 pub use clock::{Clock, HybridClock, WallClock};
 pub use glob::glob;
 pub use jsonrpc::{Kind, Message, id_text};

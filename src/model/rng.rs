@@ -27,6 +27,11 @@ impl Rng {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 
+    /// `N` random bytes.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+
     /// `bytes` random bytes as lower-case hexadecimal.
     pub fn hex(&self, bytes: usize) -> String {
         let mut generator = self.0.lock().unwrap_or_else(PoisonError::into_inner);

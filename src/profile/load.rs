@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::error::ProfileError;
 use super::known::Known;
+use super::oauth::OAuth;
 use super::values::{
     Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe,
     ProbeSession,
@@ -107,6 +108,8 @@ fields! {
     headers_delete: Vec<Header>,
     /// Where the token goes, once there is one.
     authorization: Authorization,
+    /// How it gets its token and keeps it.
+    oauth: OAuth,
     /// Order of JSON members.
     key_order: KeyOrder,
     /// Which answers to `initialize` it takes.

@@ -6,12 +6,14 @@
 mod error;
 mod known;
 mod load;
+mod oauth;
 mod shipped;
 mod values;
 
 pub use error::ProfileError;
 pub use known::{Evidence, Known};
 pub use load::{About, Profile, parse};
+pub use oauth::{Begins, CarriesResource, OAuth, OnDeadRefresh, OnStepUp, Place, Registration, ScopeFrom};
 pub use shipped::{find, ids, shipped};
 pub use values::{
     Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe,

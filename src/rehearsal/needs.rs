@@ -81,7 +81,7 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         "session" => missing(survey.session, "the target assigns no session ids"),
         "clock" => missing(survey.clock, "the target's clock cannot be moved (--control names its control endpoint)"),
         "reference" => missing(survey.reference, "only the reference server has the fixtures for this"),
-        "auth" => Some("the target asks for no authorization".to_owned()),
+        "auth" => missing(survey.auth, "the target asks for no authorization"),
         "restart" => Some("the target cannot be restarted from here".to_owned()),
         "nodes" => Some("the target has a single address".to_owned()),
         other => {

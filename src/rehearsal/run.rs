@@ -11,7 +11,7 @@ use super::survey::{Survey, SurveyError, survey};
 use crate::client::{Drive, SafeCall, Target, TimeControl, drive};
 use crate::model::{Clock as _, HybridClock, Rng, WallClock};
 use crate::scenario::{Action, Scenario, Step};
-use crate::server::{ServerConfig, ServerError, start};
+use crate::server::{AuthConfig, ServerConfig, ServerError, start};
 use crate::verdict::{Case, Summary, judge_case};
 
 /// After so many cases in a row in which a target stayed silent, the rest is left out: each would take all the patience.
@@ -37,13 +37,15 @@ impl Stage {
         Self::Embedded { faults, safe_call: SafeCall::default() }
     }
 
-    /// The same stage, with this as the call that does no harm.
-    fn calling(self, call: &SafeCall) -> Self {
+    /// The same stage, with what the survey found out.
+    fn knowing(self, known: &Survey) -> Self {
         match self {
-            Self::Embedded { faults, .. } => Self::Embedded { faults, safe_call: call.clone() },
-            Self::Foreign(target) => {
-                Self::Foreign(Arc::new(Target { safe_call: call.clone(), ..Target::clone(&target) }))
-            }
+            Self::Embedded { faults, .. } => Self::Embedded { faults, safe_call: known.safe_call.clone() },
+            Self::Foreign(target) => Self::Foreign(Arc::new(Target {
+                safe_call: known.safe_call.clone(),
+                asks_for_tokens: known.auth,
+                ..Target::clone(&target)
+            })),
         }
     }
 }
@@ -108,7 +110,7 @@ pub async fn rehearse(
         known = look_around(&rehearsal) => known?,
     };
     let planned = plans(&rehearsal.selection, &known);
-    let rehearsal = Rehearsal { stage: rehearsal.stage.calling(&known.safe_call), ..rehearsal };
+    let rehearsal = Rehearsal { stage: rehearsal.stage.knowing(&known), ..rehearsal };
     let all = planned.len();
     // Cases that move the clock of a shared server must not run beside others.
     let turn = Arc::new(RwLock::new(()));
@@ -189,11 +191,12 @@ async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
         }
         // The survey is of the server as it ought to be, so that a fault cannot hide the scenario that shows it.
         Stage::Embedded { .. } => {
-            let (server, target, clock) = embedded(Vec::new(), &SafeCall::default(), rehearsal, 0).await?;
+            let (server, target, clock) = embedded(Vec::new(), &SafeCall::default(), false, rehearsal, 0).await?;
             let rng = Rng::seeded(rehearsal.seed);
             let known = survey(&target, &profile, Arc::new(clock), rng, &[]).await?;
             server.shutdown().await;
-            Ok(known)
+            // The embedded server asks for tokens wherever a scenario needs that.
+            Ok(Survey { auth: true, ..known })
         }
     }
 }
@@ -201,15 +204,23 @@ async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
 async fn embedded(
     faults: Vec<String>,
     safe_call: &SafeCall,
+    auth: bool,
     rehearsal: &Rehearsal,
     index: usize,
 ) -> Result<(crate::server::RunningServer, Arc<Target>, HybridClock), RehearsalError> {
     let clock = HybridClock::new();
     let rng = Rng::seeded(rehearsal.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let server = start(ServerConfig { faults, ..ServerConfig::default() }, clock.clone(), rng).await?;
+    let mut config = ServerConfig { faults, ..ServerConfig::default() };
+    if auth {
+        config.auth = Some(AuthConfig::default());
+        // Sessions are to outlive tokens there.
+        config.idle_session = Duration::from_secs(24 * 3600);
+    }
+    let server = start(config, clock.clone(), rng).await?;
     let mut target = Target::parse(&server.url(), rehearsal.patience)?;
     target.time = TimeControl::Shared(clock.clone());
     target.safe_call = safe_call.clone();
+    target.asks_for_tokens = auth;
     Ok((server, Arc::new(target), clock))
 }
 
@@ -224,7 +235,8 @@ async fn play(
     let Planned { plan, scenario, profile, .. } = planned;
     let events = match &rehearsal.stage {
         Stage::Embedded { faults, safe_call } => {
-            let (server, target, clock) = embedded(faults.clone(), safe_call, rehearsal, index).await?;
+            let needs_auth = scenario.needs.iter().any(|need| need == "auth");
+            let (server, target, clock) = embedded(faults.clone(), safe_call, needs_auth, rehearsal, index).await?;
             let drive_it = Drive { scenario: Arc::clone(&scenario), profile, target, clock: Arc::new(clock), rng };
             let events = drive(drive_it).await;
             server.shutdown().await;

@@ -39,6 +39,8 @@ pub struct Survey {
     pub resources: BTreeSet<String>,
     /// What is called where a scenario names nothing.
     pub safe_call: SafeCall,
+    /// Whether it asks for access tokens.
+    pub auth: bool,
     /// Whether its clock can be moved.
     pub clock: bool,
     /// Whether it has the fixture tools of the reference server.
@@ -110,6 +112,7 @@ pub(super) async fn survey(
             .unwrap_or_default(),
         session: conversation.is_some_and(|conversation| conversation.session.is_some()),
         reference,
+        auth: view.exchanges.iter().any(|exchange| exchange.status == Some(401) && exchange.target == target.path),
         clock: !matches!(target.time, TimeControl::None),
         tools,
         prompts: texts("prompts/list", "prompts", "name"),

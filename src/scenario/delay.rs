@@ -23,6 +23,11 @@ impl Delay {
         self.length.unwrap_or_default()
     }
 
+    /// A length that no file says.
+    pub fn of(length: Duration) -> Self {
+        Self { text: format!("{}ms", length.as_millis()), length: Some(length) }
+    }
+
     /// Whether the text is a duration.
     pub fn is_valid(&self) -> bool {
         self.length.is_some()

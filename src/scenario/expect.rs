@@ -33,6 +33,9 @@ pub struct Expect {
     /// Response headers; `null` means the header has to be absent.
     #[serde(default)]
     pub headers: BTreeMap<String, Option<Matcher>>,
+    /// Parameters of the `Bearer` challenge in `WWW-Authenticate`; `{}` means any challenge.
+    #[serde(default)]
+    pub challenge: Option<Matcher>,
     /// What becomes of the session id.
     #[serde(default)]
     pub session: Option<SessionChange>,

@@ -159,6 +159,7 @@ impl<'de> Visitor<'de> for ActionVisitor {
             "refresh" => Action::Refresh(map.next_value::<WordBody>()?.0),
             "revoke" => Action::Revoke(map.next_value::<WordBody>()?.0),
             "restart" => Action::Restart(map.next_value::<WordBody>()?.0),
+            "oauth" => Action::OAuth(map.next_value()?),
             "shutdown" => Action::Shutdown(map.next_value()?),
             other => return Err(A::Error::unknown_variant(other, &Action::WORDS)),
         };
@@ -190,6 +191,7 @@ fn action<'de, D: Deserializer<'de>>(word: &str, empty: impl Fn() -> D) -> Resul
         "refresh" => Action::Refresh(Deserialize::deserialize(empty())?),
         "revoke" => Action::Revoke(Deserialize::deserialize(empty())?),
         "restart" => Action::Restart(Deserialize::deserialize(empty())?),
+        "oauth" => Action::OAuth(Deserialize::deserialize(empty())?),
         "shutdown" => Action::Shutdown(Deserialize::deserialize(empty())?),
         other => return Err(D::Error::unknown_variant(other, &Action::WORDS)),
     })

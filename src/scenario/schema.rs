@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::delay::Delay;
 use super::expect::Expect;
-use super::words::{DisconnectWhen, HeaderSource, LastEventId, SessionSource};
+use super::words::{DisconnectWhen, HeaderSource, LastEventId, OAuthRequest, SessionSource};
 use crate::model::Span;
 
 /// Headers to add or replace; `null` removes one that would otherwise be sent.
@@ -295,6 +295,29 @@ bodies! {
         what: Option<String>,
     }
 
+    /// Send a request of OAuth: the right one at this point, but for what is set here.
+    OAuthStep {
+        /// Which request.
+        request: OAuthRequest,
+        /// Parameters (or members of a registration) to add, replace or (null) leave out. A list sends a parameter
+        /// several times. `{access}`, `{refresh}`, `{previous-access}`, `{previous-refresh}`, `{code}`, `{verifier}`,
+        /// `{client}`, `{secret}`, `{redirect}` and `{resource}` stand for what the client holds.
+        #[serde(default)]
+        set: BTreeMap<String, Value>,
+        /// Headers to add, replace or (null) leave out; the same words in braces are known.
+        #[serde(default)]
+        headers: Headers,
+        /// A text to send in place of the body.
+        #[serde(default)]
+        body: Option<String>,
+        /// HTTP method in place of the right one.
+        #[serde(default)]
+        method: Option<String>,
+        /// Whether the client keeps what it gets: client id, code, tokens.
+        #[serde(default)]
+        keep: bool,
+    }
+
     /// End the conversation as the profile does.
     Shutdown {
         /// Whether to delete the session; as the profile does where nothing is said.
@@ -356,13 +379,15 @@ pub enum Action {
     Revoke(Word),
     /// `restart`
     Restart(Word),
+    /// `oauth`
+    OAuth(Box<OAuthStep>),
     /// `shutdown`
     Shutdown(Shutdown),
 }
 
 impl Action {
     /// Every word a step may be, in the order of a conversation.
-    pub const WORDS: [&str; 17] = [
+    pub const WORDS: [&str; 18] = [
         "connect",
         "negotiate",
         "invoke",
@@ -379,6 +404,7 @@ impl Action {
         "refresh",
         "revoke",
         "restart",
+        "oauth",
         "shutdown",
     ];
 
@@ -401,6 +427,7 @@ impl Action {
             Self::Refresh(_) => "refresh",
             Self::Revoke(_) => "revoke",
             Self::Restart(_) => "restart",
+            Self::OAuth(_) => "oauth",
             Self::Shutdown(_) => "shutdown",
         }
     }
@@ -419,6 +446,7 @@ impl Action {
             Self::Wait(body) => body,
             Self::Raw(body) => body.as_ref(),
             Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
+            Self::OAuth(body) => body.as_ref(),
             Self::Shutdown(body) => body,
             Self::Together(_) => return None,
         })
@@ -438,6 +466,7 @@ impl Action {
             Self::Wait(body) => body,
             Self::Raw(body) => body.as_mut(),
             Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
+            Self::OAuth(body) => body.as_mut(),
             Self::Shutdown(body) => body,
             Self::Together(_) => return None,
         })
@@ -505,6 +534,7 @@ impl JsonSchema for Step {
             "refresh": word,
             "revoke": word,
             "restart": word,
+            "oauth": generator.subschema_for::<OAuthStep>(),
             "shutdown": generator.subschema_for::<Shutdown>(),
         });
         json_schema!({

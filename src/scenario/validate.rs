@@ -164,6 +164,7 @@ impl Check<'_> {
             | Action::Refresh(_)
             | Action::Revoke(_)
             | Action::Restart(_)
+            | Action::OAuth(_)
             | Action::Shutdown(_) => {}
         }
     }

@@ -137,3 +137,26 @@ words! {
     /// This version.
     Literal
 }
+/// A request of OAuth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OAuthRequest {
+    /// The metadata of the resource.
+    ResourceMetadata,
+    /// The metadata of the authorization server.
+    ServerMetadata,
+    /// A registration (RFC 7591).
+    Register,
+    /// An authorization request.
+    Authorize,
+    /// A code for tokens.
+    Exchange,
+    /// A refresh token for tokens.
+    Refresh,
+    /// The client's own credentials for a token.
+    ClientCredentials,
+    /// A revocation (RFC 7009).
+    Revoke,
+    /// An introspection (RFC 7662).
+    Introspect,
+}

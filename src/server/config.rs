@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::oauth::AuthConfig;
+
 /// How the server is to be run.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -14,6 +16,12 @@ pub struct ServerConfig {
     pub control: bool,
     /// Ids of the faults to commit; see [`super::faults`].
     pub faults: Vec<String>,
+    /// The authorization server, where one is wanted; the endpoint then asks for its tokens.
+    pub auth: Option<AuthConfig>,
+    /// Serve the authorization server alone, for these resources; empty for any resource.
+    pub issuer_for: Option<Vec<String>>,
+    /// What clients call this server, such as `https://mcp.example.com`, where it is not its own address.
+    pub public_url: Option<String>,
     /// A session that is not used for so long is ended.
     pub idle_session: Duration,
 }
@@ -25,6 +33,9 @@ impl Default for ServerConfig {
             path: "/mcp".to_owned(),
             control: false,
             faults: Vec::new(),
+            auth: None,
+            issuer_for: None,
+            public_url: None,
             idle_session: Duration::from_secs(30 * 60),
         }
     }
@@ -52,6 +63,9 @@ pub enum ServerError {
     /// The control endpoint would be open to the network.
     #[error("the control endpoint is only served on loopback, and {0} is not; listen on 127.0.0.1 or leave it off")]
     ControlNotLoopback(SocketAddr),
+    /// The system gives no randomness.
+    #[error("the system gives no randomness, so no keys can be made")]
+    NoRandomness,
     /// The path does not start with a slash, or belongs to the control endpoint.
     #[error("`{0}` cannot be the endpoint's path; it has to begin with `/` and stay out of `/control`")]
     Path(String),

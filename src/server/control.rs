@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::dispatch::App;
 use super::http::Reply;
+use super::oauth::Issuer;
 
 /// Serves a path below `/control/`.
 pub(crate) fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Reply {
@@ -24,10 +25,27 @@ pub(crate) fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Repl
             let streams: usize = sessions.iter().map(|session| session.live_streams()).sum();
             Reply::json(200, &json!({"sessions": sessions.len(), "streams": streams}))
         }
+        ("POST", "/control/authorization/revoke") => told(app, |issuer| issuer.grants.revoke_all()),
+        ("POST", "/control/authorization/forget-clients") => told(app, |issuer| issuer.clients.forget()),
+        ("POST", "/control/authorization/rotate-keys") => {
+            told(app, |issuer| usize::from(issuer.tokens.keys().rotate()))
+        }
+        ("GET", "/control/authorization") => {
+            let Some(issuer) = &app.issuer else { return Reply::empty(404) };
+            let (grants, codes) = issuer.grants.count();
+            Reply::json(200, &json!({"issuer": issuer.identifier(), "grants": grants, "codes": codes}))
+        }
         ("POST", "/control/drop") => {
             app.sessions.all().iter().for_each(|session| session.abort_streams());
             Reply::empty(204)
         }
         _ => Reply::empty(404),
     }
+}
+
+/// Does something to the authorization server and tells how many things it changed.
+fn told(app: &App, change: impl FnOnce(&Issuer) -> usize) -> Reply {
+    app.issuer
+        .as_ref()
+        .map_or_else(|| Reply::empty(404), |issuer| Reply::json(200, &json!({"changed": change(issuer)})))
 }

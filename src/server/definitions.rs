@@ -14,7 +14,8 @@ pub(crate) struct Tool {
     pub(crate) since: Revision,
     /// It may speak before its result.
     pub(crate) streams: bool,
-    read_only: bool,
+    /// It changes nothing.
+    pub(crate) read_only: bool,
     input: fn() -> Value,
     output: Option<fn() -> Value>,
     /// It has a picture, and a key of the server's own in `_meta`.

@@ -12,12 +12,20 @@ use tokio::sync::oneshot;
 
 use super::config::ServerConfig;
 use super::fault::{Faults, OutCtx, Rule};
+use super::oauth::Issuer;
 use super::peer::Call;
 use super::reply::{Outcome, RpcError, code, response};
 use super::session::{Session, Store};
 use super::socket::Connections;
 use super::{completion, lifecycle, prompts, resources, schema, tools};
 use crate::model::{Clock as _, HybridClock, Rng, id_text};
+
+const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
+
+/// `http://host:port`, or what the configuration says instead.
+pub(crate) fn origin(config: &ServerConfig, addr: SocketAddr) -> String {
+    config.public_url.as_deref().map_or_else(|| format!("http://{addr}"), |url| url.trim_end_matches('/').to_owned())
+}
 
 /// What all requests share.
 #[derive(Debug)]
@@ -26,13 +34,35 @@ pub(crate) struct App {
     pub(crate) addr: SocketAddr,
     pub(crate) clock: HybridClock,
     pub(crate) rng: Rng,
-    pub(crate) faults: Faults,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) issuer: Option<Issuer>,
     pub(crate) sessions: Store,
     pub(crate) counted: AtomicU64,
     pub(crate) connections: Connections,
 }
 
 impl App {
+    /// `http://host:port` or what the configuration says instead.
+    fn origin(&self) -> String {
+        origin(&self.config, self.addr)
+    }
+
+    /// The resource identifier of the endpoint (RFC 8707 section 2).
+    pub(crate) fn resource(&self) -> String {
+        format!("{}{}", self.origin(), self.config.path)
+    }
+
+    /// Where the metadata of the endpoint is (RFC 9728 section 3.1).
+    pub(crate) fn resource_metadata_url(&self) -> String {
+        format!("{}{RESOURCE_METADATA}{}", self.origin(), self.config.path)
+    }
+
+    /// Whether a path is one of the two places of that metadata.
+    pub(crate) fn is_resource_metadata_path(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(RESOURCE_METADATA);
+        self.config.issuer_for.is_none() && rest.is_some_and(|rest| rest.is_empty() || rest == self.config.path)
+    }
+
     /// The number of this handshake, from 1.
     pub(crate) fn count_session(&self) -> u64 {
         self.counted.fetch_add(1, Ordering::Relaxed) + 1

@@ -10,14 +10,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use hyper::body::Incoming;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::bearer::{self, Caller};
 use super::dispatch::App;
 use super::fault::Rule;
 use super::reply::{RpcError, code, error_message};
 use super::session::{Reader, Session};
 use super::sse::{Frame, encode};
-use super::{control, guard, post};
+use super::{control, guard, oauth, post};
 use crate::model::{Clock as _, Revision};
 
 /// The largest body that is read.
@@ -59,9 +60,13 @@ impl Reply {
         Self { head: ReplyHead { status, headers: Vec::new(), body: Some(Vec::new()) }, stream: None }
     }
 
+    pub(crate) fn bytes(status: u16, content_type: &str, body: Vec<u8>) -> Self {
+        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        Self { head: ReplyHead { status, headers, body: Some(body) }, stream: None }
+    }
+
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { head: ReplyHead { status, headers, body: Some(body.to_string().into_bytes()) }, stream: None }
+        Self::bytes(status, "application/json", body.to_string().into_bytes())
     }
 
     pub(crate) fn refuse(status: u16, id: Option<&Value>, code: i64, message: &str) -> Self {
@@ -152,10 +157,11 @@ pub(crate) async fn serve(
         };
         return Ok(reply.into_response());
     }
-    let mut reply = if parts.method == Method::POST && app.orphaned(&ask, connection).await {
-        Reply::empty(404)
-    } else {
-        route(&app, &parts.method, &path, &parts.headers, body, &mut ask).await
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let mut reply = match authorization(&app, &parts.method, &path, &query, &parts.headers, body).await {
+        Ok(reply) => reply,
+        Err(_) if parts.method == Method::POST && app.orphaned(&ask, connection).await => Reply::empty(404),
+        Err(body) => route(&app, &parts.method, &path, &parts.headers, body, &mut ask).await,
     };
     app.faults.head(&mut reply.head, &ask);
     Ok(reply.into_response())
@@ -164,7 +170,7 @@ pub(crate) async fn serve(
 /// The refusal of a request from a foreign page, or through a foreign name.
 fn foreign(app: &App, headers: &HeaderMap, id: Option<&Value>) -> Option<Reply> {
     let host = header(headers, "host").unwrap_or_default();
-    if app.addr.ip().is_loopback() && !guard::is_loopback(host) && app.faults.holds(Rule::HostChecked) {
+    if foreign_host(app, headers) {
         return Some(Reply::refuse(403, id, code::INVALID_REQUEST, "Host is not allowed"));
     }
     if !app.faults.holds(Rule::OriginOptional) && !headers.contains_key("origin") {
@@ -177,6 +183,44 @@ fn foreign(app: &App, headers: &HeaderMap, id: Option<&Value>) -> Option<Reply> 
         return Some(Reply::refuse(403, id, code::INVALID_REQUEST, "Origin is not allowed"));
     }
     None
+}
+
+/// Serves what belongs to authorization; gives the body back where the path is another's. These endpoints are there for
+/// pages of any origin, but not through foreign names.
+async fn authorization(
+    app: &App,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Reply, Incoming> {
+    let Some(issuer) = &app.issuer else { return Err(body) };
+    let metadata = app.is_resource_metadata_path(path);
+    let endpoint = oauth::Endpoint::at(path, issuer);
+    if !metadata && endpoint.is_none() {
+        return Err(body);
+    }
+    if foreign_host(app, headers) {
+        return Ok(Reply::refuse(403, None, code::INVALID_REQUEST, "Host is not allowed"));
+    }
+    let Some(endpoint) = endpoint else {
+        let document = oauth::protected_resource(&app.resource(), &issuer.identifier());
+        let reply = match *method {
+            Method::GET | Method::HEAD => Reply::json(200, &document),
+            _ => Reply::empty(405).with("allow", "GET"),
+        };
+        return Ok(reply.with("access-control-allow-origin", "*"));
+    };
+    Ok(match read(body).await.filter(|body| body.len() <= oauth::MAX_BODY) {
+        Some(body) => oauth::serve(issuer, endpoint, method, query, headers, &body).await,
+        None => Reply::json(413, &json!({"error": "invalid_request", "error_description": "the body is too large"})),
+    })
+}
+
+fn foreign_host(app: &App, headers: &HeaderMap) -> bool {
+    let host = header(headers, "host").unwrap_or_default();
+    app.addr.ip().is_loopback() && !guard::is_loopback(host) && app.faults.holds(Rule::HostChecked)
 }
 
 async fn route(
@@ -194,29 +238,43 @@ async fn route(
         let body = read(body).await.and_then(|body| serde_json::from_slice::<Value>(&body).ok()).unwrap_or_default();
         return foreign(app, headers, body.get("id")).unwrap_or(refusal);
     }
-    if path != app.config.path {
+    if path != app.config.path || app.config.issuer_for.is_some() {
         return Reply::empty(404);
     }
+    let caller = match bearer::admit(app, headers) {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal,
+    };
+    let caller = caller.as_ref();
     match *method {
         Method::POST => {
             if let Some(refusal) = post::refuse_headers(app, headers) {
                 return refusal;
             }
             match read(body).await {
-                Some(body) => post::serve(app, headers, &body, ask).await,
+                Some(body) => post::serve(app, headers, &body, caller, ask).await,
                 None => Reply::refuse(413, None, code::INVALID_REQUEST, "The body is larger than 4 MiB"),
             }
         }
-        Method::GET => get(app, headers).unwrap_or_else(|refusal| refusal),
-        Method::DELETE => delete(app, headers).unwrap_or_else(|refusal| refusal),
+        Method::GET => get(app, headers, caller).unwrap_or_else(|refusal| refusal),
+        Method::DELETE => delete(app, headers, caller).unwrap_or_else(|refusal| refusal),
         _ => Reply::refuse(405, None, code::INVALID_REQUEST, "Method not allowed").with("allow", "GET, POST, DELETE"),
     }
 }
 
 /// The session that the headers name, or the refusal; the id is the one to echo.
-pub(crate) fn session_of(app: &App, headers: &HeaderMap, id: Option<&Value>) -> Result<Arc<Session>, Reply> {
+pub(crate) fn session_of(
+    app: &App,
+    headers: &HeaderMap,
+    id: Option<&Value>,
+    caller: Option<&Caller>,
+) -> Result<Arc<Session>, Reply> {
     let named = header(headers, "mcp-session-id");
-    let found = named.and_then(|name| app.sessions.find(name, app.clock.elapsed()));
+    let own = |session: &Arc<Session>| {
+        session.subject.as_deref() == caller.map(|caller| caller.subject.as_str())
+            || !app.faults.holds(Rule::SessionBoundToSubject)
+    };
+    let found = named.and_then(|name| app.sessions.find(name, app.clock.elapsed())).filter(own);
     let lent = match named {
         None => !app.faults.holds(Rule::SessionIssued),
         Some(name) => !app.faults.holds(Rule::UnknownSessionRefused) && !name.contains(' '),
@@ -242,7 +300,7 @@ pub(crate) fn session_of(app: &App, headers: &HeaderMap, id: Option<&Value>) -> 
     Ok(session)
 }
 
-fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
+fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
     let accept = header(headers, "accept").unwrap_or_default();
     if !guard::accepts(accept, "text", "event-stream") {
         return Err(Reply::refuse(406, None, code::INVALID_REQUEST, "Accept has to take text/event-stream"));
@@ -250,7 +308,7 @@ fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
     if !app.faults.holds(Rule::SessionIssued) && !headers.contains_key("last-event-id") {
         return Err(Reply::refuse(400, None, code::INVALID_REQUEST, "Mcp-Session-Id is missing"));
     }
-    let session = session_of(app, headers, None)?;
+    let session = session_of(app, headers, None, caller)?;
     if let Some(last) = header(headers, "last-event-id") {
         let from_start = !app.faults.holds(Rule::ReplayFromCursor);
         let all = !app.faults.holds(Rule::ReplayOwnStream);
@@ -266,8 +324,8 @@ fn get(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
     Ok(Reply::sse(reader))
 }
 
-fn delete(app: &App, headers: &HeaderMap) -> Result<Reply, Reply> {
-    let session = session_of(app, headers, None)?;
+fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
+    let session = session_of(app, headers, None, caller)?;
     // Faults lend out the sessions of others, but not to end them.
     if header(headers, "mcp-session-id") != Some(session.id.as_str()) {
         return Err(Reply::refuse(404, None, code::SESSION_NOT_FOUND, "Session not found"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::bearer::Caller;
 use super::dispatch::App;
 use super::fault::Rule;
 use super::reply::{Outcome, RpcError};
@@ -30,7 +31,11 @@ pub(crate) fn negotiate(asked: &str, app: &App) -> Revision {
 }
 
 /// Opens a session.
-pub(crate) fn initialize(app: &App, params: &Value) -> Result<(Arc<Session>, Value), RpcError> {
+pub(crate) fn initialize(
+    app: &App,
+    params: &Value,
+    caller: Option<&Caller>,
+) -> Result<(Arc<Session>, Value), RpcError> {
     let asked = params
         .get("protocolVersion")
         .and_then(Value::as_str)
@@ -65,7 +70,8 @@ pub(crate) fn initialize(app: &App, params: &Value) -> Result<(Arc<Session>, Val
     if !app.faults.holds(Rule::SessionIdVisible) {
         id.insert(4.min(id.len()), ' ');
     }
-    let session = Arc::new(Session::new(id, revision, capabilities.clone()));
+    let session =
+        Arc::new(Session::new(id, revision, capabilities.clone()).of(caller.map(|caller| caller.subject.clone())));
     app.sessions.insert(session.clone(), app.clock.elapsed());
     let mut result = json!({
         "protocolVersion": revision.name(),

@@ -2,6 +2,7 @@
 //!
 //! Re-exports only. The server imports nothing of the project but `model`.
 
+mod bearer;
 mod completion;
 mod config;
 mod control;
@@ -13,6 +14,7 @@ mod faults;
 mod guard;
 mod http;
 mod lifecycle;
+mod oauth;
 mod peer;
 mod post;
 mod prompts;
@@ -29,4 +31,5 @@ mod tools;
 pub use config::{ServerConfig, ServerError};
 pub use fault::Fault;
 pub use faults::faults;
+pub use oauth::{AuthConfig, Consent, KnownClient, RefreshPolicy, TokenFormat};
 pub use running::{RunningServer, start};

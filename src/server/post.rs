@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
+use super::bearer::{self, Caller};
 use super::dispatch::App;
 use super::envelope::{Loose, check, echo_id};
 use super::fault::{OutCtx, Rule};
@@ -43,14 +44,20 @@ fn invalid(revision: Option<Revision>, code: i64, message: &str) -> Reply {
 }
 
 /// Serves the body of a POST.
-pub(crate) async fn serve(app: &Arc<App>, headers: &HeaderMap, body: &[u8], ask: &mut AskCtx) -> Reply {
+pub(crate) async fn serve(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    body: &[u8],
+    caller: Option<&Caller>,
+    ask: &mut AskCtx,
+) -> Reply {
     let named = header(headers, "mcp-session-id").and_then(|id| app.sessions.find(id, app.clock.elapsed()));
     let revision = named.as_ref().map(|session| session.revision);
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         return invalid(revision, code::PARSE, "Parse error");
     };
     if let Value::Array(members) = value {
-        return match session_of(app, headers, None) {
+        return match session_of(app, headers, None, caller) {
             Ok(session) => batch(app, session, members).await,
             Err(refusal) => refusal,
         };
@@ -72,17 +79,20 @@ pub(crate) async fn serve(app: &Arc<App>, headers: &HeaderMap, body: &[u8], ask:
     let id = echo_id(&value).filter(|_| kind == Kind::Request);
     if headers.get("mcp-session-id").is_none() && kind == Kind::Request {
         if Message(&value).method() == Some("initialize") && !is_modern(None, &value) {
-            return handshake(app, &value);
+            return handshake(app, &value, caller);
         }
         if is_modern(header(headers, "mcp-protocol-version"), &value) {
             // The method may exist in a later era; whoever speaks that one learns that it is not spoken here.
             return Reply::refuse(400, id, code::METHOD_NOT_FOUND, "Method not found; begin with initialize");
         }
     }
-    let session = match session_of(app, headers, id) {
+    let session = match session_of(app, headers, id, caller) {
         Ok(session) => session,
         Err(refusal) => return refusal,
     };
+    if let Some(scope) = missing_scope(app, &value, caller) {
+        return bearer::insufficient(app, scope);
+    }
     match kind {
         Kind::Request => request(app, session, value).await,
         Kind::Notification if crashes(app, &value) => Reply::empty(500),
@@ -114,13 +124,13 @@ fn is_modern(version: Option<&str>, value: &Value) -> bool {
         || names("io.modelcontextprotocol/clientCapabilities")
 }
 
-fn handshake(app: &App, value: &Value) -> Reply {
+fn handshake(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
     let id = value.get("id").unwrap_or(&Value::Null);
     if app.count_session() > 1 && !app.faults.holds(Rule::SessionsManifold) {
         return Reply::refuse(400, Some(id), code::INVALID_REQUEST, "The server is initialized already");
     }
     let empty = json!({});
-    match lifecycle::initialize(app, value.get("params").unwrap_or(&empty)) {
+    match lifecycle::initialize(app, value.get("params").unwrap_or(&empty), caller) {
         Ok((session, result)) => {
             let message = app.outgoing(Some("initialize"), response(id, Ok(result)));
             let reply = Reply::json(200, &message);
@@ -128,6 +138,16 @@ fn handshake(app: &App, value: &Value) -> Reply {
         }
         Err(error) => Reply::json(400, &error_message(Some(id), &error)),
     }
+}
+
+/// The scope that the message needs and its sender lacks.
+fn missing_scope(app: &App, value: &Value, caller: Option<&Caller>) -> Option<&'static str> {
+    let caller = caller?;
+    if Message(value).method() != Some("tools/call") || !app.faults.holds(Rule::ScopeEnforced) {
+        return None;
+    }
+    let scope = bearer::scope_of_tool(tools::read_only(value)?);
+    (!caller.may(scope)).then_some(scope)
 }
 
 async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {

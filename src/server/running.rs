@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::{ServerConfig, ServerError};
-use super::dispatch::App;
+use super::dispatch::{App, origin};
 use super::fault::{Faults, Rule};
 use super::http::serve;
+use super::oauth::Issuer;
 use super::session::Store;
 use super::socket::{Connections, Spelling};
 use crate::model::{HybridClock, Rng};
@@ -33,7 +34,9 @@ pub struct RunningServer {
 
 /// Starts the reference server.
 pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result<RunningServer, ServerError> {
-    let faults = Faults::named(&config.faults)?;
+    // An error only says that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let faults = Arc::new(Faults::named(&config.faults)?);
     if config.control && !config.listen.ip().is_loopback() {
         return Err(ServerError::ControlNotLoopback(config.listen));
     }
@@ -44,8 +47,18 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
     let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
     let sessions = Store::default();
+    let origin = origin(&config, addr);
+    let resources = config.issuer_for.clone().unwrap_or_else(|| vec![format!("{origin}{}", config.path)]);
+    let issuer = match &config.auth {
+        None => None,
+        Some(auth) => {
+            let (clock, rng, faults) = (clock.clone(), rng.clone(), Arc::clone(&faults));
+            let issuer = Issuer::new(auth.clone(), origin, resources, clock, rng, faults);
+            Some(issuer.ok_or(ServerError::NoRandomness)?)
+        }
+    };
     let (counted, connections) = (AtomicU64::new(0), Connections::default());
-    let app = Arc::new(App { config, addr, clock, rng, faults, sessions, counted, connections });
+    let app = Arc::new(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections });
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(accept(app.clone(), listener, stopped));
     Ok(RunningServer { app, stop: Some(stop), task })
@@ -90,6 +103,11 @@ impl RunningServer {
     /// The endpoint's URL.
     pub fn url(&self) -> String {
         format!("http://{}{}", self.app.addr, self.app.config.path)
+    }
+
+    /// The issuer identifier of its authorization server, where it has one.
+    pub fn issuer(&self) -> Option<String> {
+        self.app.issuer.as_ref().map(Issuer::identifier)
     }
 
     /// The address the server listens on.

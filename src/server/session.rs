@@ -67,13 +67,20 @@ pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) revision: Revision,
     pub(crate) capabilities: Value,
+    /// Whose it is, where the server asks for authorization.
+    pub(crate) subject: Option<String>,
     inner: Mutex<Inner>,
 }
 
 impl Session {
     pub(crate) fn new(id: String, revision: Revision, capabilities: Value) -> Self {
         // 1 is `info`, what a client gets that never sets a level.
-        Self { id, revision, capabilities, inner: Mutex::new(Inner { level: 1, ..Inner::default() }) }
+        Self { id, revision, capabilities, subject: None, inner: Mutex::new(Inner { level: 1, ..Inner::default() }) }
+    }
+
+    /// The same, as somebody's.
+    pub(crate) fn of(self, subject: Option<String>) -> Self {
+        Self { subject, ..self }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -43,6 +43,12 @@ pub(crate) fn streams(request: &Value) -> bool {
         && definitions::TOOLS.iter().any(|tool| tool.streams && Some(tool.name) == name)
 }
 
+/// Whether the tool that a call names only reads; `None` where there is no such tool.
+pub(crate) fn read_only(request: &Value) -> Option<bool> {
+    let name = request.pointer("/params/name").and_then(Value::as_str)?;
+    definitions::TOOLS.iter().find(|tool| tool.name == name).map(|tool| tool.read_only)
+}
+
 fn text(text: impl Into<String>) -> Value {
     json!({"type": "text", "text": text.into()})
 }

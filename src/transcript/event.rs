@@ -155,6 +155,15 @@ pub enum EventKind {
         /// Whether it is digits only, as a counter or a time would be.
         digits_only: bool,
     },
+    /// A client's credential went from one stage of its life to another.
+    Credential {
+        /// The stage before.
+        from: String,
+        /// The stage now.
+        to: String,
+        /// Why, in plain words.
+        why: String,
+    },
     /// The target's clock was moved.
     Clock {
         /// By so many milliseconds.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::check::Breach;
-use crate::model::{Kind, id_text, requirements};
+use crate::model::{Kind, challenges, id_text, requirements};
 use crate::scenario::{BodyMatch, Expect, Outcome, ResultMatch, Scenario, SessionChange, Step};
 use crate::transcript::{End, EventKind, Exchange, Msg, View};
 
@@ -199,6 +199,16 @@ fn match_one(expect: &Expect, seen: &Seen<'_>, view: &View<'_>) -> Result<(), Br
         && seen.exchange.media_type().as_deref() != Some(kind.as_str())
     {
         wanted.push(format!("content type {kind}"));
+    }
+    if let Some(matcher) = &expect.challenge {
+        let found = seen.exchange.got_header("www-authenticate").map(challenges).unwrap_or_default();
+        let bearer = found.iter().find(|challenge| challenge.is("bearer"));
+        let params: Option<serde_json::Map<String, Value>> = bearer.map(|challenge| {
+            challenge.params.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect()
+        });
+        if !params.is_some_and(|params| matcher.matches(&Value::Object(params))) {
+            wanted.push(format!("a Bearer challenge with {}", matcher.value()));
+        }
     }
     if let Some(session) = &expect.session
         && !session_holds(*session, seen.exchange, view)

@@ -22,6 +22,8 @@ pub struct Request {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
+    /// `host:port` to send it to, where that is not the target's.
+    pub address: Option<String>,
 }
 
 /// The head of an answer.
@@ -80,6 +82,8 @@ pub struct Connection {
     keep_alive: bool,
     /// Number of the connection within its client.
     pub number: u32,
+    /// `host:port` of the peer.
+    pub address: String,
 }
 
 impl Connection {
@@ -91,7 +95,14 @@ impl Connection {
             .map_err(|_| refused(std::io::ErrorKind::TimedOut.into()))?
             .map_err(refused)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: BytesMut::with_capacity(4096), framing: Framing::Done, keep_alive: true, number })
+        Ok(Self {
+            stream,
+            buffer: BytesMut::with_capacity(4096),
+            framing: Framing::Done,
+            keep_alive: true,
+            number,
+            address: address.to_owned(),
+        })
     }
 
     /// Sends a request in one write.

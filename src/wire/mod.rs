@@ -6,6 +6,7 @@
 mod coding;
 mod http;
 mod limits;
+mod secrets;
 mod sse;
 mod tap;
 

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::secrets;
 use crate::model::{Clock, Labels};
-use crate::transcript::{Event, EventKind, Headers};
+use crate::transcript::{Event, EventKind, Headers, header};
 
 /// Records what one case puts on the wire and gets from it.
 #[derive(Debug)]
@@ -73,18 +74,26 @@ impl Tap {
     fn redact(&self, kind: EventKind) -> (EventKind, Vec<EventKind>) {
         let mut seen = Vec::new();
         let kind = match kind {
-            EventKind::Request { exchange, connection, method, target, headers, body } => EventKind::Request {
-                exchange,
-                connection,
-                method,
-                target: self.labels.redact(target),
-                headers: self.headers(headers, &mut seen),
-                body: body.map(|body| self.labels.redact(body)),
-            },
+            EventKind::Request { exchange, connection, method, target, headers, body } => {
+                self.find(secrets::in_query(&target), &mut seen);
+                if let Some(body) = &body {
+                    let form = header(&headers, "content-type").is_some_and(|kind| kind.contains("form-urlencoded"));
+                    self.find(if form { secrets::in_form(body) } else { secrets::in_json(body) }, &mut seen);
+                }
+                EventKind::Request {
+                    exchange,
+                    connection,
+                    method,
+                    target: self.labels.redact(target),
+                    headers: self.headers(headers, &mut seen),
+                    body: body.map(|body| self.labels.redact(body)),
+                }
+            }
             EventKind::Response { exchange, status, headers } => {
                 EventKind::Response { exchange, status, headers: self.headers(headers, &mut seen) }
             }
             EventKind::Body { exchange, text, utf8 } => {
+                self.find(secrets::in_json(&text), &mut seen);
                 EventKind::Body { exchange, text: self.labels.redact(text), utf8 }
             }
             EventKind::Sse { exchange, id, event, data, retry } => EventKind::Sse {
@@ -109,12 +118,23 @@ impl Tap {
                         Some((scheme, token)) => format!("{scheme} {}", self.secret("access", token, seen)),
                         None => self.secret("credential", &value, seen),
                     },
+                    "location" => {
+                        self.find(secrets::in_query(&value), seen);
+                        self.labels.redact(value)
+                    }
                     "cookie" | "set-cookie" | "proxy-authorization" => self.secret("cookie", &value, seen),
                     _ => self.labels.redact(value),
                 };
                 (name, value)
             })
             .collect()
+    }
+
+    /// Gives what was found its labels.
+    fn find(&self, found: Vec<secrets::Found>, seen: &mut Vec<EventKind>) {
+        for (kind, value) in found {
+            self.secret(kind, &value, seen);
+        }
     }
 
     fn secret(&self, kind: &'static str, value: &str, seen: &mut Vec<EventKind>) -> String {

@@ -1,0 +1,66 @@
+//! One request to an authorization server or for metadata, recorded like any other.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use std::sync::Arc;
+use url::Url;
+
+use crate::client::compose;
+use crate::client::exchange::{Answered, Options};
+use crate::client::sim::Sim;
+use crate::wire::Request;
+
+/// What is sent.
+#[derive(Debug, Default)]
+pub(super) struct Ask<'a> {
+    pub(super) method: &'a str,
+    pub(super) url: &'a str,
+    pub(super) content_type: Option<&'a str>,
+    pub(super) authorization: Option<String>,
+    pub(super) body: Vec<u8>,
+    /// Headers to add, replace or (absent) leave out.
+    pub(super) headers: crate::scenario::Headers,
+}
+
+impl Sim {
+    /// Sends it; `None` where the URL is none that can be asked.
+    pub(super) async fn fetch(self: &Arc<Self>, ask: Ask<'_>, within: Duration) -> Option<Answered> {
+        let url = Url::parse(ask.url).ok()?;
+        let host = url.host_str()?;
+        let port = url.port_or_known_default()?;
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let mut headers = vec![
+            ("host".to_owned(), authority),
+            ("user-agent".to_owned(), self.profile.user_agent.value.clone()),
+            ("accept".to_owned(), "application/json".to_owned()),
+        ];
+        if let Some(kind) = ask.content_type {
+            headers.push(("content-type".to_owned(), kind.to_owned()));
+            headers.push(("content-length".to_owned(), ask.body.len().to_string()));
+        }
+        if let Some(authorization) = ask.authorization {
+            headers.push(("authorization".to_owned(), authorization));
+        }
+        compose::apply(&mut headers, &ask.headers);
+        let request = Request {
+            method: ask.method.to_owned(),
+            target,
+            headers,
+            body: ask.body,
+            address: Some(format!("{host}:{port}")),
+        };
+        let options = Options { within: within.min(self.target.patience), ..Options::default() };
+        let answered = self.exchange(request, options).await;
+        self.state().last_fetch = Some(answered.exchange);
+        Some(answered)
+    }
+
+    /// A JSON object by GET, where it comes with 200.
+    pub(super) async fn document(self: &Arc<Self>, url: &str, within: Duration) -> Option<Value> {
+        let answered = self.fetch(Ask { method: "GET", url, ..Ask::default() }, within).await?;
+        let document = answered.messages.into_iter().next()?;
+        (answered.status == Some(200) && document.is_object()).then_some(document)
+    }
+}

@@ -1,0 +1,275 @@
+//! A whole login: servers, client id, authorization, code, token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
+use url::Url;
+use url::form_urlencoded::Serializer;
+
+use super::fetch::Ask;
+use super::{Credential, Stage};
+use crate::client::sim::Sim;
+use crate::model::Challenge;
+use crate::profile::{CarriesResource, Registration, ScopeFrom};
+use crate::transcript::header;
+
+const OFFLINE: &str = "offline_access";
+
+impl Sim {
+    /// Gets a token from nothing; says whether there is one now. `more` are scopes to ask for besides.
+    pub(in crate::client) async fn login(
+        self: &Arc<Self>,
+        challenge: Option<&Challenge>,
+        more: Option<&str>,
+        within: Duration,
+    ) -> bool {
+        if !self.discover(challenge, within).await || !self.identify(within).await {
+            return false;
+        }
+        let scope = self.scope_to_ask(challenge, more);
+        let Some((code, verifier)) = self.authorize(scope.as_deref(), within).await else { return false };
+        {
+            let mut state = self.state();
+            state.credential.scope = scope;
+            state.credential.code = Some(code.clone());
+            state.credential.verifier = Some(verifier.clone());
+        }
+        let redirect_uri = self.profile.oauth.value.redirect_uri.clone();
+        let pairs = vec![
+            ("grant_type", "authorization_code".to_owned()),
+            ("code", code),
+            ("redirect_uri", redirect_uri),
+            ("code_verifier", verifier),
+        ];
+        matches!(self.token(pairs, CarriesResource::Token, within).await, Some(answer) if self.keep(&answer, "the code was exchanged"))
+    }
+
+    /// Comes by a client id at this issuer, in the order of the profile.
+    async fn identify(self: &Arc<Self>, within: Duration) -> bool {
+        let credential = self.state().credential.clone();
+        if credential.client_id.is_some() && credential.registered_at == credential.issuer {
+            self.move_to(Stage::Registered, "the client is registered here already");
+            return true;
+        }
+        let does = &self.profile.oauth.value;
+        let documents = credential.server["client_id_metadata_document_supported"] == true;
+        let mut found = None;
+        for way in &does.registration {
+            found = match way {
+                Registration::Document if documents => does
+                    .document
+                    .clone()
+                    .filter(|url| self.document_can_be_read(url))
+                    .map(|url| (url, None, "none".to_owned())),
+                Registration::Document => None,
+                Registration::Dynamic => self.register(&credential, within).await,
+            };
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some((id, secret, method)) = found else {
+            self.note("this client has no way to a client id that the authorization server offers");
+            return false;
+        };
+        {
+            let mut state = self.state();
+            let issuer = state.credential.issuer.clone();
+            state.credential.client_id = Some(id);
+            state.credential.client_secret = secret;
+            state.credential.method = method;
+            state.credential.registered_at = issuer;
+        }
+        self.move_to(Stage::Registered, "the client has an id");
+        true
+    }
+
+    /// Documents of real clients are on the public network; a server on this machine cannot be expected to read them.
+    fn document_can_be_read(&self, url: &str) -> bool {
+        let local = |text: &str| {
+            let host = Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+            host == "localhost" || host.starts_with("127.") || host == "[::1]"
+        };
+        local(url) || !local(&self.target.url)
+    }
+
+    async fn register(
+        self: &Arc<Self>,
+        credential: &Credential,
+        within: Duration,
+    ) -> Option<(String, Option<String>, String)> {
+        let url = credential.endpoint("registration_endpoint", "register")?;
+        let does = &self.profile.oauth.value;
+        let mut body = json!({
+            "client_name": does.client_name,
+            "redirect_uris": [does.redirect_uri],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+        });
+        for (name, value) in
+            [("token_endpoint_auth_method", &does.client_auth), ("application_type", &does.application_type)]
+        {
+            if let Some(value) = value {
+                body[name] = json!(value);
+            }
+        }
+        let body = body.to_string().into_bytes();
+        let ask = Ask { method: "POST", url: &url, content_type: Some("application/json"), body, ..Ask::default() };
+        let answered = self.fetch(ask, within).await?;
+        let document = answered.messages.into_iter().next()?;
+        let text = |name: &str| document[name].as_str().map(str::to_owned);
+        let method = text("token_endpoint_auth_method").or_else(|| does.client_auth.clone());
+        let secret = text("client_secret");
+        let method = method.unwrap_or_else(|| if secret.is_some() { "client_secret_basic" } else { "none" }.to_owned());
+        Some((text("client_id")?, secret, method))
+    }
+
+    fn scope_to_ask(&self, challenge: Option<&Challenge>, more: Option<&str>) -> Option<String> {
+        let credential = self.state().credential.clone();
+        let does = &self.profile.oauth.value;
+        let list = |value: &Value| -> Option<String> {
+            let names: Vec<&str> = value.as_array()?.iter().filter_map(Value::as_str).collect();
+            Some(names.join(" "))
+        };
+        let supported = list(&credential.resource["scopes_supported"]);
+        let hinted = challenge.and_then(|challenge| challenge.param("scope")).map(str::to_owned);
+        let mut scope = match does.scope {
+            ScopeFrom::Challenge => hinted.or(supported),
+            ScopeFrom::Supported => supported.or(hinted),
+            ScopeFrom::Nothing => None,
+        };
+        if let Some(more) = more {
+            let held = credential.scope.unwrap_or_default();
+            let mut all: Vec<&str> = held.split(' ').filter(|name| !name.is_empty()).collect();
+            all.extend(more.split(' ').filter(|name| !held.split(' ').any(|known| known == *name)));
+            scope = Some(all.join(" "));
+        }
+        let offered =
+            credential.server["scopes_supported"].as_array().is_some_and(|all| all.iter().any(|one| one == OFFLINE));
+        if does.offline_access && offered {
+            let wanted = scope.unwrap_or_default();
+            let held = wanted.split(' ').any(|name| name == OFFLINE);
+            scope = Some(if held { wanted } else { format!("{wanted} {OFFLINE}").trim_start().to_owned() });
+        }
+        scope
+    }
+
+    /// The authorization request; gives the code and the verifier where the answer is as it should be.
+    async fn authorize(self: &Arc<Self>, scope: Option<&str>, within: Duration) -> Option<(String, String)> {
+        let credential = self.state().credential.clone();
+        let endpoint = credential.endpoint("authorization_endpoint", "authorize")?;
+        let does = &self.profile.oauth.value;
+        let verifier = URL_SAFE_NO_PAD.encode(self.rng.bytes::<32>());
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
+        let state = self.rng.hex(16);
+        let client = credential.client_id.as_deref()?;
+        let resource = credential.target().filter(|_| does.resource_in.contains(&CarriesResource::Authorize));
+        let mut pairs = vec![
+            ("response_type", "code"),
+            ("client_id", client),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+            ("redirect_uri", &does.redirect_uri),
+            ("state", &state),
+        ];
+        pairs.extend(scope.map(|scope| ("scope", scope)));
+        pairs.extend(does.prompt.as_deref().map(|prompt| ("prompt", prompt)));
+        pairs.extend(resource.map(|resource| ("resource", resource)));
+        let query = Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let joint = if endpoint.contains('?') { '&' } else { '?' };
+        let url = format!("{endpoint}{joint}{query}");
+        let answered = self.fetch(Ask { method: "GET", url: &url, ..Ask::default() }, within).await?;
+        let Some(place) = header(&answered.headers, "location").and_then(|place| Url::parse(place).ok()) else {
+            self.note("the authorization endpoint did not redirect; a person may have to consent there");
+            return None;
+        };
+        let param =
+            |name: &str| place.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+        if param("state").as_deref() != Some(state.as_str()) {
+            self.note("the state that came back is not the one that was sent, so the client stops");
+            return None;
+        }
+        let advertised = credential.server["authorization_response_iss_parameter_supported"] == true;
+        let issuer = credential.server["issuer"].as_str().unwrap_or(&credential.issuer);
+        match param("iss") {
+            Some(iss) if iss != issuer => {
+                self.note("the iss that came back is another issuer (RFC 9207), so the client stops");
+                return None;
+            }
+            None if advertised => {
+                self.note("the iss that was announced did not come (RFC 9207), so the client stops");
+                return None;
+            }
+            _ => {}
+        }
+        if let Some(error) = param("error") {
+            self.note(&format!("the authorization was refused: {error}"));
+            return None;
+        }
+        Some((param("code")?, verifier))
+    }
+
+    /// A token request with the client's proof of itself; gives status and document.
+    pub(super) async fn token(
+        self: &Arc<Self>,
+        mut pairs: Vec<(&'static str, String)>,
+        step: CarriesResource,
+        within: Duration,
+    ) -> Option<(u16, Value)> {
+        let credential = self.state().credential.clone();
+        let url = credential.endpoint("token_endpoint", "token")?;
+        if let Some(resource) = credential.target().filter(|_| self.profile.oauth.value.resource_in.contains(&step)) {
+            pairs.push(("resource", resource.to_owned()));
+        }
+        self.proven(&credential, url, pairs, within).await
+    }
+
+    /// A form to an endpoint of the authorization server, with the client's proof of itself.
+    pub(super) async fn proven(
+        self: &Arc<Self>,
+        credential: &Credential,
+        url: String,
+        mut pairs: Vec<(&'static str, String)>,
+        within: Duration,
+    ) -> Option<(u16, Value)> {
+        let id = credential.client_id.clone()?;
+        let secret = credential.client_secret.clone().unwrap_or_default();
+        let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let mut authorization = None;
+        match credential.method.as_str() {
+            "client_secret_basic" => {
+                let pair = format!("{}:{}", encoded(&id), encoded(&secret));
+                authorization = Some(format!("Basic {}", STANDARD.encode(pair)));
+            }
+            "client_secret_post" => pairs.extend([("client_id", id), ("client_secret", secret)]),
+            _ => pairs.push(("client_id", id)),
+        }
+        let body = Serializer::new(String::new()).extend_pairs(pairs).finish().into_bytes();
+        let content_type = Some("application/x-www-form-urlencoded");
+        let answered = self
+            .fetch(Ask { method: "POST", url: &url, content_type, authorization, body, ..Ask::default() }, within)
+            .await?;
+        Some((answered.status?, answered.messages.into_iter().next().unwrap_or_default()))
+    }
+
+    /// Keeps the tokens of an answer; a refresh token that does not come again stays (RFC 6749 section 6).
+    pub(super) fn keep(&self, (status, document): &(u16, Value), why: &str) -> bool {
+        let Some(access) = document["access_token"].as_str().filter(|_| *status == 200) else { return false };
+        {
+            let mut state = self.state();
+            let credential = &mut state.credential;
+            credential.previous_access = credential.access.replace(access.to_owned());
+            if let Some(refresh) = document["refresh_token"].as_str() {
+                credential.previous_refresh = credential.refresh.replace(refresh.to_owned());
+            }
+            let lives = document["expires_in"].as_u64().map(Duration::from_secs);
+            credential.ends = lives.map(|lives| self.clock.elapsed() + lives);
+        }
+        self.move_to(Stage::Active, why);
+        true
+    }
+}

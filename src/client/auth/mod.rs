@@ -1,0 +1,13 @@
+//! The client half of OAuth: how a simulated client gets a token, keeps it, and loses it.
+//!
+//! Every change of the credential is an event in the transcript. Order and shape of the requests are the profile's.
+
+mod credential;
+mod custom;
+mod discover;
+mod fetch;
+mod login;
+mod refresh;
+mod steps;
+
+pub(super) use credential::{Credential, Stage};

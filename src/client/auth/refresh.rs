@@ -1,0 +1,131 @@
+//! Keeping a token alive: before its end, on refusal, with more scope, and signing out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Stage;
+use crate::client::exchange::Answered;
+use crate::client::sim::Sim;
+use crate::model::{Challenge, challenges};
+use crate::profile::{Begins, CarriesResource, OnDeadRefresh, OnStepUp};
+use crate::transcript::header;
+
+/// The Bearer challenge of an answer.
+fn bearer(answered: &Answered) -> Option<Challenge> {
+    let text = header(&answered.headers, "www-authenticate")?;
+    challenges(text).into_iter().find(|challenge| challenge.is("bearer"))
+}
+
+impl Sim {
+    /// What the profile does about its token before a request: log in where it does not wait to be asked, refresh where
+    /// little time is left.
+    pub(in crate::client) async fn prepare(self: &Arc<Self>, within: Duration) {
+        if !self.target.asks_for_tokens {
+            return;
+        }
+        let _turn = self.credentials.lock().await;
+        let (stage, ends) = {
+            let state = self.state();
+            (state.credential.stage, state.credential.ends)
+        };
+        let does = &self.profile.oauth.value;
+        if stage == Stage::Anonymous && does.begins == Begins::Metadata {
+            self.login(None, None, within).await;
+            return;
+        }
+        let Some(margin) = does.refresh_before_s else { return };
+        let soon = ends.is_some_and(|ends| ends <= self.clock.elapsed() + Duration::from_secs(margin));
+        if stage == Stage::Active && soon {
+            self.move_to(Stage::Expired, "by the client's clock little or no time is left");
+            self.renew(within).await;
+        }
+    }
+
+    /// What the profile does about a refusal; says whether the request is worth sending once more.
+    pub(in crate::client) async fn answer_refusal(self: &Arc<Self>, answered: &Answered, within: Duration) -> bool {
+        let challenge = bearer(answered);
+        match answered.status {
+            Some(401) => self.answer_401(challenge.as_ref(), within).await,
+            Some(403) if challenge.as_ref().and_then(|one| one.param("error")) == Some("insufficient_scope") => {
+                self.step_up(challenge.as_ref(), within).await
+            }
+            _ => false,
+        }
+    }
+
+    async fn answer_401(self: &Arc<Self>, challenge: Option<&Challenge>, within: Duration) -> bool {
+        let before = self.state().credential.access.clone();
+        let _turn = self.credentials.lock().await;
+        let (stage, now, refresh) = {
+            let state = self.state();
+            (state.credential.stage, state.credential.access.clone(), state.credential.refresh.is_some())
+        };
+        // Somebody else of this client was faster.
+        if stage == Stage::Active && now != before {
+            return true;
+        }
+        if stage == Stage::Active {
+            self.move_to(Stage::Expired, "the server refused the token");
+        }
+        if refresh && stage != Stage::Dead {
+            return self.renew(within).await;
+        }
+        self.login(challenge, None, within).await
+    }
+
+    async fn step_up(self: &Arc<Self>, challenge: Option<&Challenge>, within: Duration) -> bool {
+        let _turn = self.credentials.lock().await;
+        match self.profile.oauth.value.on_step_up {
+            OnStepUp::Fail => false,
+            OnStepUp::Refresh => self.renew(within).await,
+            OnStepUp::Reauthorize => {
+                let more = challenge.and_then(|challenge| challenge.param("scope")).map(str::to_owned);
+                self.login(challenge, more.as_deref(), within).await
+            }
+        }
+    }
+
+    /// A refresh (RFC 6749 section 6); says whether there is a fresh token now.
+    pub(in crate::client) async fn renew(self: &Arc<Self>, within: Duration) -> bool {
+        let Some(refresh) = self.state().credential.refresh.clone() else { return false };
+        let pairs = vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", refresh)];
+        let Some(answer) = self.token(pairs, CarriesResource::Refresh, within).await else { return false };
+        if self.keep(&answer, "the token was refreshed") {
+            return true;
+        }
+        let (status, document) = answer;
+        // An outage says nothing about the grant (RFC 6749 section 5.2 gives the errors that do).
+        if document["error"] != "invalid_grant" {
+            self.note(&format!("the refresh failed with status {status}; the token is kept"));
+            return false;
+        }
+        {
+            let mut state = self.state();
+            state.credential.access = None;
+            state.credential.refresh = None;
+            state.credential.ends = None;
+        }
+        self.move_to(Stage::Dead, "the refresh token was refused");
+        match self.profile.oauth.value.on_dead_refresh {
+            OnDeadRefresh::GiveUp => false,
+            OnDeadRefresh::Reauthorize => self.login(None, None, within).await,
+        }
+    }
+
+    /// Ends the grant at the server, where it can (RFC 7009), and forgets the tokens.
+    pub(in crate::client) async fn sign_out(self: &Arc<Self>, within: Duration) {
+        let credential = self.state().credential.clone();
+        let token = credential.refresh.clone().or_else(|| credential.access.clone());
+        let Some(token) = token else { return };
+        if let Some(url) = credential.endpoint("revocation_endpoint", "") {
+            self.proven(&credential, url, vec![("token", token)], within).await;
+        }
+        {
+            let mut state = self.state();
+            state.credential.access = None;
+            state.credential.refresh = None;
+            state.credential.ends = None;
+        }
+        self.move_to(Stage::Revoked, "the client signed out");
+    }
+}

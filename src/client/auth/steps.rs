@@ -1,0 +1,60 @@
+//! The steps `expire`, `refresh` and `revoke`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::sim::Sim;
+use crate::client::step::Turn;
+use crate::client::target::TimeControl;
+use crate::scenario::{Delay, Word};
+
+/// How long after its end a token is certainly over, whatever leeway the server grants (RFC 7519 section 4.1.4: no more
+/// than a few minutes).
+const BEYOND: Duration = Duration::from_secs(30);
+
+impl Sim {
+    /// Lets the access token end, in the first way that works on this target.
+    pub(in crate::client) async fn expire(self: &Arc<Self>, _step: &Word, turn: Turn) {
+        let ends = self.state().credential.ends;
+        let Some(ends) = ends else {
+            self.note("nothing can expire: there is no token, or nobody said when it ends");
+            return;
+        };
+        let left = ends.saturating_sub(self.clock.elapsed()) + BEYOND;
+        if matches!(self.target.time, TimeControl::None) && left > self.target.patience {
+            let text = format!(
+                "the token could not be expired: it lives {} s more, the target's clock cannot be moved, and --patience \
+                 is {} s",
+                left.as_secs(),
+                self.target.patience.as_secs()
+            );
+            self.note(&text);
+            return;
+        }
+        self.let_pass(&Delay::of(left)).await;
+        let _ = turn;
+    }
+
+    /// Refreshes, whatever the profile would do by itself.
+    pub(in crate::client) async fn refresh(self: &Arc<Self>, turn: Turn) {
+        self.state().last_fetch = None;
+        let _turn = self.credentials.lock().await;
+        self.renew(turn.within).await;
+        self.about_last_fetch(turn);
+    }
+
+    /// Ends the grant at the server.
+    pub(in crate::client) async fn revoke(self: &Arc<Self>, turn: Turn) {
+        self.state().last_fetch = None;
+        let _turn = self.credentials.lock().await;
+        self.sign_out(turn.within).await;
+        self.about_last_fetch(turn);
+    }
+
+    fn about_last_fetch(&self, turn: Turn) {
+        let last = self.state().last_fetch;
+        if let Some(exchange) = last {
+            self.subject(turn, exchange, None);
+        }
+    }
+}

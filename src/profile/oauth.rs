@@ -1,0 +1,119 @@
+//! How a client gets its token and keeps it, as data. It must not know HTTP or any server.
+
+use serde::{Deserialize, Serialize};
+
+/// How a login begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Begins {
+    /// With the challenge of a refused request.
+    Challenge,
+    /// With the metadata of the resource, before any request.
+    Metadata,
+}
+
+/// Where the metadata of a resource is looked for when no challenge names it (RFC 9728 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// `/.well-known/oauth-protected-resource` before the path.
+    PathInserted,
+    /// The same behind the path.
+    PathAppended,
+    /// The same without the path.
+    Root,
+}
+
+/// How a client comes by its `client_id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Registration {
+    /// The URL of its metadata document, where the server takes that.
+    Document,
+    /// Dynamic registration (RFC 7591).
+    Dynamic,
+}
+
+/// Which scopes are asked for first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScopeFrom {
+    /// Those of the challenge, or else those that the resource supports.
+    Challenge,
+    /// All that the resource supports.
+    Supported,
+    /// None.
+    Nothing,
+}
+
+/// A request that may carry `resource` (RFC 8707).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CarriesResource {
+    /// The authorization request.
+    Authorize,
+    /// The exchange of the code.
+    Token,
+    /// A refresh.
+    Refresh,
+}
+
+/// What a client does on 403 with `insufficient_scope`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnStepUp {
+    /// A new authorization for the scopes of both, and the call once more.
+    Reauthorize,
+    /// A refresh, which brings the same scopes, and the call once more.
+    Refresh,
+    /// Nothing; the call has failed.
+    Fail,
+}
+
+/// What a client does when its refresh token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDeadRefresh {
+    /// A new authorization.
+    Reauthorize,
+    /// Nothing; the person has to log in again.
+    GiveUp,
+}
+
+/// How a client gets its token and keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OAuth {
+    /// How a login begins.
+    pub begins: Begins,
+    /// Where the metadata of the resource is looked for, in order, when no challenge names it.
+    pub resource_metadata: Vec<Place>,
+    /// Ways to a `client_id`, in order.
+    pub registration: Vec<Registration>,
+    /// URL of its metadata document.
+    pub document: Option<String>,
+    /// `client_name` of its registration.
+    pub client_name: String,
+    /// Its redirect URI.
+    pub redirect_uri: String,
+    /// `token_endpoint_auth_method` of its registration, where it names one.
+    pub client_auth: Option<String>,
+    /// `application_type` of its registration, where it names one.
+    pub application_type: Option<String>,
+    /// Which scopes it asks for first.
+    pub scope: ScopeFrom,
+    /// It asks for `offline_access` where the server supports that.
+    pub offline_access: bool,
+    /// `prompt` of its authorization request.
+    pub prompt: Option<String>,
+    /// Requests that carry `resource`.
+    pub resource_in: Vec<CarriesResource>,
+    /// It refreshes before a request when fewer seconds than this are left; `null` for only on 401.
+    pub refresh_before_s: Option<u64>,
+    /// What it does on 403 with `insufficient_scope`.
+    pub on_step_up: OnStepUp,
+    /// What it does when its refresh token is refused.
+    pub on_dead_refresh: OnDeadRefresh,
+    /// It revokes its tokens when it leaves.
+    pub revokes: bool,
+}

@@ -1,0 +1,151 @@
+//! The authorization endpoint (RFC 6749 section 4.1.1, RFC 7636, RFC 8707, RFC 9207).
+//!
+//! Owns which request is refused where: to the person while client or redirect URI are in doubt, else by redirect.
+
+use super::clients::Client;
+use super::config::Consent;
+use super::consent;
+use super::error::OAuthError;
+use super::grants::Code;
+use super::issuer::{Issuer, OFFLINE};
+use super::params::Params;
+use super::uris::with_query;
+use crate::server::fault::Rule;
+use crate::server::http::Reply;
+
+/// Who consents where nobody is asked and no `login_hint` names anybody.
+const SOMEBODY: &str = "user-1";
+
+/// A request that may be put before the person.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) client: String,
+    pub(crate) client_name: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) state: Option<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) resources: Vec<String>,
+    pub(crate) challenge: Option<String>,
+    /// Whether all redirect URIs of the client are on the person's own machine.
+    pub(crate) only_loopback: bool,
+}
+
+/// `GET /authorize`
+pub(crate) async fn authorize(issuer: &Issuer, query: &[u8]) -> Reply {
+    let params = match Params::read(query) {
+        Ok(params) => params,
+        Err(error) => return consent::error_page(&error.description),
+    };
+    let (client, redirect_uri) = match destination(issuer, &params).await {
+        Ok(found) => found,
+        // Nobody may be sent to a place that is in doubt (RFC 6749 section 4.1.2.1).
+        Err(error) => return consent::error_page(&error.description),
+    };
+    let state = params.get("state").map(str::to_owned);
+    match read(issuer, &client, redirect_uri.clone(), &params) {
+        Ok(request) if issuer.config.consent == Consent::Automatic => {
+            let subject = params.get("login_hint").unwrap_or(SOMEBODY).to_owned();
+            allow(issuer, &request, &subject)
+        }
+        Ok(request) => consent::ask(issuer, request),
+        Err(error) => refuse(issuer, &redirect_uri, state.as_deref(), &error),
+    }
+}
+
+async fn destination(issuer: &Issuer, params: &Params) -> Result<(std::sync::Arc<Client>, String), OAuthError> {
+    let client = issuer.client(params.require("client_id")?).await?;
+    let asked = params.get("redirect_uri");
+    let redirect_uri = match (asked, client.redirect_uris.as_slice()) {
+        (Some(uri), _) => uri.to_owned(),
+        (None, [only]) => only.clone(),
+        (None, _) => return Err(OAuthError::invalid_request("redirect_uri is missing")),
+    };
+    if !client.redirects_to(&redirect_uri) && issuer.faults.holds(Rule::RedirectExact) {
+        return Err(OAuthError::invalid_request("redirect_uri is not one that this client registered"));
+    }
+    Ok((client, redirect_uri))
+}
+
+fn read(issuer: &Issuer, client: &Client, redirect_uri: String, params: &Params) -> Result<Request, OAuthError> {
+    match params.get("response_type") {
+        Some("code") => {}
+        Some(_) => return Err(OAuthError::unsupported_response_type("response_type has to be code")),
+        None => return Err(OAuthError::invalid_request("response_type is missing")),
+    }
+    if !client.may("authorization_code") {
+        return Err(OAuthError::unauthorized_client("the client did not register the grant type authorization_code"));
+    }
+    let challenge = params.get("code_challenge").map(str::to_owned);
+    match (&challenge, params.get("code_challenge_method")) {
+        (None, _) if issuer.faults.holds(Rule::PkceRequired) => {
+            return Err(OAuthError::invalid_request("code_challenge is missing; PKCE is required"));
+        }
+        (Some(text), _) if !is_challenge(text) => {
+            return Err(OAuthError::invalid_request("code_challenge is no S256 challenge"));
+        }
+        (Some(_), method) if method != Some("S256") => {
+            return Err(OAuthError::invalid_request("code_challenge_method has to be S256"));
+        }
+        _ => {}
+    }
+    let mut scopes = Issuer::scopes(params.get("scope"))?;
+    if !client.scopes.is_empty() {
+        scopes.retain(|scope| client.scopes.contains(scope) || scope == OFFLINE);
+        if scopes.is_empty() {
+            return Err(OAuthError::invalid_scope("the client registered none of these scopes"));
+        }
+    }
+    let resources = issuer.targets(params.all("resource"))?;
+    let local = |uri: &String| uri.starts_with("http://");
+    Ok(Request {
+        client: client.id.clone(),
+        client_name: client.name().to_owned(),
+        redirect_uri,
+        state: params.get("state").map(str::to_owned),
+        scopes,
+        resources,
+        challenge,
+        only_loopback: client.redirect_uris.iter().all(local),
+    })
+}
+
+/// 43 characters of base64url, as the SHA-256 of a verifier has.
+fn is_challenge(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// The person allows it: a code goes back.
+pub(super) fn allow(issuer: &Issuer, request: &Request, subject: &str) -> Reply {
+    let now = issuer.now();
+    let text = issuer.rng.hex(32);
+    let code = Code {
+        client: request.client.clone(),
+        subject: subject.to_owned(),
+        scopes: request.scopes.clone(),
+        resources: request.resources.clone(),
+        redirect_uri: request.redirect_uri.clone(),
+        challenge: request.challenge.clone(),
+        expires: now + issuer.config.code_ttl,
+        used: None,
+    };
+    issuer.grants.keep_code(text.clone(), code, now);
+    back(issuer, &request.redirect_uri, request.state.as_deref(), &[("code", &text)])
+}
+
+/// The request cannot be granted: the reason goes back.
+pub(super) fn refuse(issuer: &Issuer, redirect_uri: &str, state: Option<&str>, error: &OAuthError) -> Reply {
+    back(issuer, redirect_uri, state, &[("error", error.code), ("error_description", &error.description)])
+}
+
+fn back(issuer: &Issuer, redirect_uri: &str, state: Option<&str>, pairs: &[(&str, &str)]) -> Reply {
+    let identifier = issuer.identifier();
+    let mut pairs = pairs.to_vec();
+    if let Some(state) = state.filter(|_| issuer.faults.holds(Rule::StateEchoed)) {
+        pairs.push(("state", state));
+    }
+    if issuer.faults.holds(Rule::IssSent) {
+        pairs.push(("iss", &identifier));
+    }
+    // 302 rather than 307, which would send a submitted form on (RFC 9700 section 4.12).
+    Reply::empty(302).with("location", &with_query(redirect_uri, &pairs)).with("cache-control", "no-store")
+}

@@ -1,0 +1,293 @@
+//! Client ID metadata documents: fetched from the URL that is the `client_id`, guarded, bounded, cached.
+//!
+//! The guard against server-side request forgery: https only, no redirects, no address of this machine or of a private
+//! network, the address that was checked is the one that is asked, 5 KiB, 5 s.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use url::{Host, Url};
+
+use super::clients::Client;
+use super::error::OAuthError;
+use super::register::check;
+
+/// The largest document.
+const MOST_BYTES: usize = 5 * 1024;
+/// The longest that a document is waited for.
+const WITHIN: Duration = Duration::from_secs(5);
+/// The longest that a document is kept.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// The most documents that are kept.
+const MOST_DOCUMENTS: usize = 1000;
+
+/// The documents of clients.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    /// Whether http on this machine is allowed; for rehearsals only.
+    loopback: bool,
+    kept: Mutex<HashMap<String, (Arc<Client>, Duration)>>,
+}
+
+impl Documents {
+    pub(crate) fn new(loopback: bool) -> Self {
+        Self { loopback, kept: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Arc<Client>, Duration)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a `client_id` can be the URL of a document at all.
+    pub(crate) fn is_document_url(id: &str) -> bool {
+        id.starts_with("https://") || id.starts_with("http://")
+    }
+
+    /// The client that a document describes.
+    pub(crate) async fn client(&self, id: &str, now: Duration) -> Result<Arc<Client>, OAuthError> {
+        if let Some((client, _)) = self.lock().get(id).filter(|(_, until)| *until > now) {
+            return Ok(Arc::clone(client));
+        }
+        // Neither failures nor wrong documents are kept.
+        let (document, max_age) = self.fetch(id).await.map_err(|why| refused(&why))?;
+        let client = Arc::new(client_of(id, document, now)?);
+        if max_age > Duration::ZERO {
+            let mut kept = self.lock();
+            kept.retain(|_, (_, until)| *until > now);
+            if kept.len() < MOST_DOCUMENTS {
+                kept.insert(id.to_owned(), (Arc::clone(&client), now + max_age.min(KEPT)));
+            }
+        }
+        Ok(client)
+    }
+
+    async fn fetch(&self, id: &str) -> Result<(Map<String, Value>, Duration), String> {
+        let url = self.allowed(id)?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let port = url.port_or_known_default().unwrap_or(443);
+        let lookup = tokio::time::timeout(WITHIN, tokio::net::lookup_host((host.trim_matches(['[', ']']), port))).await;
+        let found: Vec<SocketAddr> = match lookup {
+            Ok(Ok(found)) => found.collect(),
+            _ => return Err("its host cannot be found".to_owned()),
+        };
+        if found.is_empty() || found.iter().any(|address| !self.reachable(address.ip())) {
+            return Err("its host is an address of this machine or of a private network".to_owned());
+        }
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .resolve_to_addrs(&host, &found)
+            .timeout(WITHIN)
+            .tls_backend_preconfigured(tls()?)
+            .build()
+            .map_err(|_| "no connection could be prepared".to_owned())?;
+        let request = client.get(url).header("accept", "application/json");
+        let mut answer = request.send().await.map_err(|_| "it cannot be fetched".to_owned())?;
+        if answer.status() != reqwest::StatusCode::OK {
+            return Err(format!("it answers {} instead of 200", answer.status().as_u16()));
+        }
+        let max_age = max_age(answer.headers());
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|_| "it breaks off".to_owned())? {
+            body.extend_from_slice(&piece);
+            if body.len() > MOST_BYTES {
+                return Err(format!("it is larger than {MOST_BYTES} bytes"));
+            }
+        }
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(document)) => Ok((document, max_age)),
+            _ => Err("it is no JSON object".to_owned()),
+        }
+    }
+
+    fn allowed(&self, id: &str) -> Result<Url, String> {
+        let url = Url::parse(id).map_err(|_| "its URL does not parse".to_owned())?;
+        let loopback = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => return Err("its URL has no host".to_owned()),
+        };
+        if url.scheme() != "https" && !(url.scheme() == "http" && loopback && self.loopback) {
+            return Err("its URL has to be https".to_owned());
+        }
+        if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+            return Err("its URL may have neither a fragment nor credentials".to_owned());
+        }
+        // As the specification spells it: a path is needed, and no dot segments, which parsing would hide.
+        if url.path() == "/" || url.as_str() != id {
+            return Err("its URL needs a path, without dot segments".to_owned());
+        }
+        Ok(url)
+    }
+
+    fn reachable(&self, address: IpAddr) -> bool {
+        if address.is_loopback() {
+            return self.loopback;
+        }
+        is_public(address)
+    }
+}
+
+fn refused(why: &str) -> OAuthError {
+    OAuthError::invalid_client(format!("the client's metadata document cannot be used: {why}"))
+}
+
+/// Whether an address belongs to the public network.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let special = a == 0 || a >= 224 || (a == 192 && b == 0) || (a == 198 && (18..20).contains(&b));
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_documentation() || shared || special)
+        }
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(
+            || {
+                let [first, second, ..] = v6.segments();
+                let local = first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80 || first & 0xff00 == 0xff00;
+                // 6to4, NAT64 and documentation prefixes lead elsewhere than they look.
+                let wrapped =
+                    first == 0x2002 || (first == 0x64 && second == 0xff9b) || (first == 0x2001 && second == 0xdb8);
+                !(v6.is_loopback() || v6.is_unspecified() || local || wrapped)
+            },
+            |v4| is_public(IpAddr::V4(v4)),
+        ),
+    }
+}
+
+fn tls() -> Result<rustls::ClientConfig, String> {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map(|builder| builder.with_root_certificates(roots).with_no_client_auth())
+        .map_err(|error| error.to_string())
+}
+
+/// How long an answer may be kept (RFC 9111 section 5.2.2); nothing said means not at all.
+fn max_age(headers: &reqwest::header::HeaderMap) -> Duration {
+    let text =
+        headers.get("cache-control").and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    let mut directives = text.split(',').map(str::trim);
+    if text.contains("no-store") || text.contains("no-cache") {
+        return Duration::ZERO;
+    }
+    let seconds = directives.find_map(|directive| directive.strip_prefix("max-age=")?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0))
+}
+
+/// The client of a document, which has to name its own URL.
+fn client_of(id: &str, mut document: Map<String, Value>, now: Duration) -> Result<Client, OAuthError> {
+    if document.get("client_id").and_then(Value::as_str) != Some(id) {
+        return Err(refused("its client_id is not its own URL"));
+    }
+    if document.get("client_secret").is_some() {
+        return Err(refused("it contains a client_secret"));
+    }
+    document.entry("token_endpoint_auth_method").or_insert_with(|| "none".into());
+    let method = document["token_endpoint_auth_method"].as_str().unwrap_or_default().to_owned();
+    if method.starts_with("client_secret") {
+        return Err(refused("a document cannot hold a shared secret, so its method cannot be client_secret_*"));
+    }
+    check(&mut document).map_err(|error| refused(&error.description))?;
+    let list = |name: &str| -> Vec<String> {
+        let members = document.get(name).and_then(Value::as_array);
+        members.into_iter().flatten().filter_map(|member| member.as_str().map(str::to_owned)).collect()
+    };
+    Ok(Client {
+        id: id.to_owned(),
+        secret: None,
+        method,
+        redirect_uris: list("redirect_uris"),
+        grant_types: list("grant_types"),
+        scopes: Vec::new(),
+        seen: now,
+        metadata: document,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_public_addresses_are_asked() {
+        for public in ["8.8.8.8", "2606:4700::1111"] {
+            assert!(is_public(public.parse().expect("address")), "{public}");
+        }
+        for private in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "192.0.2.1",
+            "198.18.0.1",
+            "::1",
+            "::",
+            "fd00::1",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "2002:a00:1::",
+            "64:ff9b::a00:1",
+            "2001:db8::1",
+        ] {
+            assert!(!is_public(private.parse().expect("address")), "{private}");
+        }
+    }
+
+    #[test]
+    fn urls_of_documents() {
+        let strict = Documents::new(false);
+        assert!(strict.allowed("https://app.example.com/client.json").is_ok());
+        for wrong in [
+            "http://app.example.com/client.json",
+            "http://127.0.0.1/client.json",
+            "https://app.example.com/",
+            "https://app.example.com/a/../client.json",
+            "https://u@app.example.com/client.json",
+            "https://app.example.com/client.json#x",
+        ] {
+            assert!(strict.allowed(wrong).is_err(), "{wrong}");
+        }
+        assert!(Documents::new(true).allowed("http://127.0.0.1:9/client.json").is_ok());
+    }
+
+    #[test]
+    fn a_document_names_itself_and_holds_no_secret() {
+        let id = "https://a.example/c.json";
+        let document = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let fine = document(json!({"client_id": id, "client_name": "A", "redirect_uris": ["https://a.example/cb"]}));
+        let client = client_of(id, fine.clone(), Duration::ZERO).expect("fine");
+        assert!(client.public() && client.redirects_to("https://a.example/cb"));
+        assert!(client_of("https://b.example/c.json", fine.clone(), Duration::ZERO).is_err());
+        for (name, value) in [
+            ("client_secret", json!("x")),
+            ("token_endpoint_auth_method", json!("client_secret_post")),
+            ("redirect_uris", json!([])),
+            ("redirect_uris", json!(["javascript:x"])),
+        ] {
+            let mut wrong = fine.clone();
+            wrong.insert(name.to_owned(), value);
+            assert!(client_of(id, wrong, Duration::ZERO).is_err(), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn this_machine_is_not_asked() {
+        let error =
+            Documents::new(false).client("https://localhost/c.json", Duration::ZERO).await.expect_err("refused");
+        assert_eq!(error.code, "invalid_client");
+        assert!(error.description.contains("private network"), "{}", error.description);
+    }
+}

@@ -1,0 +1,202 @@
+//! Signed tokens of the server: its own ES256 keys with rollover, and the verification of what clients sign.
+//!
+//! Compact serialisation of RFC 7515, ES256 of RFC 7518 section 3.4. The client half has code of its own.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey,
+};
+use serde_json::{Value, json};
+
+/// How many retired keys stay published.
+const RETIRED: usize = 2;
+
+/// A key that signs.
+struct Key {
+    id: String,
+    pair: EcdsaKeyPair,
+}
+
+/// The issuer's signing keys, the current one last.
+pub(crate) struct Keys {
+    keys: Mutex<Vec<Key>>,
+    random: SystemRandom,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys(…)")
+    }
+}
+
+/// The parts of a compact JWS that somebody else made.
+#[derive(Debug)]
+pub(crate) struct Parsed<'t> {
+    /// The protected header.
+    pub(crate) header: Value,
+    /// The payload.
+    pub(crate) payload: Value,
+    signed: &'t str,
+    signature: Vec<u8>,
+}
+
+impl Keys {
+    /// One fresh key; `None` where the system gives no randomness.
+    pub(crate) fn new() -> Option<Self> {
+        let keys = Self { keys: Mutex::default(), random: SystemRandom::new() };
+        keys.rotate().then_some(keys)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Key>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Signs with a fresh key from now on; the one before stays published. Says whether it worked.
+    pub(crate) fn rotate(&self) -> bool {
+        let Ok(document) = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.random) else {
+            return false;
+        };
+        let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &self.random)
+        else {
+            return false;
+        };
+        let digest = ring::digest::digest(&ring::digest::SHA256, pair.public_key().as_ref());
+        let id = URL_SAFE_NO_PAD.encode(&digest.as_ref()[..9]);
+        let mut keys = self.lock();
+        keys.push(Key { id, pair });
+        let surplus = keys.len().saturating_sub(RETIRED + 1);
+        keys.drain(..surplus);
+        true
+    }
+
+    /// A signed token with this `typ`.
+    pub(crate) fn sign(&self, kind: &str, payload: &Value) -> Option<String> {
+        let keys = self.lock();
+        let key = keys.last()?;
+        let header = json!({"typ": kind, "alg": "ES256", "kid": key.id});
+        let signed = format!("{}.{}", encode(&header), encode(payload));
+        let signature = key.pair.sign(&self.random, signed.as_bytes()).ok()?;
+        Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    /// Whether one of the published keys signed the token.
+    pub(crate) fn signed(&self, parsed: &Parsed<'_>) -> bool {
+        let keys = self.lock();
+        parsed.header["alg"] == "ES256"
+            && keys.iter().any(|key| parsed.header["kid"] == key.id.as_str() && verifies(&key.pair, parsed))
+    }
+
+    /// The public keys (RFC 7517 section 5).
+    pub(crate) fn published(&self) -> Value {
+        let keys: Vec<Value> = self.lock().iter().map(public).collect();
+        json!({"keys": keys})
+    }
+}
+
+fn verifies(pair: &EcdsaKeyPair, parsed: &Parsed<'_>) -> bool {
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref());
+    key.verify(parsed.signed.as_bytes(), &parsed.signature).is_ok()
+}
+
+fn public(key: &Key) -> Value {
+    // An uncompressed point: 0x04, then both coordinates (RFC 7518 section 6.2.1).
+    let point = key.pair.public_key().as_ref();
+    let coordinate = |range: std::ops::Range<usize>| URL_SAFE_NO_PAD.encode(point.get(range).unwrap_or_default());
+    json!({
+        "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": key.id,
+        "x": coordinate(1..33), "y": coordinate(33..65),
+    })
+}
+
+fn encode(value: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+/// Takes a compact JWS apart; `None` where it is none.
+pub(crate) fn parse(token: &str) -> Option<Parsed<'_>> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (header, payload) = signed.split_once('.')?;
+    let json = |text: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(text).ok()?).ok();
+    let parsed = Parsed {
+        header: json(header)?,
+        payload: json(payload)?,
+        signed,
+        signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
+    };
+    (parsed.header.is_object() && parsed.payload.is_object()).then_some(parsed)
+}
+
+/// Whether a published key of a client (a JWK) signed the token; ES256 and RS256 are known.
+pub(crate) fn signed_by(parsed: &Parsed<'_>, jwk: &Value) -> bool {
+    let part = |name: &str| jwk[name].as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let named = jwk.get("kid").is_none_or(|id| parsed.header.get("kid").is_none_or(|wanted| wanted == id));
+    if !named {
+        return false;
+    }
+    match (parsed.header["alg"].as_str(), jwk["kty"].as_str()) {
+        (Some("ES256"), Some("EC")) => {
+            let (Some(x), Some(y)) = (part("x"), part("y")) else { return false };
+            let point: Vec<u8> = std::iter::once(4).chain(x).chain(y).collect();
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+                .verify(parsed.signed.as_bytes(), &parsed.signature)
+                .is_ok()
+        }
+        (Some("RS256"), Some("RSA")) => {
+            let (Some(n), Some(e)) = (part("n"), part("e")) else { return false };
+            RsaPublicKeyComponents { n: &n, e: &e }
+                .verify(&RSA_PKCS1_2048_8192_SHA256, parsed.signed.as_bytes(), &parsed.signature)
+                .is_ok()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_tokens_verify_until_their_key_is_gone() {
+        let keys = Keys::new().expect("randomness");
+        let token = keys.sign("at+jwt", &json!({"sub": "a"})).expect("signed");
+        assert!(keys.signed(&parse(&token).expect("compact")));
+        for _ in 0..RETIRED {
+            keys.rotate();
+            assert!(keys.signed(&parse(&token).expect("compact")));
+        }
+        keys.rotate();
+        assert!(!keys.signed(&parse(&token).expect("compact")));
+        assert_eq!(keys.published()["keys"].as_array().map(Vec::len), Some(RETIRED + 1));
+    }
+
+    #[test]
+    fn a_changed_token_does_not_verify() {
+        let keys = Keys::new().expect("randomness");
+        let token = keys.sign("at+jwt", &json!({"sub": "a"})).expect("signed");
+        let (head, signature) = token.rsplit_once('.').expect("compact");
+        let (header, _) = head.split_once('.').expect("compact");
+        let forged = format!("{header}.{}.{signature}", encode(&json!({"sub": "b"})));
+        assert!(!keys.signed(&parse(&forged).expect("compact")));
+        let none = format!("{}.{}.", encode(&json!({"alg": "none"})), encode(&json!({"sub": "a"})));
+        assert!(!keys.signed(&parse(&none).expect("compact")));
+        let other = Keys::new().expect("randomness");
+        assert!(!other.signed(&parse(&token).expect("compact")));
+        assert!(signed_by(&parse(&token).expect("compact"), &keys.published()["keys"][0]));
+        assert!(!signed_by(&parse(&token).expect("compact"), &other.published()["keys"][0]));
+    }
+
+    /// The ES256 example of RFC 7515 appendix A.3.
+    #[test]
+    fn the_published_example_verifies() {
+        let jwk = json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"});
+        let token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9p\
+            c19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+        assert!(signed_by(&parse(token).expect("compact"), &jwk));
+    }
+}

@@ -1,0 +1,27 @@
+//! The reference authorization server: one file for each endpoint, and the grants and tokens behind them.
+//!
+//! Re-exports only.
+
+mod authorize;
+mod client_auth;
+mod clients;
+mod config;
+mod consent;
+mod documents;
+mod error;
+mod front;
+mod grants;
+mod issuer;
+mod jws;
+mod metadata;
+mod params;
+mod register;
+mod revoke;
+mod token;
+mod tokens;
+mod uris;
+
+pub use config::{AuthConfig, Consent, KnownClient, RefreshPolicy, TokenFormat};
+pub(crate) use front::{Endpoint, MAX_BODY, serve};
+pub(crate) use issuer::{Bearer, Issuer, SCOPES};
+pub(crate) use metadata::protected_resource;

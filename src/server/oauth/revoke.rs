@@ -1,0 +1,88 @@
+//! Revocation (RFC 7009) and introspection (RFC 7662).
+
+use serde_json::{Value, json};
+
+use super::client_auth::authenticate;
+use super::error::OAuthError;
+use super::issuer::Issuer;
+use super::params::Params;
+use crate::server::fault::Rule;
+use crate::server::http::Reply;
+
+/// `POST /revoke`: an unknown token is as good as revoked (RFC 7009 section 2.2).
+pub(crate) async fn revoke(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Reply {
+    match end(issuer, authorization, body).await {
+        Ok(()) => Reply::empty(200).with("cache-control", "no-store"),
+        Err(error) => error.reply(),
+    }
+}
+
+async fn end(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Result<(), OAuthError> {
+    let params = Params::read(body)?;
+    let client = authenticate(issuer, authorization, &params).await?;
+    // The hint only says where to look first (section 2.1), and here both kinds tell themselves apart.
+    let token = params.require("token")?;
+    let foreign = || OAuthError::invalid_grant("the token was issued to another client");
+    let owned = |id| issuer.grants.get(id).map(|grant| grant.client == client.id);
+    if let Some((id, _)) = issuer.tokens.read_refresh(token) {
+        match owned(&id) {
+            Some(false) => return Err(foreign()),
+            Some(true) if issuer.faults.holds(Rule::RevocationWorks) => issuer.grants.revoke(&id),
+            _ => {}
+        }
+        return Ok(());
+    }
+    let Some((claims, _)) = issuer.tokens.read_access(token) else { return Ok(()) };
+    match owned(&claims.grant) {
+        Some(false) => Err(foreign()),
+        Some(true) if issuer.faults.holds(Rule::RevocationWorks) => {
+            let end = claims.end() + issuer.config.leeway;
+            issuer.grants.revoke_access(&claims.grant, claims.serial, end, issuer.now());
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `POST /introspect`: for clients that can prove themselves.
+pub(crate) async fn introspect(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Reply {
+    match look(issuer, authorization, body).await {
+        Ok(document) => Reply::json(200, &document).with("cache-control", "no-store"),
+        Err(error) => error.reply(),
+    }
+}
+
+async fn look(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Result<Value, OAuthError> {
+    let params = Params::read(body)?;
+    let client = authenticate(issuer, authorization, &params).await?;
+    if client.public() {
+        return Err(OAuthError::invalid_client("introspection is for clients that can prove themselves"));
+    }
+    let token = params.require("token")?;
+    if let Some((id, generation)) = issuer.tokens.read_refresh(token) {
+        let grant = issuer.grants.get(&id);
+        let active = grant.filter(|grant| {
+            let family = grant.refresh.as_ref();
+            !grant.revoked
+                && family.is_some_and(|family| family.generation == generation && family.expires > issuer.now())
+        });
+        return Ok(active.map_or(json!({"active": false}), |grant| {
+            json!({"active": true, "client_id": grant.client, "sub": grant.subject, "scope": grant.scopes.join(" ")})
+        }));
+    }
+    let Some(bearer) = issuer.bearer(token) else { return Ok(json!({"active": false})) };
+    let mut document = json!({
+        "active": true,
+        "client_id": bearer.grant.client,
+        "sub": bearer.grant.subject,
+        "scope": bearer.scopes.join(" "),
+        "token_type": "Bearer",
+        "iat": bearer.claims.issued,
+        "exp": bearer.claims.expires,
+        "iss": issuer.identifier(),
+    });
+    if let Some(audience) = &bearer.audience {
+        document["aud"] = json!(audience);
+    }
+    Ok(document)
+}
