@@ -226,7 +226,10 @@ async fn batch(app: &Arc<App>, session: Arc<Session>, members: Vec<Value>) -> Re
                 let error = RpcError::new(code::INVALID_REQUEST, "initialize cannot be part of a batch");
                 answers.push(error_message(echo_id(&member), &error));
             }
-            Ok(Kind::Request) => tasks.push(tokio::spawn(app.clone().perform(session.clone(), None, member))),
+            Ok(Kind::Request) => {
+                let method = Message(&member).method().map(str::to_owned);
+                tasks.push((method, tokio::spawn(app.clone().perform(session.clone(), None, member))));
+            }
             Ok(Kind::Notification) => app.notified(&session, &member),
             Ok(Kind::Response | Kind::Other) => session.reply(&member),
             Err(why) => {
@@ -235,9 +238,9 @@ async fn batch(app: &Arc<App>, session: Arc<Session>, members: Vec<Value>) -> Re
             }
         }
     }
-    for task in tasks {
+    for (method, task) in tasks {
         if let Ok(Some(mut message)) = task.await {
-            app.faults.outgoing(&mut message, &OutCtx { method: None });
+            app.faults.outgoing(&mut message, &OutCtx { method: method.as_deref() });
             answers.push(message);
         }
     }

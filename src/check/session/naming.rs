@@ -34,6 +34,10 @@ fn missing_400(view: &View<'_>, out: &mut Findings) {
         if matches!(exchange.status, Some(403 | 406 | 413 | 415 | 421 | 429)) {
             continue;
         }
+        // Who lacks a token as well may hear of that first.
+        if exchange.status == Some(401) && exchange.got_header("www-authenticate").is_some() {
+            continue;
+        }
         out.require(exchange.status == Some(400), || {
             told(
                 format!("A {} without session id was refused, but not with 400.", exchange.method),

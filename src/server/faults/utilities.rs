@@ -14,7 +14,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::PingsApart) "ping waits until nothing else runs";
     "ping.refused" breaks ["utilities.ping.respond", "utilities.ping.no-params-needed", "base.implements-core"]
         Outgoing(|message, context| fail(message, context, "ping", -32601)) "ping is an unknown method";
-    "progress.unasked" breaks ["utilities.progress.no-token-no-progress", "utilities.progress.only-given-tokens", "transport.http.sse-related-only-should"]
+    "progress.unasked" breaks ["utilities.progress.no-token-no-progress", "utilities.progress.only-given-tokens"]
         Rule(Rule::ProgressNeedsToken) "Progress is sent without a token";
     "progress.token-as-string" breaks ["utilities.progress.token-exact"]
         Outgoing(|message, _| if message["method"] == "notifications/progress" && !message["params"]["progressToken"].is_string() {
@@ -30,9 +30,9 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::CancelHonoured) "Cancelled work goes on and is answered";
     "cancel.answered" breaks ["utilities.cancellation.no-response"]
         Rule(Rule::CancelledSilent) "A cancelled request gets an error response";
-    "cancel.id-type-ignored" breaks ["utilities.cancellation.id-type-exact", "base.id-type-tolerance", "transport.http.sse-response-arrives", "transport.http.sse-retry-before-close"]
+    "cancel.id-type-ignored" breaks ["utilities.cancellation.id-type-exact", "base.id-type-tolerance", "transport.http.sse-response-arrives", "transport.http.sse-retry-before-close", "transport.http.sse-not-close-early"]
         Rule(Rule::IdTypesApart) "Cancelling \"1\" cancels 1";
-    "cancel.other-sessions" breaks ["utilities.cancellation.session-scoped", "transport.http.sse-response-arrives", "transport.http.sse-retry-before-close"]
+    "cancel.other-sessions" breaks ["utilities.cancellation.session-scoped", "transport.http.sse-response-arrives", "transport.http.sse-retry-before-close", "transport.http.sse-not-close-early"]
         Rule(Rule::CancelKeepsToSession) "A cancellation reaches requests of other sessions";
     "cancel.refused" breaks ["utilities.cancellation.ignore-unknown"]
         Head(|reply, ask| if ask.rpc_method.as_deref() == Some("notifications/cancelled") { restatus(reply, 202, 400) })
