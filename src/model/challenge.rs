@@ -79,13 +79,10 @@ fn parameter(reader: &mut Reader<'_>, name: &str, challenge: &mut Challenge) {
     reader.next();
     reader.skip(" \t");
     let value = if reader.rest.starts_with('"') {
-        match reader.quoted() {
-            Some(value) => value,
-            None => {
-                challenge.faults.push(format!("the quotation of {name} is never closed"));
-                std::mem::take(&mut reader.rest).trim_start_matches('"').to_owned()
-            }
-        }
+        reader.quoted().unwrap_or_else(|| {
+            challenge.faults.push(format!("the quotation of {name} is never closed"));
+            std::mem::take(&mut reader.rest).trim_start_matches('"').to_owned()
+        })
     } else {
         let value = reader.until_comma();
         if value.is_empty() || !value.chars().all(is_token) {

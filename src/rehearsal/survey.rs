@@ -26,6 +26,7 @@ steps:
 
 /// What the target offers.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer to a question of its own")]
 pub struct Survey {
     /// Its capabilities.
     pub capabilities: Value,

@@ -44,14 +44,12 @@ impl Stage {
     /// Whether a credential may go from here to there.
     pub(in crate::client) fn leads_to(self, next: Self) -> bool {
         use Stage::{Active, Anonymous, Dead, Discovered, Expired, Registered, Revoked};
-        match (self, next) {
+        match next {
             // A login may begin again from anywhere, and sign-out ends whatever there was.
-            (_, Anonymous | Discovered | Revoked) => true,
-            (Discovered | Registered | Active | Expired | Dead | Revoked, Registered) => true,
-            (Registered | Active | Expired, Active) => true,
-            (Active | Expired, Expired) => true,
-            (_, Dead) => self != Anonymous,
-            _ => false,
+            Anonymous | Discovered | Revoked => true,
+            Registered | Dead => self != Anonymous,
+            Active => matches!(self, Registered | Active | Expired),
+            Expired => matches!(self, Active | Expired),
         }
     }
 }
@@ -105,12 +103,7 @@ impl Credential {
 impl Sim {
     /// Moves the credential on and says why.
     pub(in crate::client) fn move_to(&self, stage: Stage, why: &str) {
-        let from = {
-            let mut state = self.state();
-            let from = state.credential.stage;
-            state.credential.stage = stage;
-            from
-        };
+        let from = std::mem::replace(&mut self.state().credential.stage, stage);
         debug_assert!(from.leads_to(stage), "{from:?} does not lead to {stage:?}");
         self.tap.record(
             &self.name,

@@ -29,20 +29,18 @@ impl Sim {
                     ));
                     return false;
                 }
-                match document["authorization_servers"][0].as_str() {
-                    Some(issuer) => issuer.to_owned(),
-                    None => {
-                        self.note("the metadata of the resource names no authorization server");
-                        return false;
-                    }
-                }
+                let Some(issuer) = document["authorization_servers"][0].as_str() else {
+                    self.note("the metadata of the resource names no authorization server");
+                    return false;
+                };
+                issuer.to_owned()
             }
         };
         let server = self.server_metadata(&issuer, within).await;
         {
             let mut state = self.state();
             state.credential.resource = resource.unwrap_or_default();
-            state.credential.issuer = issuer.trim_end_matches('/').to_owned();
+            issuer.trim_end_matches('/').clone_into(&mut state.credential.issuer);
             state.credential.server = server.unwrap_or_default();
         }
         self.move_to(Stage::Discovered, &format!("the authorization server is {issuer}"));
