@@ -1,4 +1,4 @@
-//! Writes the list of shipped scenario files, so that they are part of the program.
+//! Writes the lists of shipped scenarios and profiles, so that a new file is all that a new one takes.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,25 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
+    list("scenarios", "shipped_scenarios.rs", |path| path.to_string_lossy().replace('\\', "/"))?;
+    let bare = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    list("fixtures/profiles", "shipped_profiles.rs", bare)
+}
+
+/// Names and texts of the YAML files in a folder, as a Rust expression.
+fn list(folder: &str, file: &str, name: impl Fn(&Path) -> String) -> io::Result<()> {
     let mut files = Vec::new();
-    collect(Path::new("scenarios"), &mut files)?;
+    collect(Path::new(folder), &mut files)?;
     files.sort();
     let mut list = String::from("&[\n");
-    for file in files {
-        let name = file.to_string_lossy().replace('\\', "/");
+    for path in files {
+        let (name, path) = (name(&path), path.to_string_lossy().replace('\\', "/"));
         // Writing to a String cannot fail.
-        let _ = writeln!(list, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/\", {name:?}))),");
+        let _ = writeln!(list, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/\", {path:?}))),");
     }
     list.push_str("]\n");
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?;
-    fs::write(out.join("shipped_scenarios.rs"), list)
+    fs::write(out.join(file), list)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -1,33 +1,32 @@
 //! The profiles that come with the program. It must not know what is in them.
 
 use super::error::ProfileError;
-use super::load::{Draft, Profile, parse};
+use super::load::{Draft, Profile};
 
-/// File names and texts; a profile stands behind those it refers to.
-const FILES: &[(&str, &str)] = &[
-    ("reference.yaml", include_str!("../../fixtures/profiles/reference.yaml")),
-    ("ts-sdk.yaml", include_str!("../../fixtures/profiles/ts-sdk.yaml")),
-    ("py-sdk.yaml", include_str!("../../fixtures/profiles/py-sdk.yaml")),
-    ("claude-code.yaml", include_str!("../../fixtures/profiles/claude-code.yaml")),
-    ("cursor.yaml", include_str!("../../fixtures/profiles/cursor.yaml")),
-    ("vscode.yaml", include_str!("../../fixtures/profiles/vscode.yaml")),
-    ("claude-desktop.yaml", include_str!("../../fixtures/profiles/claude-desktop.yaml")),
-    ("claude-desktop-sampling.yaml", include_str!("../../fixtures/profiles/claude-desktop-sampling.yaml")),
-    ("claude-desktop-remote.yaml", include_str!("../../fixtures/profiles/claude-desktop-remote.yaml")),
-    ("claude-connector.yaml", include_str!("../../fixtures/profiles/claude-connector.yaml")),
-    ("codex-cli.yaml", include_str!("../../fixtures/profiles/codex-cli.yaml")),
-    ("copilot-cli.yaml", include_str!("../../fixtures/profiles/copilot-cli.yaml")),
-    ("gemini-cli.yaml", include_str!("../../fixtures/profiles/gemini-cli.yaml")),
-    ("opencode.yaml", include_str!("../../fixtures/profiles/opencode.yaml")),
-];
+/// File names and texts, by name; the build lists whatever is in the folder.
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped_profiles.rs"));
 
-/// All shipped profiles, the neutral one first.
+/// The profile that stands for no client, and comes first.
+const NEUTRAL: &str = "reference";
+
+/// All shipped profiles, the neutral one first, the others by name.
 pub fn shipped() -> Result<Vec<Profile>, ProfileError> {
-    let mut profiles = Vec::with_capacity(FILES.len());
-    for (file, text) in FILES {
-        let profile = parse(file, text, &profiles)?;
-        profiles.push(profile);
+    let mut drafts = FILES.iter().map(|(file, text)| Draft::read(file, text)).collect::<Result<Vec<_>, _>>()?;
+    let mut profiles: Vec<Profile> = Vec::with_capacity(drafts.len());
+    // A profile is put together after those it refers to.
+    while !drafts.is_empty() {
+        let ready = |draft: &Draft<'_>| draft.refers_to().all(|name| profiles.iter().any(|known| known.id() == name));
+        let (now, later): (Vec<_>, Vec<_>) = drafts.into_iter().partition(ready);
+        // Where nobody is ready, the first tells which name is unknown, or goes round in a circle.
+        let stuck = now.is_empty();
+        let (now, later) = if stuck { (later, Vec::new()) } else { (now, later) };
+        for draft in now {
+            let profile = draft.resolve(&profiles)?;
+            profiles.push(profile);
+        }
+        drafts = later;
     }
+    profiles.sort_by(|one, other| (one.id() != NEUTRAL, one.id()).cmp(&(other.id() != NEUTRAL, other.id())));
     Ok(profiles)
 }
 
@@ -46,7 +45,9 @@ pub fn find(id: &str) -> Result<Option<Profile>, ProfileError> {
 
 /// Names of the shipped profiles, the neutral one first.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    FILES.iter().filter_map(|(file, _)| file.strip_suffix(".yaml"))
+    let mut names: Vec<&str> = FILES.iter().filter_map(|(file, _)| file.strip_suffix(".yaml")).collect();
+    names.sort_by_key(|name| (*name != NEUTRAL, *name));
+    names.into_iter()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::profile::{Accepts, Evidence, Header, KeyOrder, OnSession404};
+use crate::profile::{Accepts, Evidence, Header, KeyOrder, OnSession404, parse};
 
 /// Profiles that were read off the wire, and the capture each came from.
 const CAPTURED: &[(&str, &str)] = &[
@@ -66,9 +66,9 @@ fn every_file_is_listed_and_loads() {
     let mut listed: Vec<String> = FILES.iter().map(|(file, _)| (*file).to_owned()).collect();
     listed.sort();
     assert_eq!(listed, on_disk, "FILES and fixtures/profiles differ");
-    for (profile, (file, _)) in profiles.iter().zip(FILES) {
-        assert_eq!(format!("{}.yaml", profile.id()), *file);
-        assert_eq!(find(profile.id()).unwrap().as_ref(), Some(profile), "{file} read alone");
+    for profile in &profiles {
+        assert!(listed.contains(&format!("{}.yaml", profile.id())), "{}", profile.id());
+        assert_eq!(find(profile.id()).unwrap().as_ref(), Some(profile), "{} read alone", profile.id());
     }
     assert!(ids().eq(profiles.iter().map(Profile::id)));
     assert_eq!(find("no-such-client").unwrap(), None);
@@ -181,7 +181,7 @@ fn the_reference_is_nobody() {
 
 /// The text of the reference profile with one line changed.
 fn changed(from: &str, to: &str) -> ProfileError {
-    let text = FILES[0].1;
+    let text = FILES.iter().find(|(file, _)| *file == "reference.yaml").unwrap().1;
     assert!(text.contains(from), "the reference profile lost `{from}`");
     parse("mine.yaml", &text.replacen(from, to, 1), &[]).unwrap_err()
 }
