@@ -60,6 +60,7 @@ pub static CHECKS: &[&[Check]] = &[
     // auth.token
     auth::token_response::CHECKS,
     auth::token_errors::CHECKS,
+    auth::token_requests::CHECKS,
     auth::refresh::CHECKS,
     auth::rotation::CHECKS,
     auth::revocation::CHECKS,

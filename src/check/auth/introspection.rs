@@ -46,7 +46,7 @@ fn expired(ledger: &Ledger<'_>, look: &Ask<'_>, token: &str) -> Option<Vec<u32>>
 mod tests {
     use serde_json::json;
 
-    use super::super::ledger::play::{Play, silent, three};
+    use super::super::play::{Play, silent, three};
 
     #[test]
     fn what_is_over_is_inactive() {

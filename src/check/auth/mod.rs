@@ -3,6 +3,8 @@
 //! Re-exports only.
 
 pub(crate) mod ledger;
+#[cfg(test)]
+pub(crate) mod play;
 pub(crate) mod wire;
 
 pub mod introspection;
@@ -10,4 +12,5 @@ pub mod refresh;
 pub mod revocation;
 pub mod rotation;
 pub mod token_errors;
+pub mod token_requests;
 pub mod token_response;

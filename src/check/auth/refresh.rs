@@ -258,7 +258,7 @@ fn expired_error(view: &View<'_>, out: &mut Findings) {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::ledger::play::{Play, error, silent, three, tokens};
+    use super::super::play::{Play, error, silent, three, tokens};
 
     fn scoped(scope: &str, generation: u32) -> Value {
         let mut answer = tokens(&format!("access#{generation}"), &format!("refresh#{generation}"));

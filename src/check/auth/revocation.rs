@@ -240,7 +240,7 @@ fn place(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::play::{Play, silent, three};
+    use super::super::play::{Play, silent, three};
 
     #[test]
     fn what_is_revoked_is_over() {

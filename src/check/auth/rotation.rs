@@ -160,8 +160,8 @@ fn others_live(view: &View<'_>, out: &mut Findings) {
     let ledger = Ledger::new(view);
     for ask in under(&ledger.asks, out).into_iter().filter(|ask| ledger.fair(ask) && ledger.alive(ask)) {
         let own = ask.presented().and_then(|token| ledger.family(token));
-        let others = (0..ledger.grants.len()).filter(|other| Some(*other) != own);
-        let Some(end) = others.filter_map(|other| ledger.ended(other, ask.exchange)).next() else { continue };
+        let mut others = (0..ledger.grants.len()).filter(|other| Some(*other) != own);
+        let Some(end) = others.find_map(|other| ledger.ended(other, ask.exchange)) else { continue };
         out.require(ask.access().is_some(), || {
             wrong(
                 ask,
@@ -237,7 +237,7 @@ fn at_once(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::play::{Play, error, silent, three, tokens};
+    use super::super::play::{Play, error, silent, three, tokens};
 
     #[test]
     fn another_token_each_time() {

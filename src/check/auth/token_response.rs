@@ -174,7 +174,7 @@ pub(super) fn audiences(aud: &serde_json::Value) -> Vec<&str> {
 mod tests {
     use serde_json::json;
 
-    use super::super::ledger::play::{Play, silent, three, tokens};
+    use super::super::play::{Play, silent, three, tokens};
 
     #[test]
     fn what_a_response_says() {
