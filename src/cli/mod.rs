@@ -1,5 +1,6 @@
 //! The commands. The only place that knows clap, prints, or chooses an exit code.
 
+mod bench_tokens;
 mod completions;
 mod explain;
 mod list;
@@ -37,6 +38,9 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Print the JSON Schema of scenario files, for completion in editors.
     Schema,
+    /// Refresh tokens of a running authorization server as fast as it answers.
+    #[command(hide = true)]
+    BenchTokens(bench_tokens::BenchArgs),
     /// Print the completion script of a shell.
     Completions(completions::CompletionsArgs),
 }
@@ -49,6 +53,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => schema::schema(),
+        Command::BenchTokens(args) => bench_tokens::bench(args).await,
         Command::Completions(args) => completions::completions(&args),
     }
 }

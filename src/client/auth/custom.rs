@@ -105,6 +105,11 @@ impl Sim {
         let own = step.headers.iter().map(|(name, value)| (name.clone(), value.as_deref().map(fill)));
         headers.extend(own);
         let method = step.method.as_deref().unwrap_or(method);
+        let form = content_type.is_some_and(|kind| kind.ends_with("urlencoded"));
+        if method == "GET" && form && step.body.is_none() {
+            url = format!("{url}?{}", String::from_utf8_lossy(&body));
+            body.clear();
+        }
         let content_type = content_type.filter(|_| !body.is_empty());
         self.fetch(Ask { method, url: &url, content_type, body, headers, ..Ask::default() }, turn.within).await
     }

@@ -4,6 +4,7 @@
 
 mod all;
 mod asking;
+mod authorization_tokens;
 mod capabilities;
 mod envelope;
 mod http;

@@ -2,7 +2,7 @@
 
 use super::all::catalogue;
 use crate::server::fault::{Fault, How, Rule};
-use crate::server::rewrites::{restatus, set_header};
+use crate::server::rewrites::{restatus, says, set_header};
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "session.delete-ignored" breaks [
@@ -25,7 +25,12 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Head(|reply, ask| if ask.session.is_some() { set_header(reply, "mcp-session-id", "0123456789abcdef") })
         "Later answers carry another session id";
     "session.missing-404" breaks ["transport.http.session-missing-400"]
-        Head(|reply, ask| if ask.session.is_none() && ask.rpc_method.as_deref() != Some("initialize") { restatus(reply, 400, 404) })
+        Head(|reply, ask| if ask.session.is_none()
+            && ask.rpc_method.as_deref() != Some("initialize")
+            && !says(reply, "error_description")
+        {
+            restatus(reply, 400, 404);
+        })
         "A missing session id gets 404";
     "session.unknown-served" breaks ["transport.http.session-unknown-id-404"]
         Rule(Rule::UnknownSessionRefused) "A request with an unknown session id is served in somebody's session";

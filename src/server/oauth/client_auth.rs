@@ -12,6 +12,7 @@ use super::error::OAuthError;
 use super::issuer::Issuer;
 use super::jws;
 use super::params::Params;
+use crate::server::fault::Rule;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -41,6 +42,13 @@ pub(crate) async fn authenticate(
     }
     let client = issuer.client(&named).await.map_err(|error| OAuthError { basic: basic.is_some(), ..error })?;
     let secret = basic.as_ref().map(|(_, secret)| secret.as_str()).or_else(|| params.get("client_secret"));
+    if !issuer.faults.holds(Rule::SecretInBody) && basic.is_none() && secret.is_some() {
+        return Err(refused("the secret has to be in the Authorization header"));
+    }
+    let unproven = secret.is_none() && assertion.is_none() && params.get("grant_type") == Some("refresh_token");
+    if unproven && !issuer.faults.holds(Rule::RefreshProven) {
+        return Ok(client);
+    }
     match (client.method.as_str(), secret, assertion) {
         ("none", None, None) => Ok(client),
         ("none", Some(_), _) => Err(refused("the client is public and has no secret")),

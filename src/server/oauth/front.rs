@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, Method};
 
 use super::issuer::Issuer;
 use super::{authorize, consent, metadata, register, revoke, token};
+use crate::server::fault::Rule;
 use crate::server::http::{Reply, header};
 
 /// The largest body of an OAuth request.
@@ -93,6 +94,11 @@ async fn route(
         return Reply::empty(204);
     }
     let head = *method == Method::HEAD && endpoint.method() == "GET";
+    // Only a fault takes the parameters of a token request from the URL.
+    let asked = endpoint == Endpoint::Token && *method == Method::GET && !issuer.faults.holds(Rule::TokenByPost);
+    if asked {
+        return token::token(issuer, header(headers, "authorization"), query.as_bytes()).await;
+    }
     if method.as_str() != endpoint.method() && !head {
         return Reply::empty(405).with("allow", endpoint.method());
     }

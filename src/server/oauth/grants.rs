@@ -6,6 +6,7 @@
 //! stored for each token, so a million refreshes take no memory, and yet the reuse of any old one is seen.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -103,15 +104,22 @@ pub(crate) struct Grants {
     inner: Mutex<Inner>,
     refresh_ttl: Duration,
     grace: Duration,
+    /// Whether the one refresh that a fault lets fail is over.
+    outage_over: AtomicBool,
 }
 
 impl Grants {
     pub(crate) fn new(refresh_ttl: Duration, grace: Duration) -> Self {
-        Self { inner: Mutex::default(), refresh_ttl, grace }
+        Self { inner: Mutex::default(), refresh_ttl, grace, outage_over: AtomicBool::new(false) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this is the first time that anybody asks; only a fault does.
+    pub(crate) fn outage(&self) -> bool {
+        !self.outage_over.swap(true, Ordering::Relaxed)
     }
 
     /// How many grants and codes are kept.
@@ -192,7 +200,7 @@ impl Grants {
         now: Duration,
         rotates: bool,
         faults: &Faults,
-        check: impl FnOnce(&Grant) -> Result<(), OAuthError>,
+        check: impl FnOnce(&mut Grant) -> Result<(), OAuthError>,
     ) -> Result<Rotated, OAuthError> {
         let mut inner = self.lock();
         inner.tidy(now);
@@ -203,16 +211,26 @@ impl Grants {
         }
         let family = grant.refresh.as_ref().ok_or_else(dead)?;
         if family.expires <= now && faults.holds(Rule::RefreshExpires) {
-            return Err(dead());
+            let failed = OAuthError { code: "server_error", status: 500, ..dead() };
+            return Err(if faults.holds(Rule::ExpiredNamed) { dead() } else { failed });
         }
         let current = family.generation;
         let repeated = generation.checked_add(1) == Some(current) && now.saturating_sub(family.since) <= self.grace;
         let honest = generation == current || (repeated && faults.holds(Rule::LostAnswerRepeated));
         if !honest && faults.holds(Rule::ReuseRefused) {
-            grant.revoked |= faults.holds(Rule::ReuseRevokesFamily);
+            if !faults.holds(Rule::ReuseEndsAccess) {
+                grant.refresh = None;
+            } else if faults.holds(Rule::ReuseRevokesFamily) {
+                grant.revoked = true;
+            }
             return Err(dead());
         }
-        check(grant)?;
+        if let Err(refusal) = check(grant) {
+            if !faults.holds(Rule::RefusalCostsNothing) {
+                grant.refresh = None;
+            }
+            return Err(refusal);
+        }
         let refresh_ttl = self.refresh_ttl;
         if let Some(family) = grant.refresh.as_mut() {
             if rotates && generation == current {
@@ -237,6 +255,13 @@ impl Grants {
     pub(crate) fn revoke(&self, id: &GrantId) {
         if let Some(grant) = self.lock().grants.get_mut(id) {
             grant.revoked = true;
+        }
+    }
+
+    /// Ends the refresh tokens of a grant and spares its access tokens; only a fault does so.
+    pub(crate) fn end_refresh(&self, id: &GrantId) {
+        if let Some(grant) = self.lock().grants.get_mut(id) {
+            grant.refresh = None;
         }
     }
 

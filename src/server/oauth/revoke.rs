@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::client_auth::authenticate;
 use super::error::OAuthError;
+use super::grants::GrantId;
 use super::issuer::Issuer;
 use super::params::Params;
 use crate::server::fault::Rule;
@@ -11,6 +12,9 @@ use crate::server::http::Reply;
 
 /// `POST /revoke`: an unknown token is as good as revoked (RFC 7009 section 2.2).
 pub(crate) async fn revoke(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Reply {
+    if !issuer.faults.holds(Rule::RevocationTakesForms) {
+        return Reply::json(415, &json!({"error": "the body has to be JSON"}));
+    }
     match end(issuer, authorization, body).await {
         Ok(()) => Reply::empty(200).with("cache-control", "no-store"),
         Err(error) => error.reply(),
@@ -23,24 +27,46 @@ async fn end(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Resul
     // The hint only says where to look first (section 2.1), and here both kinds tell themselves apart.
     let token = params.require("token")?;
     let foreign = || OAuthError::invalid_grant("the token was issued to another client");
-    let owned = |id| issuer.grants.get(id).map(|grant| grant.client == client.id);
+    let anybody = !issuer.faults.holds(Rule::RevocationOwnOnly);
+    let owned = |id| issuer.grants.get(id).map(|grant| grant.client == client.id || anybody);
+    let works = issuer.faults.holds(Rule::RevocationWorks);
     if let Some((id, _)) = issuer.tokens.read_refresh(token) {
+        let sought = params.get("token_type_hint").is_none_or(|hint| hint == "refresh_token")
+            || issuer.faults.holds(Rule::HintOnlyHelps);
         match owned(&id) {
             Some(false) => return Err(foreign()),
-            Some(true) if issuer.faults.holds(Rule::RevocationWorks) => issuer.grants.revoke(&id),
+            Some(true) if works && sought => end_grant(issuer, &id),
             _ => {}
         }
         return Ok(());
     }
-    let Some((claims, _)) = issuer.tokens.read_access(token) else { return Ok(()) };
+    let Some((claims, _)) = issuer.tokens.read_access(token) else {
+        let unknown = || OAuthError::invalid_request("the token is unknown");
+        return if issuer.faults.holds(Rule::UnknownRevoked) { Ok(()) } else { Err(unknown()) };
+    };
+    if !issuer.faults.holds(Rule::AccessRevocable) {
+        let unsupported = OAuthError::invalid_request("access tokens cannot be revoked");
+        return Err(OAuthError { code: "unsupported_token_type", ..unsupported });
+    }
     match owned(&claims.grant) {
         Some(false) => Err(foreign()),
-        Some(true) if issuer.faults.holds(Rule::RevocationWorks) => {
+        Some(true) if works && issuer.faults.holds(Rule::AccessRevocationWorks) => {
             let end = claims.end() + issuer.config.leeway;
             issuer.grants.revoke_access(&claims.grant, claims.serial, end, issuer.now());
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// A revoked refresh token takes everything with it that came of the same grant (section 2.1).
+fn end_grant(issuer: &Issuer, id: &GrantId) {
+    if !issuer.faults.holds(Rule::RevocationScoped) {
+        issuer.grants.revoke_all();
+    } else if issuer.faults.holds(Rule::RevocationCascades) {
+        issuer.grants.revoke(id);
+    } else {
+        issuer.grants.end_refresh(id);
     }
 }
 

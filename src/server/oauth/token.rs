@@ -17,6 +17,23 @@ use super::uris::canonical_resource;
 use crate::server::fault::Rule;
 use crate::server::http::Reply;
 
+/// The parameters that the token endpoint knows.
+const KNOWN: [&str; 11] = [
+    "grant_type",
+    "code",
+    "redirect_uri",
+    "code_verifier",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "refresh_token",
+    "scope",
+    "resource",
+];
+/// How long a token lives that a fault lets live too long.
+const A_YEAR: u64 = 365 * 24 * 3600;
+
 /// `POST /token`
 pub(crate) async fn token(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Reply {
     match answer(issuer, authorization, body).await {
@@ -27,6 +44,9 @@ pub(crate) async fn token(issuer: &Issuer, authorization: Option<&str>, body: &[
 
 async fn answer(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Result<Reply, OAuthError> {
     let params = Params::read(body)?;
+    if !issuer.faults.holds(Rule::UnknownParamsIgnored) && params.names().any(|name| !KNOWN.contains(&name)) {
+        return Err(OAuthError::invalid_request("there is an unknown parameter"));
+    }
     let grant_type = params.require("grant_type")?;
     if !["authorization_code", "refresh_token", "client_credentials"].contains(&grant_type) {
         return Err(OAuthError::unsupported_grant_type(
@@ -66,7 +86,7 @@ fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAut
     let grant = issuer.grant(client, &code.subject, code.scopes.clone(), code.resources.clone(), refresh);
     let id = issuer.grants.redeem(text, grant.clone(), issuer.now(), &issuer.rng, &issuer.faults)?;
     let token = refresh.then(|| issuer.tokens.refresh(&id, 1));
-    tokens(issuer, &id, &grant, &code.scopes, resource.as_deref(), token)
+    tokens(issuer, &id, &grant, &code.scopes, resource.as_deref(), token, Kind::First)
 }
 
 /// PKCE (RFC 7636 section 4.6); a verifier without a challenge is the downgrade of RFC 9700 section 4.8.2.
@@ -98,7 +118,8 @@ fn target(issuer: &Issuer, granted: &[String], params: &Params) -> Result<Option
     if asked.next().is_some() {
         return Err(OAuthError::invalid_target("an access token is for one resource"));
     }
-    if granted.contains(&wanted) || !issuer.faults.holds(Rule::TargetBound) {
+    let unbound = params.get("grant_type") == Some("refresh_token") && !issuer.faults.holds(Rule::RefreshResourceBound);
+    if granted.contains(&wanted) || unbound || !issuer.faults.holds(Rule::TargetBound) {
         return Ok(Some(wanted));
     }
     Err(OAuthError::invalid_target("the grant is for another resource"))
@@ -109,7 +130,12 @@ fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, O
     let dead = || OAuthError::invalid_grant("the refresh token is unknown, expired or revoked");
     let (id, generation) = issuer.tokens.read_refresh(text).ok_or_else(dead)?;
     let asked = params.get("scope").map(|text| Issuer::scopes(Some(text))).transpose()?;
-    let rotates = issuer.faults.holds(Rule::RefreshRotates);
+    if !issuer.faults.holds(Rule::NoOutage) && issuer.grants.outage() {
+        let nobody = OAuthError::invalid_request("the store of the grants cannot be reached");
+        return Err(OAuthError { code: "temporarily_unavailable", status: 503, ..nobody });
+    }
+    let returns = issuer.faults.holds(Rule::RefreshReturnsToken);
+    let rotates = issuer.faults.holds(Rule::RefreshRotates) && returns;
     let mut resource = None;
     let renewed = issuer.grants.rotate(&id, generation, issuer.now(), rotates, &issuer.faults, |grant| {
         if grant.client != client.id && issuer.faults.holds(Rule::RefreshBoundToClient) {
@@ -120,12 +146,23 @@ fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, O
             return Err(OAuthError::invalid_scope("a refresh cannot ask for more than was granted"));
         }
         resource = target(issuer, &grant.resources, params)?;
+        if params.get("resource").is_none() && !issuer.faults.holds(Rule::RefreshResourceKept) {
+            resource = None;
+        }
+        if let Some(wanted) = resource.as_ref().filter(|wanted| !grant.resources.contains(wanted)) {
+            grant.resources.push(wanted.clone());
+        }
+        if let Some(fewer) = asked.as_ref().filter(|_| !issuer.faults.holds(Rule::RefreshScopeRestored)) {
+            grant.scopes.clone_from(fewer);
+        }
         Ok(())
     })?;
-    let scopes = asked.unwrap_or_else(|| renewed.grant.scopes.clone());
-    let token = issuer.tokens.refresh(&id, renewed.generation);
-    let token = issuer.faults.holds(Rule::RefreshReturnsToken).then_some(token);
-    tokens(issuer, &renewed.id, &renewed.grant, &scopes, resource.as_deref(), token)
+    let mut scopes = asked.clone().unwrap_or_else(|| renewed.grant.scopes.clone());
+    if asked.is_none() && !issuer.faults.holds(Rule::RefreshScopeKept) {
+        scopes.truncate(1);
+    }
+    let token = returns.then(|| issuer.tokens.refresh(&id, renewed.generation));
+    tokens(issuer, &renewed.id, &renewed.grant, &scopes, resource.as_deref(), token, Kind::Refreshed)
 }
 
 fn credentials(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAuthError> {
@@ -138,7 +175,15 @@ fn credentials(issuer: &Issuer, client: &Client, params: &Params) -> Result<Repl
     let resources = issuer.targets(params.all("resource"))?;
     let grant = issuer.grant(client, &client.id, scopes.clone(), resources.clone(), false);
     let id = issuer.grants.add(grant.clone(), issuer.now(), &issuer.rng);
-    tokens(issuer, &id, &grant, &scopes, resources.first().map(String::as_str), None)
+    tokens(issuer, &id, &grant, &scopes, resources.first().map(String::as_str), None, Kind::Service)
+}
+
+/// What a token response answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    First,
+    Refreshed,
+    Service,
 }
 
 /// RFC 6749 section 5.1.
@@ -149,13 +194,19 @@ fn tokens(
     scopes: &[String],
     resource: Option<&str>,
     refresh: Option<String>,
+    kind: Kind,
 ) -> Result<Reply, OAuthError> {
     let mut body = json!({
         "access_token": issuer.access_token(id, grant, scopes, resource)?,
         "token_type": "Bearer",
-        "expires_in": issuer.config.access_ttl.as_secs(),
-        "scope": scopes.join(" "),
     });
+    if kind != Kind::Refreshed || issuer.faults.holds(Rule::RefreshSaysExpiry) {
+        let short = kind != Kind::Service || issuer.faults.holds(Rule::ServiceTokensShort);
+        body["expires_in"] = json!(if short { issuer.config.access_ttl.as_secs() } else { A_YEAR });
+    }
+    if issuer.faults.holds(Rule::ScopeTold) {
+        body["scope"] = json!(scopes.join(" "));
+    }
     if let Some(refresh) = refresh {
         body["refresh_token"] = json!(refresh);
     }
