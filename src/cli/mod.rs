@@ -1,6 +1,7 @@
 //! The commands. The only place that knows clap, prints, or chooses an exit code.
 
 mod completions;
+mod doctor;
 mod explain;
 mod list;
 mod output;
@@ -29,6 +30,8 @@ pub struct Cli {
 enum Command {
     /// Replay scenarios under client profiles against TARGET, or against the embedded reference server.
     Run(run::RunArgs),
+    /// Walk the road of a client to TARGET, and say where it breaks and what to change.
+    Doctor(doctor::DoctorArgs),
     /// The reference server: correct by default, wrong on request.
     Serve(serve::ServeArgs),
     /// List scenarios, clients, checks or faults.
@@ -45,6 +48,7 @@ enum Command {
 pub async fn execute(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(args, cli.color).await,
+        Command::Doctor(args) => doctor::doctor(args, cli.color).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
