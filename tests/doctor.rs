@@ -49,7 +49,7 @@ fn json_body(status: u16, body: &Value) -> ResponseTemplate {
 }
 
 fn html(status: u16) -> ResponseTemplate {
-    ResponseTemplate::new(status).set_body_raw("<html><h1>Bad gateway</h1></html>", "text/html")
+    ResponseTemplate::new(status).set_body_raw("<html><h1>A page</h1></html>", "text/html")
 }
 
 fn resource_document(base: &str) -> Value {
@@ -59,9 +59,9 @@ fn resource_document(base: &str) -> Value {
 fn server_document(base: &str) -> Value {
     value!({
         "issuer": base,
-        "authorization_endpoint": format!("{base}/authorize"),
-        "token_endpoint": format!("{base}/token"),
-        "registration_endpoint": format!("{base}/register"),
+        "authorization_endpoint": format!("{base}/oauth/authorize"),
+        "token_endpoint": format!("{base}/oauth/token"),
+        "registration_endpoint": format!("{base}/oauth/register"),
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],
     })
@@ -149,10 +149,10 @@ impl Respond for Town {
             "/.well-known/oauth-protected-resource/mcp" => RESOURCE,
             "/.well-known/oauth-authorization-server" => SERVER,
             "/.well-known/openid-configuration" => OPENID,
-            "/register" => REGISTER,
-            "/authorize" => AUTHORIZE,
-            "/token" if form(&request.body, "grant_type").as_deref() == Some("refresh_token") => REFRESH,
-            "/token" => CODE,
+            "/oauth/register" => REGISTER,
+            "/oauth/authorize" => AUTHORIZE,
+            "/oauth/token" if form(&request.body, "grant_type").as_deref() == Some("refresh_token") => REFRESH,
+            "/oauth/token" => CODE,
             _ => "nothing",
         };
         self.instead.get(what).map_or_else(|| Self::usual(what, &base, request), |answer| answer(&base))
@@ -314,6 +314,26 @@ async fn logins() {
     told("foreign_audience", foreign, "audience", Warn, "the token is for api://default").await;
     let trusting = Town::with(CALL, |_| ResponseTemplate::new(403));
     told("forbidden_not_unauthorized", trusting, "challenge", Broken, "refused with 403").await;
+}
+
+#[tokio::test]
+async fn a_server_on_https_is_told_as_out_of_reach() {
+    let named = Town::with(RESOURCE, |base| {
+        let issuer = "https://login.example.com";
+        json_body(200, &value!({"resource": format!("{base}/mcp"), "authorization_servers": [issuer]}))
+    });
+    let challenged = Town::with(CALL, |_| {
+        let place = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
+        ResponseTemplate::new(401).insert_header("www-authenticate", format!("Bearer resource_metadata=\"{place}\""))
+    });
+    for (name, town) in [("tls_issuer", named), ("tls_resource_metadata", challenged.and(SERVER, |_| html(404)))] {
+        let diagnosis = visited(town).await;
+        let text = road(&diagnosis);
+        assert!(text.contains("this version speaks no TLS"), "{text}");
+        assert_eq!(diagnosis.station("discovery").map(|station| station.state), Some(State::Warn), "{text}");
+        assert!(diagnosis.broken().is_none(), "{text}");
+        held(name, &text);
+    }
 }
 
 #[tokio::test]

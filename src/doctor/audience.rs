@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::diagnosis::{Named, Station, Token};
-use super::road::Road;
+use super::road::{NOT_THIS_FAR, Road};
 use super::strings::side_by_side;
 use crate::check::auth::wire;
 use crate::model::covers;
@@ -109,7 +109,7 @@ pub(super) fn token(road: &Road<'_>) -> Option<Token> {
 pub(super) fn audience(road: &Road<'_>, forged: Option<&Exchange>) -> Station {
     let mut station = Station::new("audience");
     if road.tokens().is_none() {
-        let why = if road.is_open() { "not needed: the server asks for no token" } else { "there is no token" };
+        let why = if road.is_open() { "not needed: the server asks for no token" } else { NOT_THIS_FAR };
         return Station::not_reached("audience", why);
     }
     if let Some(used) = first_use(road) {

@@ -44,11 +44,14 @@ pub struct Station {
     pub change: Vec<String>,
     /// What shows it.
     pub evidence: Vec<Shown>,
+    /// How many of `seen` break the road, and how many are amiss at all; they stand in front.
+    #[serde(skip)]
+    pub(super) amiss: (usize, usize),
 }
 
 impl Station {
     pub(super) fn new(name: &'static str) -> Self {
-        Self { name, state: State::Ok, seen: Vec::new(), change: Vec::new(), evidence: Vec::new() }
+        Self { name, state: State::Ok, seen: Vec::new(), change: Vec::new(), evidence: Vec::new(), amiss: (0, 0) }
     }
 
     /// Something as it should be.
@@ -61,14 +64,16 @@ impl Station {
         if self.state != State::Broken {
             self.state = State::Warn;
         }
-        self.seen.push(seen.into());
+        self.seen.insert(self.amiss.1, seen.into());
+        self.amiss.1 += 1;
         self.changes(change.into());
     }
 
     /// Something that ends the road.
     pub(super) fn breaks(&mut self, seen: impl Into<String>, change: impl Into<String>) {
         self.state = State::Broken;
-        self.seen.push(seen.into());
+        self.seen.insert(self.amiss.0, seen.into());
+        self.amiss = (self.amiss.0 + 1, self.amiss.1 + 1);
         self.changes(change.into());
     }
 
@@ -157,6 +162,13 @@ impl Diagnosis {
     /// The first station where the road breaks.
     pub fn broken(&self) -> Option<&Station> {
         self.stations.iter().find(|station| station.state == State::Broken)
+    }
+
+    /// Whether the client got into a session although the road is broken before it.
+    pub fn got_by(&self) -> bool {
+        let at = |wanted: &str| self.stations.iter().position(|station| station.name == wanted);
+        let open = self.station("session").is_some_and(|station| matches!(station.state, State::Ok | State::Warn));
+        open && self.broken().is_some_and(|broken| at(broken.name) < at("session"))
     }
 
     /// A station by name.

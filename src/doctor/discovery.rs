@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::answer::{Problem, read, url_of};
 use super::diagnosis::{State, Station};
-use super::road::{Road, needs_tls};
+use super::road::{NO_TLS, Road, needs_tls};
 use super::strings::{only_a_slash, parting};
 use crate::check::auth::wire;
 use crate::model::covers;
@@ -19,10 +19,8 @@ pub(super) fn discovery(road: &Road<'_>) -> Station {
         return Station::not_reached("discovery", "not needed: the server asks for no token");
     }
     if road.resource_places.is_empty() && road.server_places.is_empty() {
-        let named = road.challenge().and_then(wire::bearer);
-        let place = named.as_ref().and_then(|bearer| bearer.param("resource_metadata"));
-        let why = match place.filter(|place| needs_tls(place)) {
-            Some(place) => format!("{place} could not be asked: this version speaks no TLS"),
+        let why = match road.out_of_reach() {
+            Some(place) => format!("{place} {NO_TLS}"),
             None => "the client did not look for metadata".to_owned(),
         };
         return Station::not_reached("discovery", why);
@@ -65,6 +63,10 @@ fn all_missing(asked: &[&Exchange]) -> bool {
 }
 
 fn resource(road: &Road<'_>, station: &mut Station) {
+    if let Some(place) = road.out_of_reach() {
+        station.warns(format!("{place} {NO_TLS}"), "");
+        return;
+    }
     places(station, &road.resource_places, OF_RESOURCE);
     let Some(document) = &road.resource else {
         if let Some(place) = road.resource_places.first().filter(|_| all_missing(&road.resource_places)) {
@@ -82,9 +84,16 @@ fn resource(road: &Road<'_>, station: &mut Station) {
         }
         return;
     };
-    if let Some(place) = road.resource_places.iter().find(|place| read(place).is_ok()) {
+    let before = station.amiss;
+    stated(road, station, document);
+    if let Some(place) =
+        road.resource_places.iter().find(|place| read(place).is_ok()).filter(|_| station.amiss != before)
+    {
         station.show(place);
     }
+}
+
+fn stated(road: &Road<'_>, station: &mut Station, document: &Value) {
     let stated = document["resource"].as_str();
     match stated {
         None => station.breaks(
@@ -124,27 +133,41 @@ fn server(road: &Road<'_>, station: &mut Station) {
     let Some(issuer) = road.issuer() else { return };
     if road.server_places.is_empty() {
         if needs_tls(&issuer) {
-            let text = format!("the authorization server {issuer} could not be asked: this version speaks no TLS");
-            station.seen.push(text);
+            let text = format!("the authorization server {issuer} {NO_TLS}");
+            station.warns(text, "");
         }
         return;
     }
     places(station, &road.server_places, OF_SERVER);
     let Some(document) = &road.server else {
+        let known = road.server_places.len();
+        // The client only guessed where to look; what it did not find there need not be there.
+        if road.resource.is_none() {
+            station.saw(format!("so the client looked for {OF_SERVER} at {issuer} itself, in vain"));
+            return;
+        }
         if let Some(place) = road.server_places.first().filter(|_| all_missing(&road.server_places)) {
             station.show(place);
-            let text = format!("{OF_SERVER} is at none of the {} known places of {issuer}", road.server_places.len());
-            station.warns(text, format!("serve {OF_SERVER} at {} (RFC 8414 section 3)", url_of(place)));
+            station.warns(
+                format!("{OF_SERVER} is at none of the {known} known places of {issuer}"),
+                format!("serve {OF_SERVER} at {} (RFC 8414 section 3)", url_of(place)),
+            );
         }
         station.state = State::Broken;
         return;
     };
-    if let Some(found) = road.server_found {
+    let before = station.amiss;
+    consistent(station, document, &issuer);
+    pkce(road, station);
+    if let Some(found) = road.server_found.filter(|_| station.amiss != before) {
         station.show(found);
     }
+}
+
+fn consistent(station: &mut Station, document: &Value, issuer: &str) {
     match document["issuer"].as_str() {
         Some(own) if own == issuer => station.saw(format!("the authorization server is {issuer}")),
-        Some(own) if only_a_slash(own, &issuer) => station.warns(
+        Some(own) if only_a_slash(own, issuer) => station.warns(
             format!("the issuer is {issuer} for the resource and {own} for itself: a slash at the end apart"),
             "use one spelling in both documents; clients have to compare byte by byte (RFC 8414 section 3.3)",
         ),
@@ -166,7 +189,6 @@ fn server(road: &Road<'_>, station: &mut Station) {
             station.breaks(format!("{OF_SERVER} names no {name}"), format!("add {name} to it (RFC 8414 section 2)"));
         }
     }
-    pkce(road, station);
 }
 
 fn pkce(road: &Road<'_>, station: &mut Station) {

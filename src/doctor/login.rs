@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::answer::body_of;
 use super::diagnosis::Station;
 use super::oauth_error::{Asked, tell};
-use super::road::{Road, needs_tls};
+use super::road::{NO_TLS, NOT_THIS_FAR, Road, needs_tls};
 use crate::check::auth::wire;
 use crate::profile::Profile;
 use crate::report::text::clip;
@@ -18,8 +18,8 @@ fn not_asked(road: &Road<'_>, name: &'static str, endpoint: &str) -> Station {
     } else {
         let place = road.server_says(endpoint).map(str::to_owned).or_else(|| road.issuer());
         match place.filter(|place| needs_tls(place)) {
-            Some(place) => format!("{place} could not be asked: this version speaks no TLS"),
-            None => "the client did not come this far".to_owned(),
+            Some(place) => format!("{place} {NO_TLS}"),
+            None => NOT_THIS_FAR.to_owned(),
         }
     };
     Station::not_reached(name, why)

@@ -49,6 +49,9 @@ pub fn terminal(diagnosis: &Diagnosis, colored: bool) -> String {
 fn headline(diagnosis: &Diagnosis) -> String {
     let road = format!("The road to {}, walked as the client `{}`,", plain(&diagnosis.target), diagnosis.client);
     if let Some(broken) = diagnosis.broken() {
+        if diagnosis.got_by() {
+            return format!("{road} is broken at {}: this client got by, but others stop there.", broken.name);
+        }
         return format!("{road} breaks at {}.", broken.name);
     }
     let warned: Vec<&str> =

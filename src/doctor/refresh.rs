@@ -3,7 +3,7 @@
 use super::answer::body_of;
 use super::diagnosis::Station;
 use super::oauth_error::{Asked, tell};
-use super::road::Road;
+use super::road::{NOT_THIS_FAR, Road};
 use crate::transcript::Exchange;
 
 /// The scope by which clients ask for refresh tokens.
@@ -24,7 +24,7 @@ pub(super) fn works(road: &Road<'_>) -> Option<bool> {
 /// Whether the refresh token works, and the session lives on; `after` is a call made after the refresh.
 pub(super) fn refresh(road: &Road<'_>, after: Option<&Exchange>) -> Station {
     let Some(tokens) = road.tokens() else {
-        let why = if road.is_open() { "not needed: the server asks for no token" } else { "there is no token" };
+        let why = if road.is_open() { "not needed: the server asks for no token" } else { NOT_THIS_FAR };
         return Station::not_reached("refresh", why);
     };
     let mut station = Station::new("refresh");

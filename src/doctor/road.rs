@@ -10,6 +10,11 @@ use super::walk::FORGED;
 use crate::check::auth::wire;
 use crate::transcript::{EventKind, Exchange, View};
 
+/// Why an address was not asked.
+pub(super) const NO_TLS: &str = "could not be asked: this version speaks no TLS";
+/// Why nothing is said of a station.
+pub(super) const NOT_THIS_FAR: &str = "the client did not come this far";
+
 /// The exchanges and documents that the stations are about.
 pub(super) struct Road<'v> {
     pub(super) view: &'v View<'v>,
@@ -102,6 +107,12 @@ impl<'v> Road<'v> {
     /// The first request that was refused for want of a token.
     pub(super) fn challenge(&self) -> Option<&'v Exchange> {
         self.calls.iter().find(|call| call.status == Some(401)).copied()
+    }
+
+    /// Where the metadata of the resource is, if this version cannot ask there.
+    pub(super) fn out_of_reach(&self) -> Option<String> {
+        let place = wire::bearer(self.challenge()?)?.param("resource_metadata")?.to_owned();
+        (self.resource_places.is_empty() && needs_tls(&place)).then_some(place)
     }
 
     /// Whether the server lets everybody in: it never asked for a token.

@@ -1,7 +1,7 @@
 //! Whether the client got into a conversation.
 
 use super::diagnosis::Station;
-use super::road::Road;
+use super::road::{NOT_THIS_FAR, Road};
 use crate::report::text::clip;
 use crate::transcript::Exchange;
 
@@ -52,6 +52,6 @@ fn no_conversation(road: &Road<'_>) -> Station {
             );
             station
         }
-        _ => Station::not_reached("session", "the client did not get in"),
+        _ => Station::not_reached("session", NOT_THIS_FAR),
     }
 }
