@@ -1,7 +1,7 @@
 //! From a transcript to a diagnosis: a pure function. It never sends, waits or reads a clock.
 
 use super::diagnosis::{Diagnosis, State, Station};
-use super::road::{NO_TLS, Road};
+use super::road::Road;
 use super::walk::{AFTER_REFRESH, FIRST_CALL, FORGED};
 use super::{arrival, audience, discovery, forecast, login, refresh, session};
 use crate::profile::Profile;
@@ -22,10 +22,10 @@ pub fn diagnose(url: &str, walked: &Profile, clients: &[Profile], events: &[Even
         session::session(&road, subject(&view, FIRST_CALL)),
         refresh::refresh(&road, subject(&view, AFTER_REFRESH)),
     ];
-    if let Some(place) = road.out_of_reach().filter(|_| road.tokens().is_none()) {
+    if road.out_of_reach().is_some() && road.tokens().is_none() {
         // Whatever the client did without the metadata says nothing about the server.
         for station in stations.iter_mut().skip_while(|station| station.name != "discovery").skip(1) {
-            *station = Station::not_reached(station.name, format!("{place} {NO_TLS}"));
+            *station = Station::not_reached(station.name, "nothing is known without the metadata");
         }
     }
     let over = if road.tokens().is_some() { "session" } else { "token" };

@@ -17,6 +17,8 @@ mod refresh;
 mod road;
 mod session;
 mod strings;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use diagnose::diagnose;

@@ -103,8 +103,10 @@ fn stations(out: &mut Vec<String>, diagnosis: &Diagnosis, paint: Paint) {
         let names: Vec<&str> = rest[..same].iter().map(|station| station.name).collect();
         let sign = sign(cell(station.state));
         if same > 1 {
-            let text = format!("{sign} {}: {}", names.join(", "), station.seen.join("; "));
-            out.extend(wrap(&plain(&text), WIDTH).into_iter().map(|line| paint.dim(&line)));
+            let text = format!("{}: {}", names.join(", "), station.seen.join("; "));
+            for (at, line) in wrap(&plain(&text), WIDTH - 2).into_iter().enumerate() {
+                out.push(paint.dim(&format!("{} {line}", if at == 0 { sign } else { " " })));
+            }
         } else {
             one(out, station, paint);
         }
