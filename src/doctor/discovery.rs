@@ -6,7 +6,6 @@ use super::answer::{Problem, read, url_of};
 use super::diagnosis::{State, Station};
 use super::road::{NO_TLS, Road, needs_tls};
 use super::strings::{only_a_slash, parting};
-use crate::check::auth::wire;
 use crate::model::covers;
 use crate::transcript::Exchange;
 
@@ -108,8 +107,8 @@ fn stated(road: &Road<'_>, station: &mut Station, document: &Value) {
                     road.url
                 ),
                 format!(
-                    "let it say \"resource\": \"{}\", the address that clients use; behind a proxy that is the public \
-                     one (RFC 9728 section 3.3)",
+                    "let it say \"resource\": \"{}\", the address that clients use, behind a proxy the public one (RFC \
+                     9728 section 3.3); or use {stated} as the address, if the server is there",
                     road.url
                 ),
             );

@@ -50,7 +50,7 @@ pub(super) fn sessions(road: &Road<'_>, profiles: &[Profile]) -> Vec<ForClients>
 }
 
 fn session(life: &Life, does: &OAuth) -> String {
-    let dies = match life.lasts {
+    let death = match life.lasts {
         Some(seconds) => format!("the session dies after {seconds} s"),
         None => "the session dies when the token ends, which nobody is told beforehand".to_owned(),
     };
@@ -58,16 +58,16 @@ fn session(life: &Life, does: &OAuth) -> String {
     if !life.refreshable {
         return if asks && !life.asked {
             format!(
-                "asks for {OFFLINE}, so it may get the refresh token that this walk did not; without one, {dies} and a \
+                "asks for {OFFLINE}, so it may get the refresh token that this walk did not; without one, {death} and a \
                  person has to log in again"
             )
         } else if life.offered && !life.asked {
             format!(
-                "{dies} and a person has to log in again: no refresh token is issued unless {OFFLINE} is requested, and \
+                "{death} and a person has to log in again: no refresh token is issued unless {OFFLINE} is requested, and \
                  this client does not request it"
             )
         } else {
-            format!("{dies} and a person has to log in again: no refresh token is issued")
+            format!("{death} and a person has to log in again: no refresh token is issued")
         };
     }
     if life.works == Some(false) {
@@ -75,11 +75,11 @@ fn session(life: &Life, does: &OAuth) -> String {
             OnDeadRefresh::Reauthorize => "a person has to log in again",
             OnDeadRefresh::GiveUp => "the client gives up until it is connected anew by hand",
         };
-        return format!("{dies}, since the refresh fails; then {then}");
+        return format!("{death}, since the refresh fails; then {then}");
     }
     if life.asked && !asks {
         return format!(
-            "does not ask for {OFFLINE} as this walk did; if the refresh token depends on that, {dies} and a person has \
+            "does not ask for {OFFLINE} as this walk did; if the refresh token depends on that, {death} and a person has \
              to log in again"
         );
     }

@@ -30,14 +30,13 @@ pub(super) fn registration(road: &Road<'_>, profile: &Profile) -> Station {
     let mut station = Station::new("registration");
     if let Some(exchange) = road.registration {
         let document = body_of(exchange).ok().filter(|_| exchange.is_success());
-        match document.filter(|document| document["client_id"].is_string()) {
-            Some(document) => registered(&mut station, exchange, &document),
-            None => {
-                tell(&mut station, Asked::Registration, exchange);
-                if road.server.is_none() {
-                    station.saw("without metadata the client tried /register, the place of 2025-03-26");
-                }
-            }
+        if let Some(document) = document.filter(|document| document["client_id"].is_string()) {
+            registered(&mut station, exchange, &document);
+            return station;
+        }
+        tell(&mut station, Asked::Registration, exchange);
+        if road.server.is_none() {
+            station.saw("without metadata the client tried /register, the place of 2025-03-26");
         }
         return station;
     }
