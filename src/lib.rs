@@ -12,6 +12,7 @@
 pub mod check;
 pub mod cli;
 pub mod client;
+pub mod doctor;
 pub mod model;
 pub mod profile;
 pub mod rehearsal;

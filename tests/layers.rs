@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("verdict", &["model", "transcript", "check", "scenario"]),
     ("report", &["model", "transcript", "check", "verdict"]),
     ("client", &["model", "profile", "scenario", "transcript", "wire"]),
+    ("doctor", &["model", "profile", "scenario", "transcript", "client", "check", "verdict", "report"]),
 ];
 
 fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {

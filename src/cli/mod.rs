@@ -2,6 +2,7 @@
 
 mod bench_tokens;
 mod completions;
+mod doctor;
 mod explain;
 mod list;
 mod output;
@@ -30,6 +31,8 @@ pub struct Cli {
 enum Command {
     /// Replay scenarios under client profiles against TARGET, or against the embedded reference server.
     Run(run::RunArgs),
+    /// Walk the road of a client to TARGET, and say where it breaks and what to change.
+    Doctor(doctor::DoctorArgs),
     /// The reference server: correct by default, wrong on request.
     Serve(serve::ServeArgs),
     /// List scenarios, clients, checks or faults.
@@ -49,6 +52,7 @@ enum Command {
 pub async fn execute(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(args, cli.color).await,
+        Command::Doctor(args) => doctor::doctor(args, cli.color).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),

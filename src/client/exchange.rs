@@ -83,10 +83,13 @@ impl Sim {
     /// The same; `head` is told once the head of the answer came.
     pub(super) async fn exchange_with(
         self: &Arc<Self>,
-        request: Request,
+        mut request: Request,
         options: Options,
         head: Option<oneshot::Sender<()>>,
     ) -> Answered {
+        if request.address.is_none() {
+            self.target.dress(&mut request.headers);
+        }
         let number = options.number.unwrap_or_else(|| self.tap.next_exchange());
         let mut answered =
             Answered { exchange: number, status: None, headers: Vec::new(), messages: Vec::new(), resumable: false };

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
+use super::compose;
 use crate::model::HybridClock;
+use crate::transcript::{Headers, header};
 
 /// How the target's time can be moved.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +60,8 @@ pub struct Target {
     pub asks_for_tokens: bool,
     /// What `invoke` calls where the scenario names nothing.
     pub safe_call: SafeCall,
+    /// Headers that every request to the target carries besides those of the profile.
+    pub headers: Headers,
 }
 
 /// The text names no server that can be rehearsed.
@@ -92,13 +96,39 @@ impl Target {
             patience,
             asks_for_tokens: false,
             safe_call: SafeCall::default(),
+            headers: Headers::new(),
         })
+    }
+
+    /// Puts the target's own headers into a request. They replace those of the profile, but never a token that the
+    /// client came by itself.
+    pub(super) fn dress(&self, request: &mut Headers) {
+        for (name, value) in &self.headers {
+            if name.eq_ignore_ascii_case("authorization") && header(request, name).is_some() {
+                continue;
+            }
+            let one = [(name.clone(), Some(value.clone()))];
+            compose::apply(request, &one.into_iter().collect());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_headers_replace_all_but_a_token_of_the_client() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut target = Target::parse("http://h/", Duration::ZERO).expect("valid");
+        target.headers = vec![pair("X-Key", "k"), pair("Authorization", "Basic own")];
+        let mut headers = vec![pair("x-key", "old")];
+        target.dress(&mut headers);
+        assert_eq!(headers, [pair("X-Key", "k"), pair("Authorization", "Basic own")]);
+        let mut headers = vec![pair("authorization", "Bearer got")];
+        target.dress(&mut headers);
+        assert_eq!(headers, [pair("authorization", "Bearer got"), pair("X-Key", "k")]);
+    }
 
     #[test]
     fn a_url_gives_address_host_and_path() {

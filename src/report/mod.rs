@@ -6,10 +6,10 @@ mod json;
 mod junit;
 mod markdown;
 mod matrix;
-mod paint;
+pub(crate) mod paint;
 mod story;
 mod terminal;
-mod text;
+pub(crate) mod text;
 
 #[cfg(test)]
 mod fixture;

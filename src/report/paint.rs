@@ -4,22 +4,22 @@ use crate::verdict::Cell;
 
 /// Paints, or leaves text as it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paint(pub(super) bool);
+pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
     fn wrap(self, code: &str, text: &str) -> String {
         if self.0 && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    pub(super) fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.wrap("1", text)
     }
 
-    pub(super) fn dim(self, text: &str) -> String {
+    pub(crate) fn dim(self, text: &str) -> String {
         self.wrap("2", text)
     }
 
-    pub(super) fn cell(self, cell: Cell, text: &str) -> String {
+    pub(crate) fn cell(self, cell: Cell, text: &str) -> String {
         let code = match cell {
             Cell::NotApplicable => "2",
             Cell::Passed => "32",
@@ -32,7 +32,7 @@ impl Paint {
 }
 
 /// The sign of a cell.
-pub(super) fn sign(cell: Cell) -> &'static str {
+pub(crate) fn sign(cell: Cell) -> &'static str {
     match cell {
         Cell::NotApplicable => "·",
         Cell::Passed => "✓",

@@ -1,17 +1,17 @@
 //! Text that came off the wire, made fit to print: no control characters, bounded, wrapped.
 
 /// Columns of a line.
-pub(super) const WIDTH: usize = 110;
+pub(crate) const WIDTH: usize = 110;
 /// Characters of a quoted body.
-pub(super) const QUOTE: usize = 300;
+pub(crate) const QUOTE: usize = 300;
 
 /// Characters, which stand in for columns.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.chars().count()
 }
 
 /// One line without anything a terminal would obey.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|letter| match letter {
             '\n' | '\r' | '\t' => ' ',
@@ -25,7 +25,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// One line of at most this many characters.
-pub(super) fn clip(text: &str, most: usize) -> String {
+pub(crate) fn clip(text: &str, most: usize) -> String {
     let text = plain(text);
     if width(&text) <= most {
         return text;
@@ -34,7 +34,7 @@ pub(super) fn clip(text: &str, most: usize) -> String {
 }
 
 /// Lines of at most `columns`; a word that is longer than a line is cut.
-pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
     let mut lines = Vec::new();
     let mut line = String::new();

@@ -1,6 +1,7 @@
 //! One thing that happened. Silence, hang-up and time-out are events, not errors.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Header names and values in the order and spelling of the wire.
 pub type Headers = Vec<(String, String)>;
@@ -163,6 +164,15 @@ pub enum EventKind {
         to: String,
         /// Why, in plain words.
         why: String,
+    },
+    /// The client kept an access token that is a JWT: what it says, without its signature.
+    Claims {
+        /// Label of the token.
+        label: String,
+        /// The JOSE header.
+        header: Value,
+        /// The claims.
+        claims: Value,
     },
     /// The target's clock was moved.
     Clock {

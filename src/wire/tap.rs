@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
+
 use super::secrets;
 use crate::model::{Clock, Labels};
 use crate::transcript::{Event, EventKind, Headers, header};
@@ -103,9 +105,26 @@ impl Tap {
                 data: data.map(|data| self.labels.redact(data)),
                 retry,
             },
+            // The label comes in as the token itself.
+            EventKind::Claims { label, header, claims } => EventKind::Claims {
+                label: self.secret("access", &label, &mut seen),
+                header: self.in_value(&header),
+                claims: self.in_value(&claims),
+            },
             other => other,
         };
         (kind, seen)
+    }
+
+    /// Knows a secret before it is on the wire, so that it is a label wherever it stands.
+    pub fn hide(&self, kind: &'static str, value: &str) {
+        self.labels.label(kind, value);
+    }
+
+    /// A JSON value without secrets; one that loses its shape by that is kept as text.
+    fn in_value(&self, value: &Value) -> Value {
+        let text = self.labels.redact(value.to_string());
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
     fn headers(&self, headers: Headers, seen: &mut Vec<EventKind>) -> Headers {

@@ -27,6 +27,11 @@ impl Sim {
     /// Sends it; `None` where the URL is none that can be asked.
     pub(super) async fn fetch(self: &Arc<Self>, ask: Ask<'_>, within: Duration) -> Option<Answered> {
         let url = Url::parse(ask.url).ok()?;
+        if url.scheme() != "http" {
+            // Bytes in the clear would tell secrets, and their answer nothing.
+            self.note(&format!("{} was not asked: this version speaks no TLS", ask.url));
+            return None;
+        }
         let host = url.host_str()?;
         let port = url.port_or_known_default()?;
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));

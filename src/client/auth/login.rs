@@ -11,11 +11,11 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use super::fetch::Ask;
-use super::{Credential, Stage};
+use super::{Credential, Stage, claims};
 use crate::client::sim::Sim;
 use crate::model::Challenge;
 use crate::profile::{CarriesResource, Registration, ScopeFrom};
-use crate::transcript::header;
+use crate::transcript::{EventKind, header};
 
 const OFFLINE: &str = "offline_access";
 
@@ -268,6 +268,9 @@ impl Sim {
             }
             let lives = document["expires_in"].as_u64().map(Duration::from_secs);
             credential.ends = lives.map(|lives| self.clock.elapsed() + lives);
+        }
+        if let Some((header, claims)) = claims::read(access) {
+            self.tap.record(&self.name, EventKind::Claims { label: access.to_owned(), header, claims });
         }
         self.move_to(Stage::Active, why);
         true
