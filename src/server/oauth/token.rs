@@ -65,6 +65,7 @@ fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAut
     let refresh = issuer.refreshable(client, &code.scopes);
     let grant = issuer.grant(client, &code.subject, code.scopes.clone(), code.resources.clone(), refresh);
     let id = issuer.grants.redeem(text, grant.clone(), issuer.now(), &issuer.rng, &issuer.faults)?;
+    issuer.counts.logins.one();
     let token = refresh.then(|| issuer.tokens.refresh(&id, 1));
     tokens(issuer, &id, &grant, &code.scopes, resource.as_deref(), token)
 }
@@ -124,6 +125,7 @@ fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, O
     })?;
     let scopes = asked.unwrap_or_else(|| renewed.grant.scopes.clone());
     let token = issuer.tokens.refresh(&id, renewed.generation);
+    issuer.counts.refreshes.one();
     let token = issuer.faults.holds(Rule::RefreshReturnsToken).then_some(token);
     tokens(issuer, &renewed.id, &renewed.grant, &scopes, resource.as_deref(), token)
 }
