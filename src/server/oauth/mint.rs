@@ -4,8 +4,6 @@
 //! A resource server that takes any of the forged ones has a hole. Only the control endpoint hands them out. They are
 //! signed claims and nothing more: no grant stands behind them, so introspection does not know them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
