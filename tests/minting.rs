@@ -51,15 +51,15 @@ fn tokens_are_minted_as_ordered() {
     let claims = ["aud", "iss", "sub", "scope"];
     let told = |token: &Opened| claims.map(|name| token.payload[name].as_str().unwrap_or_default().to_owned());
     assert_eq!(told(&right), ["http://localhost:8000/mcp", issuer.url("issuer"), "user-1", "mcp:read"]);
-    let [issued, begins, ends] = right.times();
-    assert_eq!((begins - issued, ends - issued), (0, 3600));
+    let [iat, nbf, exp] = right.times();
+    assert_eq!((nbf - iat, exp - iat), (0, 3600));
     let other = minted(json!({"subject": "ada", "audience": "https://a.example/mcp", "issuer": "https://b.example",
         "scope": "mcp:write", "expires_in": -60}));
     assert_eq!(told(&other), ["https://a.example/mcp", "https://b.example", "ada", "mcp:write"]);
-    let [issued, begins, ends] = other.times();
-    assert!(issued <= begins && begins <= ends, "nothing but its end is wrong: {}", other.payload);
-    let [issued, begins, _] = minted(json!({"not_before": 600})).times();
-    assert_eq!(begins - issued, 600);
+    let [iat, nbf, exp] = other.times();
+    assert!(iat <= nbf && nbf <= exp, "nothing but its end is wrong: {}", other.payload);
+    let [iat, nbf, _] = minted(json!({"not_before": 600})).times();
+    assert_eq!(nbf - iat, 600);
     for (kind, algorithm, named, signature) in [
         ("right", "ES256", true, 64),
         ("wrong-key", "ES256", true, 64),

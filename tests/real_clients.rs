@@ -5,14 +5,13 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
 #[expect(dead_code, reason = "another test uses the rest")]
 mod outside;
 
-use outside::{LOOK, PATIENCE, Program, Serve, installed, root};
+use outside::{LOOK, Patience, Program, Serve, installed, root};
 
 /// How often an access token ends while a client is looked at.
 const ENDS: u64 = 2;
@@ -41,7 +40,7 @@ impl Scene {
 
     /// Waits for the next call of the tool, none of which may ever fail.
     fn call(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::new();
         loop {
             match self.client.lines.recv_timeout(LOOK) {
                 Ok(line) => {
@@ -51,7 +50,7 @@ impl Scene {
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    assert!(Instant::now() < deadline, "{}: silent after {} calls", self.name, self.calls);
+                    patience.holds(&format!("{}: silent after {} calls", self.name, self.calls));
                 }
                 Err(RecvTimeoutError::Disconnected) => panic!("{} ended after {} calls", self.name, self.calls),
             }
@@ -72,9 +71,9 @@ fn lives_through_two_expiries(name: &str, lifetime: &str, early: bool, codes: u6
     scene.call();
     // What makes it log in.
     let before = scene.server.count("challenges");
-    let deadline = Instant::now() + PATIENCE;
+    let patience = Patience::new();
     while scene.server.count("refreshes") < ENDS {
-        assert!(Instant::now() < deadline, "{name} does not refresh in {} calls", scene.calls);
+        patience.holds(&format!("{name} does not refresh in {} calls", scene.calls));
         scene.call();
     }
     scene.call();
@@ -93,9 +92,9 @@ fn meets_an_end_that_it_does_not_foresee(name: &str, logins: u64, codes: u64) {
         // Less than what ends an idle session.
         scene.server.control("/clock", Some(&json!({"advance_ms": 11 * 60 * 1000})));
         let renewals = |scene: &Scene| scene.server.count("refreshes") + scene.server.count("logins") - 1;
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::new();
         while renewals(&scene) < end {
-            assert!(Instant::now() < deadline, "{name} does not renew its token in {} calls", scene.calls);
+            patience.holds(&format!("{name} does not renew its token in {} calls", scene.calls));
             scene.call();
         }
         scene.call();

@@ -5,14 +5,36 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use mcp_rehearsal::model::{Clock as _, WallClock};
 use serde_json::Value;
 
 /// How long anything may take; several programs at once make a small machine slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it is looked whether something has happened.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
+
+/// How often it is looked whether a program has ended before it is made to: ten seconds in all.
+const LAST_LOOKS: usize = 200;
+
+/// What is left of the time that something may take.
+pub(crate) struct Patience(WallClock);
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Self(WallClock::new())
+    }
+
+    fn left(&self) -> Duration {
+        PATIENCE.saturating_sub(self.0.elapsed())
+    }
+
+    /// Panics where nothing is left.
+    pub(crate) fn holds(&self, what: &str) {
+        assert!(!self.left().is_zero(), "{what}");
+    }
+}
 
 /// The project's folder.
 pub(crate) fn root() -> PathBuf {
@@ -60,10 +82,10 @@ impl Program {
 
     /// The rest of the next line that begins so.
     pub(crate) fn line(&self, start: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::new();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no line begins with `{start}`"));
+            let line =
+                self.lines.recv_timeout(patience.left()).unwrap_or_else(|_| panic!("no line begins with `{start}`"));
             if let Some(rest) = line.strip_prefix(start) {
                 return rest.trim().to_owned();
             }
@@ -73,12 +95,12 @@ impl Program {
     /// Closes its standard input and waits for its end.
     pub(crate) fn end(&mut self) -> ExitStatus {
         drop(self.child.stdin.take());
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::new();
         loop {
             if let Some(status) = self.child.try_wait().expect("the program can be waited for") {
                 return status;
             }
-            assert!(Instant::now() < deadline, "the program does not end at the end of its input");
+            patience.holds("the program does not end at the end of its input");
             std::thread::sleep(LOOK);
         }
     }
@@ -88,8 +110,10 @@ impl Drop for Program {
     fn drop(&mut self) {
         // Our scripts end what they started at the end of their standard input.
         drop(self.child.stdin.take());
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+        for _ in 0..LAST_LOOKS {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
             std::thread::sleep(LOOK);
         }
         let _ = self.child.kill();
@@ -159,7 +183,7 @@ pub(crate) fn http(method: &str, url: &str, headers: &[(&str, &str)], body: Opti
     let body = body.map(Value::to_string).unwrap_or_default();
     let mut request = format!("{method} {} HTTP/1.0\r\nhost: {host}\r\ncontent-length: {}\r\n", url.path(), body.len());
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        request.extend([name, ": ", value, "\r\n"]);
     }
     request.push_str("content-type: application/json\r\n\r\n");
     request.push_str(&body);
