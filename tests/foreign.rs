@@ -5,87 +5,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
-
-/// How long a server may take to start.
-const START: Duration = Duration::from_secs(60);
-/// How often, and how far apart, it is looked whether a server has ended: ten seconds in all.
-const END_LOOKS: usize = 1000;
-const END_LOOK: Duration = Duration::from_millis(10);
 
 /// One server at a time: four at once would make each other late.
 static TURN: Mutex<()> = Mutex::new(());
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
+#[expect(dead_code, reason = "another test uses the rest")]
+mod outside;
 
-/// A server that ends when this is dropped.
-struct Running {
-    child: Child,
-    url: String,
-}
+use outside::{Program, installed, root};
 
-impl Running {
-    fn start(name: &str) -> Self {
-        let mut child = Command::new(root().join("scripts/foreign"))
-            .args(["run", name, "--until-eof"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("scripts/foreign can be started");
-        let lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
-        let (told, port) = mpsc::channel();
-        // Reads to the end, so that a talkative server never has to wait for its own output.
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                if let Some(port) = line.strip_prefix("listening on ") {
-                    let _ = told.send(port.to_owned());
-                }
-            }
-        });
-        let port =
-            port.recv_timeout(START).unwrap_or_else(|_| panic!("{name} did not start; scripts/foreign run {name}"));
-        Self { child, url: format!("http://127.0.0.1:{port}/mcp") }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // The script ends its server at the end of its standard input.
-        drop(self.child.stdin.take());
-        for _ in 0..END_LOOKS {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(END_LOOK);
-        }
-        let _ = self.child.kill();
-    }
-}
-
-/// Whether the server can be rehearsed; where it cannot, says what is left out, and fails where nothing may be.
-fn installed(name: &str) -> bool {
-    let here = Command::new(root().join("scripts/foreign"))
-        .args(["installed", name])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    let told = format!("the foreign server `{name}` is not installed; `scripts/foreign install` gets it");
-    assert!(here || std::env::var("CI").as_deref() != Ok("true"), "{told}");
-    if !here {
-        // Past the capture of the test runner, so that a passing test says it as well.
-        let _ = writeln!(std::io::stderr(), "left out: {told}");
-    }
-    here
+/// Starts a server of `scripts/foreign`, which ends when what is given back is dropped; gives its URL as well.
+fn start(name: &str) -> (Program, String) {
+    let mut command = Command::new(root().join("scripts/foreign"));
+    let program = Program::start(command.args(["run", name, "--until-eof"]).stderr(Stdio::null()));
+    let port = program.line("listening on ");
+    (program, format!("http://127.0.0.1:{port}/mcp"))
 }
 
 fn rehearse(url: &str, options: &[&str], report: &Path) -> Value {
@@ -158,13 +97,13 @@ fn summary(report: &Value) -> String {
 
 /// Rehearses the server with these options and compares with `snapshots/foreign_<told>.snap`.
 fn compare(name: &str, options: &[&str], told: &str) {
-    if !installed(name) {
+    if !installed("scripts/foreign", name) {
         return;
     }
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let server = Running::start(name);
+    let (server, url) = start(name);
     let report = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{told}.json"));
-    let report = rehearse(&server.url, options, &report);
+    let report = rehearse(&url, options, &report);
     drop(server);
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(root().join("snapshots"));

@@ -3,9 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mcp_rehearsal::model::{HybridClock, Rng};
 use mcp_rehearsal::rehearsal::{Rehearsal, Selection, Stage, rehearse};
+use mcp_rehearsal::server::{AuthConfig, ServerConfig, start};
 use mcp_rehearsal::verdict::{Cell, Summary};
 use mcp_rehearsal::{profile, scenario};
+
+/// On a server whose clock nobody can move, a token that lives for an hour is not waited for, and nothing is held against
+/// the server, nor counted for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_cannot_expire_leaves_the_rest_open() {
+    let config = ServerConfig { auth: Some(AuthConfig::default()), ..ServerConfig::default() };
+    let server = start(config, HybridClock::new(), Rng::seeded(1)).await.expect("a free port");
+    let ran = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcp-rehearsal"))
+        .args(["run", &server.url(), "-s", "refresh.mid-session,expire.by-itself", "-c", "ts-sdk"])
+        .output()
+        .await
+        .expect("the program runs");
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert!(told.contains("0 passed, 0 failed") && told.contains("the token could not be expired"), "{told}");
+}
 
 async fn run(faults: &[&str]) -> Summary {
     let selection = Selection {

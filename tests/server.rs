@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use mcp_rehearsal::model::{HybridClock, Rng};
-use mcp_rehearsal::server::{RunningServer, ServerConfig, start};
+use mcp_rehearsal::server::{AuthConfig, RunningServer, ServerConfig, start};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const BOTH: &str = "application/json, text/event-stream";
 
@@ -339,4 +341,36 @@ async fn a_fault_is_committed() {
     let peer = Peer::new(&server, "2025-11-25", json!({})).await;
     assert_eq!(peer.ask(Method::DELETE).send().await.expect("answer").status(), 204);
     assert_eq!(peer.post(&request(1, "ping", json!({}))).await.status(), 200);
+}
+
+/// Some clients send head and body apart, and come again on the same connection when they are refused.
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_open() {
+    let config = ServerConfig { auth: Some(AuthConfig::default()), ..ServerConfig::default() };
+    let server = start(config, HybridClock::new(), Rng::seeded(1)).await.expect("a free port");
+    let mut socket = TcpStream::connect(server.addr()).await.expect("a connection");
+    for (path, origin, status) in [
+        ("/mcp", "http://127.0.0.1", "401"),
+        ("/mcp", "http://evil.example.com", "403"),
+        ("/nowhere", "http://127.0.0.1", "404"),
+    ] {
+        let host = server.addr();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\norigin: {origin}\r\ncontent-length: 2\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.expect("written");
+        let mut answer = vec![0; 4096];
+        // A server that does not wait for the body answers here.
+        let early = tokio::time::timeout(Duration::from_millis(50), socket.read(&mut answer)).await;
+        assert!(early.is_err(), "{status}: answered before the body came");
+        socket.write_all(b"{}").await.expect("written");
+        let end = socket.read(&mut answer).await.expect("an answer");
+        let answer = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        assert!(answer.starts_with(&format!("http/1.1 {status} ")), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+    let asks =
+        format!("POST /mcp HTTP/1.1\r\nhost: {}\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n", server.addr());
+    socket.write_all(asks.as_bytes()).await.expect("written");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("an answer, and then the end");
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.to_lowercase().contains("connection: close"), "{answer}");
 }

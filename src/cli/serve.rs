@@ -52,7 +52,7 @@ struct Common {
     /// A fault to have; may be repeated. `list faults` names them.
     #[arg(long)]
     fault: Vec<String>,
-    /// Serve the control endpoint (clock, state, drop, keys). Loopback only.
+    /// Serve the control endpoint (clock, state, drop, keys, tokens). Loopback only.
     #[arg(long)]
     control: bool,
 }

@@ -43,6 +43,9 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
             tap.record(&sim.name, EventKind::Note { text });
             break;
         }
+        if clients.values().any(|sim| sim.state().left_out) {
+            break;
+        }
         match &step.action {
             Action::Together(steps) => {
                 tap.step(step.number, FIRST_CLIENT, "together");

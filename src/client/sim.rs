@@ -12,6 +12,7 @@ use super::target::Target;
 use crate::model::{Clock, Rng, id_text};
 use crate::profile::Profile;
 use crate::scenario::{Answers, Negotiate};
+use crate::transcript::EventKind;
 use crate::wire::{Connection, Tap};
 
 /// A simulated client; shared by the tasks that read its streams.
@@ -61,6 +62,8 @@ pub(super) struct State {
     pub(super) asked: usize,
     /// Exchanges that brought nothing although they got all the patience there is.
     pub(super) gave_up: u32,
+    /// Whether the rest of the steps makes no sense on this target.
+    pub(super) left_out: bool,
     pub(super) answers: Answers,
     /// How the conversation was opened, so that it can be opened again.
     pub(super) opening: Option<Negotiate>,
@@ -131,6 +134,12 @@ impl Sim {
     /// Whether the target was silent so often that nothing more is worth waiting for.
     pub(super) fn has_given_up(&self) -> bool {
         self.state().gave_up >= MOST_SILENCES
+    }
+
+    /// Leaves the rest of the steps out.
+    pub(super) fn leave_out(&self, why: String) {
+        self.state().left_out = true;
+        self.tap.record(&self.name, EventKind::LeftOut { why });
     }
 
     /// Drops every connection, idle ones and those in use.

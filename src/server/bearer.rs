@@ -75,6 +75,9 @@ pub(crate) fn insufficient(app: &App, scope: &str) -> Reply {
 }
 
 fn challenge(app: &App, status: u16, error: Option<(&str, &str)>, scope: &str) -> Reply {
+    if let Some(issuer) = app.issuer.as_ref().filter(|_| status == 401) {
+        issuer.counts.challenges.one();
+    }
     let metadata = app.resource_metadata_url();
     let mut text = format!("Bearer resource_metadata=\"{metadata}\", scope=\"{scope}\"");
     if let Some((code, description)) = error {

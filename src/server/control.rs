@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::dispatch::App;
 use super::http::Reply;
-use super::oauth::Issuer;
+use super::oauth::{self, Issuer};
 
 /// Serves a path below `/control/`.
 pub(crate) fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Reply {
@@ -30,10 +30,21 @@ pub(crate) fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Repl
         ("POST", "/control/authorization/rotate-keys") => {
             told(app, |issuer| usize::from(issuer.tokens.keys().rotate()))
         }
+        ("POST", "/control/authorization/mint") => {
+            let Some(issuer) = &app.issuer else { return Reply::empty(404) };
+            match oauth::mint(issuer, body) {
+                Ok(minted) => Reply::json(200, &minted),
+                Err(why) => Reply::json(400, &json!({"error": why})),
+            }
+        }
         ("GET", "/control/authorization") => {
             let Some(issuer) = &app.issuer else { return Reply::empty(404) };
             let (grants, codes) = issuer.grants.count();
-            Reply::json(200, &json!({"issuer": issuer.identifier(), "grants": grants, "codes": codes}))
+            Reply::json(
+                200,
+                &json!({"issuer": issuer.identifier(), "grants": grants, "codes": codes,
+                "counts": issuer.counts.told()}),
+            )
         }
         ("POST", "/control/drop") => {
             app.sessions.all().iter().for_each(|session| session.abort_streams());

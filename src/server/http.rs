@@ -4,12 +4,13 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::bearer::{self, Caller};
@@ -27,6 +28,8 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 const NOTICES: u32 = 50;
 /// The most that is taken from the wire of a body that is too large.
 const MOST_TAKEN: usize = 16 * MAX_BODY;
+/// How long the rest of a body is waited for that nobody is going to read.
+const REST: Duration = Duration::from_millis(500);
 
 /// Status, headers and body of an answer; a stream has no body here.
 #[derive(Debug)]
@@ -120,10 +123,9 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 /// The body of a request, or `None` if it is larger than what is read. The rest of such a body is taken from the wire
 /// all the same, because a client that still sends may miss the answer.
-async fn read(body: Incoming) -> Option<Vec<u8>> {
-    let mut pieces = Body::new(body).into_data_stream();
+async fn read(body: &mut BodyDataStream) -> Option<Vec<u8>> {
     let (mut bytes, mut total) = (Vec::new(), 0);
-    while let Some(Ok(piece)) = pieces.next().await {
+    while let Some(Ok(piece)) = body.next().await {
         total += piece.len();
         if total <= MAX_BODY {
             bytes.extend_from_slice(&piece);
@@ -134,6 +136,29 @@ async fn read(body: Incoming) -> Option<Vec<u8>> {
     (total <= MAX_BODY).then_some(bytes)
 }
 
+/// Takes what is left of a body from the wire, so that the next request finds the connection open: many clients send
+/// head and body apart, and come again at once on the same connection when they are refused. Says whether it is all
+/// taken; a client that waits to be asked for its body (RFC 9110 section 10.1.1) is not asked.
+async fn all_taken(body: &mut BodyDataStream, headers: &HeaderMap) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    if headers.contains_key("expect") {
+        return false;
+    }
+    let rest = async {
+        let mut total = 0;
+        while let Some(piece) = body.next().await {
+            total += piece.map_or(MAX_BODY, |piece| piece.len());
+            if total > MAX_BODY {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(REST, rest).await.unwrap_or(false)
+}
+
 /// Serves one request.
 pub(crate) async fn serve(
     app: Arc<App>,
@@ -141,6 +166,7 @@ pub(crate) async fn serve(
     connection: u64,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
+    let mut body = Body::new(body).into_data_stream();
     let mut ask = AskCtx {
         http_method: parts.method.to_string(),
         session: header(&parts.headers, "mcp-session-id").map(str::to_owned),
@@ -150,7 +176,7 @@ pub(crate) async fn serve(
     app.sessions.sweep(app.clock.elapsed(), app.config.idle_session);
     let path = parts.uri.path().to_owned();
     if app.config.control && path.starts_with("/control/") {
-        let reply = match (foreign(&app, &parts.headers, None), read(body).await) {
+        let reply = match (foreign(&app, &parts.headers, None), read(&mut body).await) {
             (None, Some(body)) => control::serve(&app, &parts.method, &path, &body),
             (Some(refusal), _) => refusal,
             (None, None) => Reply::empty(413),
@@ -158,12 +184,15 @@ pub(crate) async fn serve(
         return Ok(reply.into_response());
     }
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let mut reply = match authorization(&app, &parts.method, &path, &query, &parts.headers, body).await {
-        Ok(reply) => reply,
-        Err(_) if parts.method == Method::POST && app.orphaned(&ask, connection).await => Reply::empty(404),
-        Err(body) => route(&app, &parts.method, &path, &parts.headers, body, &mut ask).await,
+    let mut reply = match authorization(&app, &parts.method, &path, &query, &parts.headers, &mut body).await {
+        Some(reply) => reply,
+        None if parts.method == Method::POST && app.orphaned(&ask, connection).await => Reply::empty(404),
+        None => route(&app, &parts.method, &path, &parts.headers, &mut body, &mut ask).await,
     };
     app.faults.head(&mut reply.head, &ask);
+    if !all_taken(&mut body, &parts.headers).await {
+        reply = reply.with("connection", "close");
+    }
     Ok(reply.into_response())
 }
 
@@ -185,24 +214,24 @@ fn foreign(app: &App, headers: &HeaderMap, id: Option<&Value>) -> Option<Reply> 
     None
 }
 
-/// Serves what belongs to authorization; gives the body back where the path is another's. These endpoints are there for
-/// pages of any origin, but not through foreign names.
+/// Serves what belongs to authorization; `None` where the path is another's. These endpoints are there for pages of any
+/// origin, but not through foreign names.
 async fn authorization(
     app: &App,
     method: &Method,
     path: &str,
     query: &str,
     headers: &HeaderMap,
-    body: Incoming,
-) -> Result<Reply, Incoming> {
-    let Some(issuer) = &app.issuer else { return Err(body) };
+    body: &mut BodyDataStream,
+) -> Option<Reply> {
+    let issuer = app.issuer.as_ref()?;
     let metadata = app.is_resource_metadata_path(path);
     let endpoint = oauth::Endpoint::at(path, issuer);
     if !metadata && endpoint.is_none() {
-        return Err(body);
+        return None;
     }
     if foreign_host(app, headers) {
-        return Ok(Reply::refuse(403, None, code::INVALID_REQUEST, "Host is not allowed"));
+        return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Host is not allowed"));
     }
     let Some(endpoint) = endpoint else {
         let document = oauth::protected_resource(&app.resource(), &issuer.identifier());
@@ -210,9 +239,9 @@ async fn authorization(
             Method::GET | Method::HEAD => Reply::json(200, &document),
             _ => Reply::empty(405).with("allow", "GET"),
         };
-        return Ok(reply.with("access-control-allow-origin", "*"));
+        return Some(reply.with("access-control-allow-origin", "*"));
     };
-    Ok(match read(body).await.filter(|body| body.len() <= oauth::MAX_BODY) {
+    Some(match read(body).await.filter(|body| body.len() <= oauth::MAX_BODY) {
         Some(body) => oauth::serve(issuer, endpoint, method, query, headers, &body).await,
         None => Reply::json(413, &json!({"error": "invalid_request", "error_description": "the body is too large"})),
     })
@@ -228,7 +257,7 @@ async fn route(
     method: &Method,
     path: &str,
     headers: &HeaderMap,
-    body: Incoming,
+    body: &mut BodyDataStream,
     ask: &mut AskCtx,
 ) -> Reply {
     if let Some(refusal) = foreign(app, headers, None) {

@@ -179,6 +179,11 @@ pub enum EventKind {
         /// By so many milliseconds.
         advanced_ms: u64,
     },
+    /// The rest of the steps was left out, because something that they need cannot be brought about here.
+    LeftOut {
+        /// What, in plain words.
+        why: String,
+    },
     /// Why the driver moved on, in plain words.
     Note {
         /// The words.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::expectation::{Unmet, judge_expectations};
+use super::expectation::{Unmet, judge_expectations, left_out};
 use crate::check::{Breach, Finding, Outcome, judge_all};
 use crate::model::{Level, requirements};
 use crate::scenario::Scenario;
@@ -157,7 +157,8 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     let mute = |(index, exchange): (usize, &Exchange)| {
         exchange.end == Some(End::TimedOut) && exchange.method == "POST" && !view.messages_in(index).any(Msg::received)
     };
-    let limited = view.exchanges.iter().any(Exchange::passed_our_limit);
+    let left_out = left_out(&view).map(|(_, why)| why.to_owned());
+    let limited = left_out.is_some() || view.exchanges.iter().any(Exchange::passed_our_limit);
     let worst = findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::NotExercised);
     let nothing_seen = worst == Outcome::NotExercised && met == 0;
     let cell = if stories.iter().any(|story| story.fails) {
@@ -172,7 +173,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     Case {
         plan,
         cell,
-        reason: (cell == Cell::Inconclusive).then(|| why_unclear(&view)),
+        reason: (cell == Cell::Inconclusive).then(|| left_out.unwrap_or_else(|| why_unclear(&view))),
         stories,
         consequences,
         met,

@@ -26,10 +26,11 @@ pub struct Unmet {
 pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unmet>) {
     let mut met = 0;
     let mut unmet = Vec::new();
+    let last = left_out(view).map_or(u32::MAX, |(step, _)| step);
     for step in scenario.all_steps() {
         let Some(expect) = step.expect() else { continue };
         let index = step.number;
-        if elsewhere(expect, index, view) {
+        if index > last || elsewhere(expect, index, view) {
             continue;
         }
         match judge_step(expect, index, view) {
@@ -42,6 +43,14 @@ pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unm
         }
     }
     (met, unmet)
+}
+
+/// The step after which the rest was left out, and why.
+pub(super) fn left_out<'v>(view: &'v View<'_>) -> Option<(u32, &'v str)> {
+    view.events.iter().find_map(|event| match &event.kind {
+        EventKind::LeftOut { why } => Some((event.step?, why.as_str())),
+        _ => None,
+    })
 }
 
 /// Whether the step's clause does not hold in the revision under which its exchange took place.
@@ -374,6 +383,17 @@ mod tests {
         assert!(unmet[0].breach.actual.contains("-32601"));
         assert_eq!(unmet[0].breach.expected, ["a result"]);
         assert_eq!(unmet[0].breach.fix, "answer this step with a result. Why it matters here: w.");
+    }
+
+    #[test]
+    fn what_was_left_out_is_not_held_against_the_server() {
+        let scenario = scenario("{ result: ok }");
+        let why = || "the clock cannot be moved".to_owned();
+        let at = |step| Builder::new().initialize("2025-06-18").step(step, "expire");
+        let left_out = at(1).event(EventKind::LeftOut { why: why() }).finish();
+        assert_eq!(judge_expectations(&scenario, &View::new(&left_out)).1.len(), 0);
+        let only_a_note = at(1).event(EventKind::Note { text: why() }).finish();
+        assert_eq!(judge_expectations(&scenario, &View::new(&only_a_note)).1.len(), 1);
     }
 
     #[test]

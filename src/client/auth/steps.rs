@@ -15,10 +15,20 @@ const BEYOND: Duration = Duration::from_secs(30);
 impl Sim {
     /// Lets the access token end, in the first way that works on this target.
     pub(in crate::client) async fn expire(self: &Arc<Self>, _step: &Word, turn: Turn) {
-        let ends = self.state().credential.ends;
-        let Some(ends) = ends else {
-            self.note("nothing can expire: there is no token, or nobody said when it ends");
-            return;
+        let (held, ends) = {
+            let state = self.state();
+            (state.credential.access.is_some(), state.credential.ends)
+        };
+        let ends = match ends {
+            Some(ends) => ends,
+            None if held => {
+                self.leave_out("the token could not be expired: nobody said when it ends".to_owned());
+                return;
+            }
+            None => {
+                self.note("nothing can expire: there is no token");
+                return;
+            }
         };
         let left = ends.saturating_sub(self.clock.elapsed()) + BEYOND;
         if matches!(self.target.time, TimeControl::None) && left > self.target.patience {
@@ -28,7 +38,7 @@ impl Sim {
                 left.as_secs(),
                 self.target.patience.as_secs()
             );
-            self.note(&text);
+            self.leave_out(text);
             return;
         }
         self.let_pass(&Delay::of(left)).await;

@@ -129,6 +129,7 @@ pub(super) fn allow(issuer: &Issuer, request: &Request, subject: &str) -> Reply 
         used: None,
     };
     issuer.grants.keep_code(text.clone(), code, now);
+    issuer.counts.codes.one();
     back(issuer, &request.redirect_uri, request.state.as_deref(), &[("code", &text)])
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::clients::{Client, Clients};
 use super::config::{AuthConfig, RefreshPolicy, TokenFormat};
 use super::consent::Pending;
+use super::counts::Counts;
 use super::documents::Documents;
 use super::error::OAuthError;
 use super::grants::{Family, Grant, GrantId, Grants};
@@ -34,6 +35,7 @@ pub(crate) struct Issuer {
     pub(crate) grants: Grants,
     pub(crate) tokens: Tokens,
     pub(crate) pending: Pending,
+    pub(crate) counts: Counts,
     pub(crate) clock: HybridClock,
     pub(crate) rng: Rng,
     pub(crate) faults: Arc<Faults>,
@@ -66,6 +68,7 @@ impl Issuer {
             grants: Grants::new(config.refresh_ttl, config.grace),
             tokens: Tokens::new(&rng)?,
             pending: Pending::default(),
+            counts: Counts::default(),
             serials: AtomicU64::new(1),
             config,
             origin,

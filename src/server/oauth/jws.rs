@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA256,
@@ -15,11 +15,41 @@ use serde_json::{Value, json};
 
 /// How many retired keys stay published.
 const RETIRED: usize = 2;
+/// What stands before the point of a P-256 key in DER: the algorithm, the curve, and how long the point is.
+const PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 
 /// A key that signs.
 struct Key {
     id: String,
     pair: EcdsaKeyPair,
+}
+
+/// The half of a key that everybody may have.
+#[derive(Debug)]
+pub(crate) struct Public {
+    /// Its `kid`.
+    pub(crate) id: String,
+    point: Vec<u8>,
+}
+
+impl Public {
+    /// As most programs keep it: PEM of the public key's structure (RFC 5280 section 4.1, RFC 5480 section 2).
+    pub(crate) fn pem(&self) -> String {
+        let der = [PREFIX.as_slice(), &self.point].concat();
+        let text = STANDARD.encode(der);
+        let (mut pem, mut rest) = ("-----BEGIN PUBLIC KEY-----\n".to_owned(), text.as_str());
+        while !rest.is_empty() {
+            let (line, after) = rest.split_at(rest.len().min(64));
+            pem.push_str(line);
+            pem.push('\n');
+            rest = after;
+        }
+        pem.push_str("-----END PUBLIC KEY-----\n");
+        pem
+    }
 }
 
 /// The issuer's signing keys, the current one last.
@@ -76,12 +106,22 @@ impl Keys {
 
     /// A signed token with this `typ`.
     pub(crate) fn sign(&self, kind: &str, payload: &Value) -> Option<String> {
+        let header = json!({"typ": kind, "alg": "ES256", "kid": self.current()?.id});
+        self.sign_with(&header, payload)
+    }
+
+    /// A token signed by the current key, whatever its header says.
+    pub(crate) fn sign_with(&self, header: &Value, payload: &Value) -> Option<String> {
         let keys = self.lock();
-        let key = keys.last()?;
-        let header = json!({"typ": kind, "alg": "ES256", "kid": key.id});
-        let signed = format!("{}.{}", encode(&header), encode(payload));
-        let signature = key.pair.sign(&self.random, signed.as_bytes()).ok()?;
-        Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        let input = signing_input(header, payload);
+        let signature = keys.last()?.pair.sign(&self.random, input.as_bytes()).ok()?;
+        Some(compact(&input, signature.as_ref()))
+    }
+
+    /// The public half of the current key.
+    pub(crate) fn current(&self) -> Option<Public> {
+        let keys = self.lock();
+        keys.last().map(|key| Public { id: key.id.clone(), point: key.pair.public_key().as_ref().to_vec() })
     }
 
     /// Whether one of the published keys signed the token.
@@ -111,6 +151,16 @@ fn public(key: &Key) -> Value {
         "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": key.id,
         "x": coordinate(1..33), "y": coordinate(33..65),
     })
+}
+
+/// What a signature is made over (RFC 7515 section 5.1).
+pub(crate) fn signing_input(header: &Value, payload: &Value) -> String {
+    format!("{}.{}", encode(header), encode(payload))
+}
+
+/// The token of a signing input and its signature.
+pub(crate) fn compact(input: &str, signature: &[u8]) -> String {
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 fn encode(value: &Value) -> String {

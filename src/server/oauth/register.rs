@@ -51,6 +51,7 @@ fn answer(issuer: &Issuer, client: Client) -> Reply {
         document.insert("client_secret_expires_at".to_owned(), json!(0));
     }
     issuer.clients.put(client);
+    issuer.counts.registrations.one();
     Reply::json(201, &Value::Object(document)).with("cache-control", "no-store").with("pragma", "no-cache")
 }
 

@@ -85,6 +85,7 @@ fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAut
     let refresh = issuer.refreshable(client, &code.scopes);
     let grant = issuer.grant(client, &code.subject, code.scopes.clone(), code.resources.clone(), refresh);
     let id = issuer.grants.redeem(text, grant.clone(), issuer.now(), &issuer.rng, &issuer.faults)?;
+    issuer.counts.logins.one();
     let token = refresh.then(|| issuer.tokens.refresh(&id, 1));
     tokens(issuer, &id, &grant, &code.scopes, resource.as_deref(), token, Kind::First)
 }
@@ -161,6 +162,7 @@ fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, O
     if asked.is_none() && !issuer.faults.holds(Rule::RefreshScopeKept) {
         scopes.truncate(1);
     }
+    issuer.counts.refreshes.one();
     let token = returns.then(|| issuer.tokens.refresh(&id, renewed.generation));
     tokens(issuer, &renewed.id, &renewed.grant, &scopes, resource.as_deref(), token, Kind::Refreshed)
 }
