@@ -1,6 +1,6 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, base, features, http, lifecycle, session, utilities};
+use super::{Finding, Findings, auth, base, features, http, lifecycle, session, utilities};
 use crate::model::requirements;
 use crate::transcript::View;
 
@@ -57,6 +57,13 @@ pub static CHECKS: &[&[Check]] = &[
     utilities::progress::CHECKS,
     utilities::logging::CHECKS,
     utilities::pagination::CHECKS,
+    // auth, the authorization server up to the code
+    auth::server_metadata::CHECKS,
+    auth::registration::CHECKS,
+    auth::authorize::CHECKS,
+    auth::redirects::CHECKS,
+    auth::pkce::CHECKS,
+    auth::codes::CHECKS,
 ];
 
 /// Runs every check over one transcript; one finding for each check, in order of the catalogue.

@@ -4,6 +4,7 @@
 
 mod all;
 mod asking;
+mod authorization_server;
 mod capabilities;
 mod envelope;
 mod http;
