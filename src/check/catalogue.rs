@@ -65,6 +65,13 @@ pub static CHECKS: &[&[Check]] = &[
     auth::rotation::CHECKS,
     auth::revocation::CHECKS,
     auth::introspection::CHECKS,
+    // auth, the authorization server up to the code
+    auth::server_metadata::CHECKS,
+    auth::registration::CHECKS,
+    auth::authorize::CHECKS,
+    auth::redirects::CHECKS,
+    auth::pkce::CHECKS,
+    auth::codes::CHECKS,
 ];
 
 /// Runs every check over one transcript; one finding for each check, in order of the catalogue.

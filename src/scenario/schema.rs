@@ -301,7 +301,8 @@ bodies! {
         request: OAuthRequest,
         /// Parameters (or members of a registration) to add, replace or (null) leave out. A list sends a parameter
         /// several times. `{access}`, `{refresh}`, `{previous-access}`, `{previous-refresh}`, `{code}`, `{verifier}`,
-        /// `{client}`, `{secret}`, `{redirect}` and `{resource}` stand for what the client holds.
+        /// `{client}`, `{secret}`, `{redirect}` and `{resource}` stand for what the client holds; `{RESOURCE}` is the
+        /// resource with scheme and host in capitals.
         #[serde(default)]
         set: BTreeMap<String, Value>,
         /// Headers to add, replace or (null) leave out; the same words in braces are known.

@@ -145,6 +145,10 @@ pub enum OAuthRequest {
     ResourceMetadata,
     /// The metadata of the authorization server.
     ServerMetadata,
+    /// The same as OpenID discovery document.
+    OpenidMetadata,
+    /// The metadata of the authorization server at the origin of the endpoint, where 2025-03-26 has it.
+    OriginMetadata,
     /// A registration (RFC 7591).
     Register,
     /// An authorization request.

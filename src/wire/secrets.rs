@@ -46,9 +46,9 @@ pub(super) fn in_form(text: &str) -> Vec<Found> {
     pairs.filter_map(|(name, value)| Some((kind_of(&name)?, value.into_owned()))).collect()
 }
 
-/// Secrets in the query of a URL or of a request's path.
+/// Secrets in the query of a URL or of a request's path, and in its fragment.
 pub(super) fn in_query(place: &str) -> Vec<Found> {
-    place.split_once('?').map(|(_, query)| in_form(query.split('#').next().unwrap_or(query))).unwrap_or_default()
+    place.split(['?', '#']).skip(1).flat_map(in_form).collect()
 }
 
 #[cfg(test)]
@@ -62,6 +62,7 @@ mod tests {
         assert!(in_json(r#"{"jsonrpc":"2.0","error":{"code":1},"code":"x"}"#).is_empty());
         assert_eq!(in_form("grant_type=a&code=c%2Fd")[0], ("code", "c/d".to_owned()));
         assert_eq!(in_query("http://h/cb?state=s&code=xyz")[0], ("code", "xyz".to_owned()));
+        assert_eq!(in_query("http://h/cb#access_token=xyz")[0], ("access", "xyz".to_owned()));
         assert!(in_query("/mcp").is_empty());
     }
 }

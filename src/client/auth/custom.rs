@@ -57,6 +57,10 @@ impl Sim {
                 let origin = issuer.origin().ascii_serialization();
                 Some(format!("{origin}/.well-known/oauth-authorization-server{path}"))
             }
+            OAuthRequest::OpenidMetadata => {
+                Some(format!("{}/.well-known/openid-configuration", credential.issuer.split('?').next()?))
+            }
+            OAuthRequest::OriginMetadata => Some(format!("{origin}/.well-known/oauth-authorization-server")),
             OAuthRequest::Register => credential.endpoint("registration_endpoint", "register"),
             OAuthRequest::Authorize => credential.endpoint("authorization_endpoint", "authorize"),
             OAuthRequest::Exchange | OAuthRequest::Refresh | OAuthRequest::ClientCredentials => {
@@ -79,7 +83,10 @@ impl Sim {
         let mut url = url.to_owned();
         let (mut method, mut content_type, mut body) = ("POST", Some("application/x-www-form-urlencoded"), Vec::new());
         match step.request {
-            OAuthRequest::ResourceMetadata | OAuthRequest::ServerMetadata => (method, content_type) = ("GET", None),
+            OAuthRequest::ResourceMetadata
+            | OAuthRequest::ServerMetadata
+            | OAuthRequest::OpenidMetadata
+            | OAuthRequest::OriginMetadata => (method, content_type) = ("GET", None),
             OAuthRequest::Authorize => {
                 (method, content_type) = ("GET", None);
                 let query = encode(&changed(self.usual(step.request, credential), &step.set, &fill));
@@ -200,6 +207,7 @@ impl Sim {
             ("{secret}", &credential.client_secret),
             ("{redirect}", &Some(self.profile.oauth.value.redirect_uri.clone())),
             ("{resource}", &credential.target().map(str::to_owned)),
+            ("{RESOURCE}", &credential.target().map(shouted)),
         ];
         words.iter().fold(text.to_owned(), |text, (word, value)| {
             if text.contains(word) { text.replace(word, value.as_deref().unwrap_or_default()) } else { text }
@@ -237,6 +245,12 @@ impl Sim {
             _ => {}
         }
     }
+}
+
+/// A URL with its scheme and host in capitals, which is the same URL.
+fn shouted(url: &str) -> String {
+    let path = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
+    format!("{}{}", url[..path].to_ascii_uppercase(), &url[path..])
 }
 
 /// The parameters with the scenario's changes; what is empty in the end is left out.

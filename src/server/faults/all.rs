@@ -1,7 +1,8 @@
 //! All areas together, and the form of a row.
 
 use super::{
-    asking, authorization_tokens, capabilities, envelope, http, lifecycle, prompts, resources, sessions, streams,
+    asking, authorization_server, authorization_tokens, capabilities, envelope, http, lifecycle, prompts, resources, sessions,
+    streams,
     tools, utilities,
 };
 use crate::server::fault::Fault;
@@ -26,6 +27,7 @@ static AREAS: &[&[Fault]] = &[
     resources::FAULTS,
     prompts::FAULTS,
     asking::FAULTS,
+    authorization_server::FAULTS,
     authorization_tokens::FAULTS,
 ];
 

@@ -5,6 +5,7 @@
 mod all;
 mod asking;
 mod authorization_tokens;
+mod authorization_server;
 mod capabilities;
 mod envelope;
 mod http;

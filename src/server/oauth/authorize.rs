@@ -38,9 +38,18 @@ pub(crate) async fn authorize(issuer: &Issuer, query: &[u8]) -> Reply {
     };
     let (client, redirect_uri) = match destination(issuer, &params).await {
         Ok(found) => found,
+        Err(error) if error.code == "invalid_client" && !issuer.faults.holds(Rule::UnknownClientStays) => {
+            return refuse(issuer, params.get("redirect_uri").unwrap_or_default(), params.get("state"), &error);
+        }
         // Nobody may be sent to a place that is in doubt (RFC 6749 section 4.1.2.1).
         Err(error) => return consent::error_page(&error.description),
     };
+    if params.get("response_type") == Some("token") && !issuer.faults.holds(Rule::ImplicitRefused) {
+        let state = params.get("state").unwrap_or_default().to_owned();
+        let pairs = [("access_token", issuer.rng.hex(16)), ("token_type", "Bearer".to_owned()), ("state", state)];
+        let fragment = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        return Reply::empty(302).with("location", &format!("{redirect_uri}#{fragment}"));
+    }
     let state = params.get("state").map(str::to_owned);
     match read(issuer, &client, redirect_uri.clone(), &params) {
         Ok(request) if issuer.config.consent == Consent::Automatic => {
@@ -52,6 +61,33 @@ pub(crate) async fn authorize(issuer: &Issuer, query: &[u8]) -> Reply {
     }
 }
 
+/// Parameters that are known; all others are ignored (RFC 6749 section 3.1).
+const KNOWN: [&str; 10] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "code_challenge",
+    "code_challenge_method",
+    "resource",
+    "prompt",
+    "login_hint",
+];
+
+/// Whether a redirect URI is one of the client's.
+fn registered(issuer: &Issuer, client: &Client, uri: &str) -> bool {
+    let begins = |known: &String| uri.starts_with(known.as_str());
+    let unread = client.metadata.is_empty() && !issuer.faults.holds(Rule::ClientDocumentsRead);
+    if unread || !issuer.faults.holds(Rule::RedirectExact) {
+        return true;
+    }
+    if !issuer.faults.holds(Rule::LoopbackPortFree) {
+        return client.redirect_uris.iter().any(|known| known == uri);
+    }
+    client.redirects_to(uri) || (!issuer.faults.holds(Rule::RedirectWhole) && client.redirect_uris.iter().any(begins))
+}
+
 async fn destination(issuer: &Issuer, params: &Params) -> Result<(std::sync::Arc<Client>, String), OAuthError> {
     let client = issuer.client(params.require("client_id")?).await?;
     let asked = params.get("redirect_uri");
@@ -60,7 +96,7 @@ async fn destination(issuer: &Issuer, params: &Params) -> Result<(std::sync::Arc
         (None, [only]) => only.clone(),
         (None, _) => return Err(OAuthError::invalid_request("redirect_uri is missing")),
     };
-    if !client.redirects_to(&redirect_uri) && issuer.faults.holds(Rule::RedirectExact) {
+    if !registered(issuer, &client, &redirect_uri) {
         return Err(OAuthError::invalid_request("redirect_uri is not one that this client registered"));
     }
     Ok((client, redirect_uri))
@@ -75,15 +111,19 @@ fn read(issuer: &Issuer, client: &Client, redirect_uri: String, params: &Params)
     if !client.may("authorization_code") {
         return Err(OAuthError::unauthorized_client("the client did not register the grant type authorization_code"));
     }
+    if params.names().any(|name| !KNOWN.contains(&name)) && !issuer.faults.holds(Rule::UnknownParamsIgnored) {
+        return Err(OAuthError::invalid_request("a parameter is unknown"));
+    }
     let challenge = params.get("code_challenge").map(str::to_owned);
+    let required = issuer.faults.holds(Rule::PkceRequired) && issuer.faults.holds(Rule::PkceDowngradeRefused);
     match (&challenge, params.get("code_challenge_method")) {
-        (None, _) if issuer.faults.holds(Rule::PkceRequired) => {
+        (None, _) if required => {
             return Err(OAuthError::invalid_request("code_challenge is missing; PKCE is required"));
         }
         (Some(text), _) if !is_challenge(text) => {
             return Err(OAuthError::invalid_request("code_challenge is no S256 challenge"));
         }
-        (Some(_), method) if method != Some("S256") => {
+        (Some(_), method) if method != Some("S256") && issuer.faults.holds(Rule::PkceMethodChecked) => {
             return Err(OAuthError::invalid_request("code_challenge_method has to be S256"));
         }
         _ => {}
@@ -94,6 +134,11 @@ fn read(issuer: &Issuer, client: &Client, redirect_uri: String, params: &Params)
         if scopes.is_empty() {
             return Err(OAuthError::invalid_scope("the client registered none of these scopes"));
         }
+    }
+    let shouts =
+        |resource: &str| resource.split('/').take(3).any(|part| part.contains(|c: char| c.is_ascii_uppercase()));
+    if params.all("resource").any(shouts) && !issuer.faults.holds(Rule::ResourceCaseFolded) {
+        return Err(OAuthError::invalid_target("no such resource is served here"));
     }
     let resources = issuer.targets(params.all("resource"))?;
     let local = |uri: &String| uri.starts_with("http://");
@@ -144,9 +189,12 @@ fn back(issuer: &Issuer, redirect_uri: &str, state: Option<&str>, pairs: &[(&str
     if let Some(state) = state.filter(|_| issuer.faults.holds(Rule::StateEchoed)) {
         pairs.push(("state", state));
     }
-    if issuer.faults.holds(Rule::IssSent) {
+    let is_error = pairs.iter().any(|(name, _)| *name == "error");
+    if !is_error || issuer.faults.holds(Rule::IssOnErrors) {
         pairs.push(("iss", &identifier));
     }
+    let kept = issuer.faults.holds(Rule::RedirectQueryKept);
+    let redirect_uri = if kept { redirect_uri } else { redirect_uri.split('?').next().unwrap_or(redirect_uri) };
     // 302 rather than 307, which would send a submitted form on (RFC 9700 section 4.12).
     Reply::empty(302).with("location", &with_query(redirect_uri, &pairs)).with("cache-control", "no-store")
 }

@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use super::clients::Client;
 use super::error::OAuthError;
-use super::register::check;
+use super::register::{check, trusted};
 
 /// The largest document.
 const MOST_BYTES: usize = 5 * 1024;
@@ -44,6 +44,20 @@ impl Documents {
     /// Whether a `client_id` can be the URL of a document at all.
     pub(crate) fn is_document_url(id: &str) -> bool {
         id.starts_with("https://") || id.starts_with("http://")
+    }
+
+    /// A client of whose document nothing is known; only a fault asks.
+    pub(crate) fn unread(id: &str, now: Duration) -> Client {
+        Client {
+            id: id.to_owned(),
+            secret: None,
+            method: "none".to_owned(),
+            redirect_uris: Vec::new(),
+            grant_types: vec!["authorization_code".to_owned()],
+            scopes: Vec::new(),
+            metadata: Map::new(),
+            seen: now,
+        }
     }
 
     /// The client that a document describes.
@@ -193,7 +207,7 @@ fn client_of(id: &str, mut document: Map<String, Value>, now: Duration) -> Resul
     if method.starts_with("client_secret") {
         return Err(refused("a document cannot hold a shared secret, so its method cannot be client_secret_*"));
     }
-    check(&mut document).map_err(|error| refused(&error.description))?;
+    check(&mut document).and_then(|()| trusted(&document)).map_err(|error| refused(&error.description))?;
     let list = |name: &str| -> Vec<String> {
         let members = document.get(name).and_then(Value::as_array);
         members.into_iter().flatten().filter_map(|member| member.as_str().map(str::to_owned)).collect()

@@ -14,6 +14,7 @@ pub(crate) const MAX_BODY: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Metadata,
+    Openid,
     Jwks,
     Authorize,
     Consent,
@@ -27,8 +28,8 @@ impl Endpoint {
     /// The endpoint at a path.
     pub(crate) fn at(path: &str, issuer: &Issuer) -> Option<Self> {
         let base = issuer.config.issuer_path.as_str();
-        if metadata::is_metadata_path(path, base) {
-            return Some(Self::Metadata);
+        if let Some(document) = metadata::document_at(path, base, &issuer.faults) {
+            return Some(document);
         }
         match path.strip_prefix(base)? {
             "/jwks" => Some(Self::Jwks),
@@ -44,7 +45,7 @@ impl Endpoint {
 
     fn method(self) -> &'static str {
         match self {
-            Self::Metadata | Self::Jwks | Self::Authorize => "GET",
+            Self::Metadata | Self::Openid | Self::Jwks | Self::Authorize => "GET",
             Self::Consent | Self::Token | Self::Register | Self::Revoke | Self::Introspect => "POST",
         }
     }
@@ -58,7 +59,7 @@ impl Endpoint {
         match self {
             Self::Consent | Self::Token | Self::Revoke | Self::Introspect => Some("application/x-www-form-urlencoded"),
             Self::Register => Some("application/json"),
-            Self::Metadata | Self::Jwks | Self::Authorize => None,
+            Self::Metadata | Self::Openid | Self::Jwks | Self::Authorize => None,
         }
     }
 }
@@ -115,6 +116,7 @@ async fn route(
     let authorization = header(headers, "authorization");
     match endpoint {
         Endpoint::Metadata => Reply::json(200, &metadata::authorization_server(issuer)),
+        Endpoint::Openid => Reply::json(200, &metadata::openid(issuer)),
         Endpoint::Jwks => Reply::json(200, &issuer.tokens.keys().published()),
         Endpoint::Authorize => authorize::authorize(issuer, query.as_bytes()).await,
         Endpoint::Consent => consent::decide(issuer, header(headers, "cookie").unwrap_or_default(), body),

@@ -55,13 +55,16 @@ pub(crate) struct Bearer {
 
 impl Issuer {
     pub(crate) fn new(
-        config: AuthConfig,
+        mut config: AuthConfig,
         origin: String,
         resources: Vec<String>,
         clock: HybridClock,
         rng: Rng,
         faults: Arc<Faults>,
     ) -> Option<Self> {
+        if !faults.holds(Rule::IssuerAtOrigin) || !faults.holds(Rule::MetadataPathInserted) {
+            "/tenant".clone_into(&mut config.issuer_path);
+        }
         Some(Self {
             clients: Clients::new(&config.clients),
             documents: Documents::new(config.documents_on_loopback),
@@ -81,12 +84,13 @@ impl Issuer {
 
     /// The issuer identifier (RFC 8414 section 2).
     pub(crate) fn identifier(&self) -> String {
-        format!("{}{}", self.origin, self.config.issuer_path)
+        let plain = if self.faults.holds(Rule::IssuerPlain) { "" } else { "?v=1" };
+        format!("{}{}{plain}", self.origin, self.config.issuer_path)
     }
 
     /// The URL of an endpoint.
     pub(crate) fn endpoint(&self, name: &str) -> String {
-        format!("{}/{name}", self.identifier())
+        format!("{}{}/{name}", self.origin, self.config.issuer_path)
     }
 
     /// Now, since the Unix epoch.
@@ -100,6 +104,9 @@ impl Issuer {
             return Ok(client);
         }
         if self.config.client_documents && Documents::is_document_url(id) {
+            if !self.faults.holds(Rule::ClientDocumentsRead) {
+                return Ok(Arc::new(Documents::unread(id, self.now())));
+            }
             return self.documents.client(id, self.now()).await;
         }
         Err(OAuthError::invalid_client("the client is unknown; it may have to register again"))

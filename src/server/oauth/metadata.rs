@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::config::RefreshPolicy;
+use super::front::Endpoint;
 use super::issuer::{Issuer, OFFLINE, SCOPES};
+use crate::server::fault::{Faults, Rule};
 
 /// Ways a client may prove itself at the token endpoint.
 pub(crate) const METHODS: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 
-/// The metadata of the authorization server (RFC 8414 section 2), which serves as OpenID discovery document as well.
+/// The metadata of the authorization server (RFC 8414 section 2).
 pub(crate) fn authorization_server(issuer: &Issuer) -> Value {
     let mut scopes = SCOPES.to_vec();
     if issuer.config.refresh != RefreshPolicy::Never {
@@ -32,12 +34,20 @@ pub(crate) fn authorization_server(issuer: &Issuer) -> Value {
         "scopes_supported": scopes,
         "authorization_response_iss_parameter_supported": true,
         "client_id_metadata_document_supported": issuer.config.client_documents,
-        // What OpenID Connect Discovery section 3 requires of the alias.
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
     });
     if issuer.config.registration {
         document["registration_endpoint"] = json!(issuer.endpoint("register"));
+    }
+    document
+}
+
+/// The same as OpenID discovery document, with what OpenID Connect Discovery section 3 requires besides.
+pub(crate) fn openid(issuer: &Issuer) -> Value {
+    let mut document = authorization_server(issuer);
+    document["subject_types_supported"] = json!(["public"]);
+    document["id_token_signing_alg_values_supported"] = json!(["ES256"]);
+    if let Some(members) = document.as_object_mut().filter(|_| !issuer.faults.holds(Rule::OpenidComplete)) {
+        members.shift_remove("registration_endpoint");
     }
     document
 }
@@ -53,12 +63,18 @@ pub(crate) fn protected_resource(resource: &str, authorization_server: &str) -> 
     })
 }
 
-/// Where the metadata of an issuer with this path is served: path-inserted as RFC 8414 section 3.1 says, the same for
-/// the OpenID alias, and the OpenID way behind the path.
-pub(crate) fn is_metadata_path(path: &str, issuer_path: &str) -> bool {
-    path.strip_prefix("/.well-known/oauth-authorization-server") == Some(issuer_path)
-        || path.strip_prefix("/.well-known/openid-configuration") == Some(issuer_path)
-        || path.strip_suffix("/.well-known/openid-configuration") == Some(issuer_path)
+/// Which metadata of an issuer with this path is served at a place: RFC 8414 section 3.1 puts the path behind the
+/// well-known part, OpenID before it; for the OpenID document both places work.
+pub(crate) fn document_at(path: &str, issuer_path: &str, faults: &Faults) -> Option<Endpoint> {
+    const OPENID: &str = "/.well-known/openid-configuration";
+    let inserted = faults.holds(Rule::MetadataPathInserted);
+    let behind = if inserted { issuer_path } else { "" };
+    if path.strip_prefix("/.well-known/oauth-authorization-server") == Some(behind) {
+        return faults.holds(Rule::MetadataAtRfc8414).then_some(Endpoint::Metadata);
+    }
+    let openid =
+        (inserted && path.strip_prefix(OPENID) == Some(issuer_path)) || path.strip_suffix(OPENID) == Some(issuer_path);
+    openid.then_some(Endpoint::Openid)
 }
 
 #[cfg(test)]
@@ -67,13 +83,17 @@ mod tests {
 
     #[test]
     fn metadata_is_found_where_the_rfcs_put_it() {
-        for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
-            assert!(is_metadata_path(path, ""));
-            assert!(is_metadata_path(&format!("{path}/t1"), "/t1"));
-            assert!(!is_metadata_path(path, "/t1"));
-            assert!(!is_metadata_path(&format!("{path}/t1"), ""));
+        let faults = Faults::named(&[]).expect("none");
+        for (path, endpoint) in [
+            ("/.well-known/oauth-authorization-server", Endpoint::Metadata),
+            ("/.well-known/openid-configuration", Endpoint::Openid),
+        ] {
+            assert_eq!(document_at(path, "", &faults), Some(endpoint));
+            assert_eq!(document_at(&format!("{path}/t1"), "/t1", &faults), Some(endpoint));
+            assert_eq!(document_at(path, "/t1", &faults), None);
+            assert_eq!(document_at(&format!("{path}/t1"), "", &faults), None);
         }
-        assert!(is_metadata_path("/t1/.well-known/openid-configuration", "/t1"));
-        assert!(!is_metadata_path("/t1/.well-known/oauth-authorization-server", "/t1"));
+        assert_eq!(document_at("/t1/.well-known/openid-configuration", "/t1", &faults), Some(Endpoint::Openid));
+        assert_eq!(document_at("/t1/.well-known/oauth-authorization-server", "/t1", &faults), None);
     }
 }

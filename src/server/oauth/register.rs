@@ -7,6 +7,7 @@ use super::error::OAuthError;
 use super::issuer::Issuer;
 use super::metadata::METHODS;
 use super::uris::redirect_problem;
+use crate::server::fault::Rule;
 use crate::server::http::Reply;
 
 /// The most redirect URIs of one client.
@@ -60,10 +61,15 @@ fn client(issuer: &Issuer, body: &[u8]) -> Result<Client, OAuthError> {
     let Ok(Value::Object(sent)) = serde_json::from_slice::<Value>(body) else {
         return Err(wrong("the body has to be a JSON object"));
     };
+    if sent.keys().any(|name| !KNOWN.contains(&name.as_str())) && !issuer.faults.holds(Rule::UnknownMetadataIgnored) {
+        return Err(wrong("a member is unknown"));
+    }
     let mut metadata: Map<String, Value> =
         sent.into_iter().filter(|(name, value)| KNOWN.contains(&name.as_str()) && !value.is_null()).collect();
     metadata.shift_remove("software_statement");
     check(&mut metadata)?;
+    trusted(&metadata)
+        .or_else(|error| if issuer.faults.holds(Rule::RedirectUrisTrusted) { Err(error) } else { Ok(()) })?;
     let list = |name: &str| -> Vec<String> {
         let members = metadata.get(name).and_then(Value::as_array);
         members.into_iter().flatten().filter_map(|member| member.as_str().map(str::to_owned)).collect()
@@ -136,7 +142,13 @@ pub(super) fn check(metadata: &mut Map<String, Value>) -> Result<(), OAuthError>
     if redirects.len() > MOST_REDIRECTS {
         return Err(OAuthError::invalid_redirect_uri(format!("more than {MOST_REDIRECTS} redirect URIs")));
     }
-    match redirects.iter().find_map(|uri| redirect_problem(uri)) {
+    Ok(())
+}
+
+/// Refuses redirect URIs to which nobody should be sent.
+pub(super) fn trusted(metadata: &Map<String, Value>) -> Result<(), OAuthError> {
+    let uris = metadata.get("redirect_uris").and_then(Value::as_array).into_iter().flatten();
+    match uris.filter_map(Value::as_str).find_map(redirect_problem) {
         Some(problem) => Err(OAuthError::invalid_redirect_uri(format!("a redirect URI {problem}"))),
         None => Ok(()),
     }

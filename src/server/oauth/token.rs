@@ -48,6 +48,10 @@ async fn answer(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Re
         return Err(OAuthError::invalid_request("there is an unknown parameter"));
     }
     let grant_type = params.require("grant_type")?;
+    if grant_type == "password" && !issuer.faults.holds(Rule::PasswordRefused) {
+        let body = json!({"access_token": issuer.rng.hex(16), "token_type": "Bearer", "expires_in": 60});
+        return Ok(Reply::json(200, &body).with("cache-control", "no-store").with("pragma", "no-cache"));
+    }
     if !["authorization_code", "refresh_token", "client_credentials"].contains(&grant_type) {
         return Err(OAuthError::unsupported_grant_type(
             "the grant types are authorization_code, refresh_token and client_credentials",
@@ -97,6 +101,7 @@ fn verify(issuer: &Issuer, challenge: Option<&str>, verifier: Option<&str>) -> R
     }
     match (challenge, verifier) {
         (None, None) => Ok(()),
+        (None, Some(_)) if !issuer.faults.holds(Rule::PkceDowngradeRefused) => Ok(()),
         (None, Some(_)) => Err(OAuthError::invalid_grant("a code_verifier came for a code without a challenge")),
         (Some(_), None) => Err(OAuthError::invalid_grant("code_verifier is missing")),
         (Some(challenge), Some(verifier)) => {
