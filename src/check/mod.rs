@@ -10,6 +10,7 @@ mod syntax;
 pub(crate) mod testing;
 mod wire;
 
+pub mod auth;
 pub mod base;
 pub mod features;
 pub mod http;

@@ -1,0 +1,148 @@
+//! What OAuth looks like in a transcript: which exchange is a metadata document, a token request, a challenge.
+//!
+//! Secrets are labels here; equal labels are equal secrets.
+
+use serde_json::Value;
+use url::form_urlencoded;
+
+use crate::check::wire::{nearest, to_endpoint};
+use crate::model::{Challenge, Revision, challenges};
+use crate::transcript::{Exchange, View};
+
+/// The path of a request without its query.
+pub(crate) fn path(exchange: &Exchange) -> &str {
+    exchange.target.split('?').next().unwrap_or(&exchange.target)
+}
+
+/// `host:port` that a request went to.
+pub(crate) fn authority(exchange: &Exchange) -> &str {
+    exchange.sent_header("host").unwrap_or_default()
+}
+
+/// The revision that governs an exchange outside the endpoint: that of the conversation around it, or the one asked for.
+pub(crate) fn around(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
+    let asked = || {
+        let (request, _) = view.calls_to("initialize").next()?;
+        request.value["params"]["protocolVersion"].as_str()?.parse().ok()
+    };
+    exchange.revision.or_else(|| nearest(view, exchange)?.revision).or_else(asked)
+}
+
+/// The JSON object that came back.
+pub(crate) fn document(exchange: &Exchange) -> Option<Value> {
+    serde_json::from_str(exchange.response_body.as_deref()?).ok().filter(Value::is_object)
+}
+
+/// Requests for the metadata of the resource (RFC 9728 section 3.1).
+pub(crate) fn resource_metadata<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Exchange> {
+    view.exchanges
+        .iter()
+        .filter(|exchange| exchange.method == "GET" && path(exchange).contains("/.well-known/oauth-protected-resource"))
+}
+
+/// Requests for the metadata of an authorization server (RFC 8414 section 3.1, OpenID Connect Discovery section 4).
+pub(crate) fn server_metadata<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Exchange> {
+    view.exchanges.iter().filter(|exchange| {
+        let path = path(exchange);
+        let known = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
+        exchange.method == "GET" && known.iter().any(|known| path.contains(known))
+    })
+}
+
+/// The metadata documents of authorization servers that were found.
+pub(crate) fn server_documents(view: &View<'_>) -> Vec<Value> {
+    server_metadata(view).filter(|exchange| exchange.is_success()).filter_map(document).collect()
+}
+
+/// Requests to an endpoint that some metadata names, such as `token_endpoint`; without any metadata, those to the place
+/// that 2025-03-26 gives it, such as `/token`.
+pub(crate) fn to<'v>(view: &'v View<'_>, name: &str, fallback: &str) -> Vec<&'v Exchange> {
+    let documents = server_documents(view);
+    let named: Vec<url::Url> =
+        documents.iter().filter_map(|document| document.get(name)?.as_str()?.parse().ok()).collect();
+    let matches = |exchange: &&Exchange| {
+        if documents.is_empty() {
+            return path(exchange) == fallback;
+        }
+        named.iter().any(|url| {
+            let host = url.host_str().unwrap_or_default();
+            let authority_of = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+            path(exchange) == url.path() && authority(exchange) == authority_of
+        })
+    };
+    view.exchanges.iter().filter(matches).collect()
+}
+
+/// Requests to the token endpoint.
+pub(crate) fn token_requests<'v>(view: &'v View<'_>) -> Vec<&'v Exchange> {
+    to(view, "token_endpoint", "/token")
+}
+
+/// Requests to the authorization endpoint.
+pub(crate) fn authorization_requests<'v>(view: &'v View<'_>) -> Vec<&'v Exchange> {
+    to(view, "authorization_endpoint", "/authorize")
+}
+
+/// The parameters of a form.
+pub(crate) fn form(exchange: &Exchange) -> Vec<(String, String)> {
+    let body = exchange.body.as_deref().unwrap_or_default();
+    form_urlencoded::parse(body.as_bytes()).into_owned().collect()
+}
+
+/// The parameters of a query.
+pub(crate) fn query(exchange: &Exchange) -> Vec<(String, String)> {
+    let query = exchange.target.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+/// The first parameter of a name.
+pub(crate) fn param<'p>(pairs: &'p [(String, String)], name: &str) -> Option<&'p str> {
+    pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// Where an answer redirects to, with the parameters it hands over.
+pub(crate) fn redirect(exchange: &Exchange) -> Option<(String, Vec<(String, String)>)> {
+    let place = exchange.got_header("location")?;
+    let (place, query) = place.split_once('?').unwrap_or((place, ""));
+    Some((place.to_owned(), form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+}
+
+/// Every challenge of an answer.
+pub(crate) fn challenged(exchange: &Exchange) -> Vec<Challenge> {
+    let all = exchange.response_headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+    all.flat_map(|(_, value)| challenges(value)).collect()
+}
+
+/// The Bearer challenge of an answer.
+pub(crate) fn bearer(exchange: &Exchange) -> Option<Challenge> {
+    challenged(exchange).into_iter().find(|challenge| challenge.is("bearer"))
+}
+
+/// Requests to the MCP endpoint that were answered with this status.
+pub(crate) fn refused_with<'v>(view: &'v View<'_>, status: u16) -> impl Iterator<Item = &'v Exchange> {
+    view.exchanges.iter().filter(move |exchange| exchange.status == Some(status) && at_endpoint(view, exchange))
+}
+
+/// Whether a request went to the MCP endpoint, also where no conversation was opened: then the first POST of a JSON-RPC
+/// message says where it is.
+pub(crate) fn at_endpoint(view: &View<'_>, exchange: &Exchange) -> bool {
+    if to_endpoint(view, exchange) {
+        return true;
+    }
+    let asked = view.calls_to("initialize").map(|(request, _)| view.exchange_of(request));
+    let mut asked = asked.filter(|opening| path(opening) == path(exchange));
+    asked.any(|opening| authority(opening) == authority(exchange))
+}
+
+/// The label of the access token that a request carried.
+pub(crate) fn token_of(exchange: &Exchange) -> Option<&str> {
+    let (scheme, token) = exchange.sent_header("authorization")?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// Whether an authority is this very machine, where http is as good as https (RFC 8252 section 8.3).
+pub(crate) fn on_this_machine(url: &str) -> bool {
+    let Ok(url) = url.parse::<url::Url>() else { return false };
+    let host = url.host_str().unwrap_or_default();
+    host == "localhost" || host.starts_with("127.") || host == "[::1]"
+}
