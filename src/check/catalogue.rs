@@ -1,6 +1,6 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, base, features, http, lifecycle, session, utilities};
+use super::{Finding, Findings, auth, base, features, http, lifecycle, session, utilities};
 use crate::model::requirements;
 use crate::transcript::View;
 
@@ -57,6 +57,14 @@ pub static CHECKS: &[&[Check]] = &[
     utilities::progress::CHECKS,
     utilities::logging::CHECKS,
     utilities::pagination::CHECKS,
+    // auth: the protected resource
+    auth::discovery::CHECKS,
+    auth::resource_metadata::CHECKS,
+    auth::challenge::CHECKS,
+    auth::refusal::CHECKS,
+    auth::admission::CHECKS,
+    auth::scope::CHECKS,
+    auth::subject::CHECKS,
 ];
 
 /// Runs every check over one transcript; one finding for each check, in order of the catalogue.

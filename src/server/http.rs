@@ -161,7 +161,7 @@ pub(crate) async fn serve(
     let mut reply = match authorization(&app, &parts.method, &path, &query, &parts.headers, body).await {
         Ok(reply) => reply,
         Err(_) if parts.method == Method::POST && app.orphaned(&ask, connection).await => Reply::empty(404),
-        Err(body) => route(&app, &parts.method, &path, &parts.headers, body, &mut ask).await,
+        Err(body) => route(&app, &parts.method, (&path, &query), &parts.headers, body, &mut ask).await,
     };
     app.faults.head(&mut reply.head, &ask);
     Ok(reply.into_response())
@@ -226,7 +226,7 @@ fn foreign_host(app: &App, headers: &HeaderMap) -> bool {
 async fn route(
     app: &Arc<App>,
     method: &Method,
-    path: &str,
+    (path, query): (&str, &str),
     headers: &HeaderMap,
     body: Incoming,
     ask: &mut AskCtx,
@@ -241,7 +241,7 @@ async fn route(
     if path != app.config.path || app.config.issuer_for.is_some() {
         return Reply::empty(404);
     }
-    let caller = match bearer::admit(app, headers) {
+    let caller = match bearer::admit(app, method, query, headers) {
         Ok(caller) => caller,
         Err(refusal) => return refusal,
     };

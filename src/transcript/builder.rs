@@ -122,6 +122,16 @@ impl Builder {
         })
     }
 
+    /// A request to another path than the endpoint's, with these headers beside `host` and no others.
+    #[must_use]
+    pub fn outside(mut self, method: &str, target: &str, headers: &[(&str, &str)], body: Option<&str>) -> Self {
+        self.exchanges += 1;
+        let exchange = self.exchanges;
+        let headers = [pairs(&[("host", "127.0.0.1:8080")]), pairs(headers)].concat();
+        let (method, target, body) = (method.to_owned(), target.to_owned(), body.map(str::to_owned));
+        self.event(EventKind::Request { exchange, connection: 1, method, target, headers, body })
+    }
+
     /// POSTs a message.
     #[must_use]
     pub fn post(self, message: &Value) -> Self {

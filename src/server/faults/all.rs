@@ -1,6 +1,9 @@
 //! All areas together, and the form of a row.
 
-use super::{asking, capabilities, envelope, http, lifecycle, prompts, resources, sessions, streams, tools, utilities};
+use super::{
+    asking, authorization_resource, capabilities, envelope, http, lifecycle, prompts, resources, sessions, streams,
+    tools, utilities,
+};
 use crate::server::fault::Fault;
 
 /// Rows of the catalogue: `"id" breaks ["requirement", …] How(what) "summary";`
@@ -23,6 +26,7 @@ static AREAS: &[&[Fault]] = &[
     resources::FAULTS,
     prompts::FAULTS,
     asking::FAULTS,
+    authorization_resource::FAULTS,
 ];
 
 /// Every fault, by area.

@@ -4,6 +4,7 @@
 
 mod all;
 mod asking;
+mod authorization_resource;
 mod capabilities;
 mod envelope;
 mod http;
