@@ -191,7 +191,8 @@ pub(crate) fn to_latin_1(reply: &mut ReplyHead) {
 
 /// Puts the one response into an array.
 pub(crate) fn wrap_body(reply: &mut ReplyHead, _: &AskCtx) {
-    if let Some(body) = &mut reply.body
+    if says(reply, "\"jsonrpc\"")
+        && let Some(body) = &mut reply.body
         && reply.status == 200
         && body.starts_with(b"{")
     {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{challenge, vault, wire as oauth};
-use crate::check::wire::{came, told};
+use crate::check::wire::{came, foreign_origin, told};
 use crate::check::{Check, Findings};
 use crate::transcript::{Exchange, View};
 
@@ -83,7 +83,8 @@ fn implemented(view: &View<'_>, out: &mut Findings) {
 
 fn url_required(view: &View<'_>, out: &mut Findings) {
     for exchange in oauth::refused_with(view, 401) {
-        if out.covers(oauth::around(view, exchange)) {
+        // A page of another site is turned away, not asked to log in.
+        if out.covers(oauth::around(view, exchange)) && foreign_origin(exchange).is_none() {
             out.require(pointer(exchange).is_some(), || {
                 let what = "A 401 does not say where the metadata of the resource is.";
                 challenge::breach(what, exchange, "Bearer resource_metadata=\"https://…\"", POINT)
@@ -95,7 +96,7 @@ fn url_required(view: &View<'_>, out: &mut Findings) {
 fn either(view: &View<'_>, out: &mut Findings) {
     let refusals: Vec<&Exchange> = oauth::refused_with(view, 401).collect();
     let Some(first) = refusals.first().filter(|first| out.covers(oauth::around(view, first))) else { return };
-    let known = oauth::resource_metadata(view).any(|exchange| exchange.is_success());
+    let known = oauth::resource_metadata(view).any(Exchange::is_success);
     if known || refusals.iter().any(|exchange| pointer(exchange).is_some()) {
         return out.pass();
     }

@@ -46,8 +46,9 @@ fn survives(view: &View<'_>, out: &mut Findings) {
     let Some(vault) = Vault::open(view) else { return };
     for (exchange, first, now) in later(view, &vault, out) {
         let same_client = now.exchange.client == first.exchange.client;
+        let post = exchange.method == "POST";
         let told_apart = exchange.is_success() || matches!(exchange.status, Some(400 | 403 | 404));
-        if !now.refreshed || !same_client || !told_apart {
+        if !post || !now.refreshed || !same_client || !told_apart {
             continue;
         }
         out.require(exchange.is_success(), || {

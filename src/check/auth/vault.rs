@@ -112,7 +112,7 @@ impl<'v> Vault<'v> {
         let revokes = |turn: &&Exchange| {
             turn.status == Some(200) && wire::param(&wire::form(turn), "token").is_some_and(|known| known == label)
         };
-        if self.revocations.iter().filter(before).any(|turn| revokes(turn)) {
+        if self.revocations.iter().filter(before).any(revokes) {
             return Credential::Revoked;
         }
         if let Some(life) = token.expires_in {

@@ -34,7 +34,7 @@ fn challenge(reply: &mut ReplyHead, status: u16, change: impl FnOnce(&mut Vec<St
         if let Some(rest) = value.strip_prefix("Bearer ").filter(|_| name == "www-authenticate") {
             let mut params = rest.split(", ").map(str::to_owned).collect();
             change(&mut params);
-            *value = format!("Bearer {}", params.join(", ")).trim_end().to_owned();
+            format!("Bearer {}", params.join(", ")).trim_end().clone_into(value);
             return;
         }
     }
