@@ -72,6 +72,14 @@ pub static CHECKS: &[&[Check]] = &[
     auth::redirects::CHECKS,
     auth::pkce::CHECKS,
     auth::codes::CHECKS,
+    // auth: the protected resource
+    auth::discovery::CHECKS,
+    auth::resource_metadata::CHECKS,
+    auth::challenge::CHECKS,
+    auth::refusal::CHECKS,
+    auth::admission::CHECKS,
+    auth::scope::CHECKS,
+    auth::subject::CHECKS,
 ];
 
 /// Runs every check over one transcript; one finding for each check, in order of the catalogue.

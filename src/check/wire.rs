@@ -126,7 +126,9 @@ pub(crate) fn unfinished(exchange: &Exchange) -> bool {
 
 /// Whether the server refused for reasons of access or load, which other checks judge.
 pub(crate) fn walled(exchange: &Exchange) -> bool {
+    // A challenge comes with 400 too, where the credentials are malformed.
     matches!(exchange.status, Some(401 | 403 | 429))
+        || (is_4xx(exchange) && exchange.got_header("www-authenticate").is_some())
 }
 
 /// Whether the status is in 400 to 499.

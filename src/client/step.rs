@@ -272,6 +272,11 @@ impl Sim {
                 }
             }
             compose::apply(&mut request.headers, &self.filled(&step.headers));
+            if let Some(query) = &step.query {
+                let joint = if request.target.contains('?') { '&' } else { '?' };
+                request.target.push(joint);
+                request.target.push_str(&self.filled_text(query));
+            }
             let id = step.message.as_ref().and_then(|message| message.get("id")).cloned();
             let stream = step.method == "GET";
             let exchange = if stream {
@@ -312,14 +317,16 @@ impl Sim {
         }
     }
 
-    /// Headers of a scenario with the client's own session and revision in them.
+    /// Headers of a scenario with the client's own session, revision and secrets in them.
     fn filled(&self, headers: &crate::scenario::Headers) -> crate::scenario::Headers {
+        headers.iter().map(|(name, value)| (name.clone(), value.as_ref().map(|text| self.filled_text(text)))).collect()
+    }
+
+    fn filled_text(&self, text: &str) -> String {
         let state = self.state();
-        let fill = |text: &String| {
-            let text = text.replace("{session}", state.session.as_deref().unwrap_or_default());
-            text.replace("{revision}", state.revision.as_deref().unwrap_or_default())
-        };
-        headers.iter().map(|(name, value)| (name.clone(), value.as_ref().map(fill))).collect()
+        let text = text.replace("{session}", state.session.as_deref().unwrap_or_default());
+        let text = text.replace("{revision}", state.revision.as_deref().unwrap_or_default());
+        self.fill(&state.credential, &text)
     }
 }
 

@@ -212,7 +212,9 @@ async fn embedded(
     let rng = Rng::seeded(rehearsal.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut config = ServerConfig { faults, ..ServerConfig::default() };
     if auth {
-        config.auth = Some(AuthConfig::default());
+        // Tokens for another server are to be had too, so that it shows whether they are refused here.
+        let elsewhere = vec!["https://elsewhere.example.com/mcp".to_owned()];
+        config.auth = Some(AuthConfig { elsewhere, ..AuthConfig::default() });
         // Sessions are to outlive tokens there.
         config.idle_session = Duration::from_secs(24 * 3600);
     }

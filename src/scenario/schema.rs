@@ -262,9 +262,13 @@ bodies! {
         /// HTTP method.
         #[serde(default = "post")]
         method: String,
-        /// Headers to add, replace or (null) leave out; `{session}` and `{revision}` stand for the client's own.
+        /// Headers to add, replace or (null) leave out; `{session}` and `{revision}` stand for the client's own, and so
+        /// do the words that `oauth` knows.
         #[serde(default)]
         headers: Headers,
+        /// Query to add to the URL; the same words in braces are known.
+        #[serde(default)]
+        query: Option<String>,
         /// Which session id to send.
         #[serde(default)]
         session: SessionSource,

@@ -2,13 +2,18 @@
 //!
 //! RFC 6750, RFC 9728 section 5.1, and the authorization page of each revision. It must not know how tokens are made.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use serde_json::json;
+use url::form_urlencoded;
 
 use super::dispatch::App;
 use super::fault::Rule;
-use super::http::Reply;
-use super::oauth::{Bearer, SCOPES};
+use super::http::{Reply, header};
+use super::oauth::{Bearer, Issuer, SCOPES};
+use crate::model::Clock as _;
+
+/// How long after the start of the server tokens still count as fresh where a fault asks.
+const FRESH_S: u64 = 60;
 
 /// Who sends a request, and what they may do.
 #[derive(Debug, Clone)]
@@ -33,8 +38,16 @@ pub(crate) fn scope_of_tool(read_only: bool) -> &'static str {
 }
 
 /// Lets a request in, or gives the refusal; `None` where the server asks for no authorization.
-pub(crate) fn admit(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Reply> {
+pub(crate) fn admit(app: &App, method: &Method, query: &str, headers: &HeaderMap) -> Result<Option<Caller>, Reply> {
     let Some(issuer) = &app.issuer else { return Ok(None) };
+    if let Some(caller) = waved_through(app, issuer, method, headers) {
+        return Ok(Some(caller));
+    }
+    if !app.faults.holds(Rule::QueryTokensIgnored)
+        && let Some((_, token)) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "access_token")
+    {
+        return verified(app, issuer, &token).map(Some);
+    }
     let mut sent = headers.get_all("authorization").iter();
     let Some(first) = sent.next() else { return Err(challenge(app, 401, None, SCOPES[0])) };
     if sent.next().is_some() {
@@ -43,17 +56,51 @@ pub(crate) fn admit(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Re
     let Some(token) = first.to_str().ok().and_then(token_of) else {
         return Err(challenge(app, 400, Some(("invalid_request", "the Authorization header is malformed")), SCOPES[0]));
     };
-    let refused =
-        || challenge(app, 401, Some(("invalid_token", "the token is not valid here, expired or revoked")), SCOPES[0]);
-    let bearer = issuer.bearer(token).ok_or_else(refused)?;
-    if !meant_for(app, &bearer) && app.faults.holds(Rule::AudienceEnforced) {
-        return Err(refused());
+    if !app.faults.holds(Rule::SchemeCaseless) && !first.as_bytes().starts_with(b"Bearer ") {
+        return Err(refused(app));
     }
-    let caller = Caller { subject: bearer.grant.subject, scopes: bearer.scopes };
+    verified(app, issuer, token).map(Some)
+}
+
+/// Whom faults let in without a look at the token: whoever names a session, or holds any text at all.
+fn waved_through(app: &App, issuer: &Issuer, method: &Method, headers: &HeaderMap) -> Option<Caller> {
+    let rule = if method == Method::POST { Rule::EveryRequestGuarded } else { Rule::AllMethodsGuarded };
+    let session = header(headers, "mcp-session-id").and_then(|id| app.sessions.find(id, app.clock.elapsed()));
+    let subject = session.and_then(|session| session.subject.clone());
+    let sent = header(headers, "authorization");
+    let forged = || sent.and_then(token_of).is_some_and(|token| issuer.tokens.read_access(token).is_none());
+    let scopes = SCOPES.iter().map(|scope| (*scope).to_owned()).collect();
+    if sent.is_none() && !app.faults.holds(rule) {
+        return subject.map(|subject| Caller { subject, scopes });
+    }
+    (!app.faults.holds(Rule::TokensVerified) && forged())
+        .then(|| Caller { subject: subject.unwrap_or_else(|| "anybody".to_owned()), scopes })
+}
+
+/// The refusal of a token that is worth nothing here.
+fn refused(app: &App) -> Reply {
+    challenge(app, 401, Some(("invalid_token", "the token is not valid here, expired or revoked")), SCOPES[0])
+}
+
+/// Who stands behind a token.
+fn verified(app: &App, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
+    let bearer = issuer.bearer(token).ok_or_else(|| refused(app))?;
+    if !meant_for(app, &bearer) && app.faults.holds(Rule::AudienceEnforced) {
+        return Err(refused(app));
+    }
+    let began = issuer.now().saturating_sub(app.clock.elapsed()).as_secs();
+    if !app.faults.holds(Rule::FreshTokensTaken) && bearer.claims.issued > began + FRESH_S {
+        return Err(refused(app));
+    }
+    let mut subject = bearer.grant.subject;
+    if !app.faults.holds(Rule::SessionOutlivesToken) {
+        subject = format!("{subject} {token}");
+    }
+    let caller = Caller { subject, scopes: bearer.scopes };
     if !caller.may(SCOPES[0]) && app.faults.holds(Rule::ScopeEnforced) {
         return Err(insufficient(app, SCOPES[0]));
     }
-    Ok(Some(caller))
+    Ok(caller)
 }
 
 /// The token of a `Bearer` credential; the scheme has no case (RFC 9110 section 11.1).
@@ -78,13 +125,16 @@ fn challenge(app: &App, status: u16, error: Option<(&str, &str)>, scope: &str) -
     if let Some(issuer) = app.issuer.as_ref().filter(|_| status == 401) {
         issuer.counts.challenges.one();
     }
-    let metadata = app.resource_metadata_url();
-    let mut text = format!("Bearer resource_metadata=\"{metadata}\", scope=\"{scope}\"");
+    let bad_token = error.is_some_and(|(code, _)| code == "invalid_token");
+    let mut parts = Vec::new();
     if let Some((code, description)) = error {
-        text = format!(
-            "Bearer error=\"{code}\", error_description=\"{description}\", resource_metadata=\"{metadata}\", scope=\"{scope}\""
-        );
+        parts.extend([format!("error=\"{code}\""), format!("error_description=\"{description}\"")]);
     }
+    if !bad_token || app.faults.holds(Rule::MetadataAlwaysNamed) {
+        parts.push(format!("resource_metadata=\"{}\"", app.resource_metadata_url()));
+    }
+    parts.push(format!("scope=\"{scope}\""));
+    let text = format!("Bearer {}", parts.join(", "));
     let body = match error {
         Some((code, description)) => json!({"error": code, "error_description": description}),
         None => json!({"error_description": "this server asks for an access token"}),

@@ -21,6 +21,8 @@ use super::{completion, lifecycle, prompts, resources, schema, tools};
 use crate::model::{Clock as _, HybridClock, Rng, id_text};
 
 const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
+/// Where a fault hides it: at a place that only a challenge can tell.
+const ODD_METADATA: &str = "/about/resource";
 
 /// `http://host:port`, or what the configuration says instead.
 pub(crate) fn origin(config: &ServerConfig, addr: SocketAddr) -> String {
@@ -54,11 +56,20 @@ impl App {
 
     /// Where the metadata of the endpoint is (RFC 9728 section 3.1).
     pub(crate) fn resource_metadata_url(&self) -> String {
+        if !self.faults.holds(Rule::MetadataAlwaysNamed) {
+            return format!("{}{ODD_METADATA}", self.origin());
+        }
         format!("{}{RESOURCE_METADATA}{}", self.origin(), self.config.path)
     }
 
     /// Whether a path is one of the two places of that metadata.
     pub(crate) fn is_resource_metadata_path(&self, path: &str) -> bool {
+        if !self.faults.holds(Rule::MetadataServed) {
+            return false;
+        }
+        if !self.faults.holds(Rule::MetadataAlwaysNamed) {
+            return path == ODD_METADATA;
+        }
         let rest = path.strip_prefix(RESOURCE_METADATA);
         self.config.issuer_for.is_none() && rest.is_some_and(|rest| rest.is_empty() || rest == self.config.path)
     }

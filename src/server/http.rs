@@ -187,7 +187,7 @@ pub(crate) async fn serve(
     let mut reply = match authorization(&app, &parts.method, &path, &query, &parts.headers, &mut body).await {
         Some(reply) => reply,
         None if parts.method == Method::POST && app.orphaned(&ask, connection).await => Reply::empty(404),
-        None => route(&app, &parts.method, &path, &parts.headers, &mut body, &mut ask).await,
+        None => route(&app, &parts.method, (&path, &query), &parts.headers, &mut body, &mut ask).await,
     };
     app.faults.head(&mut reply.head, &ask);
     if !all_taken(&mut body, &parts.headers).await {
@@ -255,7 +255,7 @@ fn foreign_host(app: &App, headers: &HeaderMap) -> bool {
 async fn route(
     app: &Arc<App>,
     method: &Method,
-    path: &str,
+    (path, query): (&str, &str),
     headers: &HeaderMap,
     body: &mut BodyDataStream,
     ask: &mut AskCtx,
@@ -270,7 +270,7 @@ async fn route(
     if path != app.config.path || app.config.issuer_for.is_some() {
         return Reply::empty(404);
     }
-    let caller = match bearer::admit(app, headers) {
+    let caller = match bearer::admit(app, method, query, headers) {
         Ok(caller) => caller,
         Err(refusal) => return refusal,
     };

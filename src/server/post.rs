@@ -147,7 +147,9 @@ fn missing_scope(app: &App, value: &Value, caller: Option<&Caller>) -> Option<&'
         return None;
     }
     let scope = bearer::scope_of_tool(tools::read_only(value)?);
-    (!caller.may(scope)).then_some(scope)
+    // A fault asks for more every other time.
+    let more = !app.faults.holds(Rule::ScopesSteady) && value["id"].as_i64().is_some_and(|id| id % 2 == 0);
+    (!caller.may(scope)).then_some(if more { "mcp:write mcp:read" } else { scope })
 }
 
 async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {

@@ -2,22 +2,31 @@
 //!
 //! Re-exports only.
 
-pub(crate) mod ledger;
-#[cfg(test)]
-pub(crate) mod play;
-pub(crate) mod wire;
-
-pub mod introspection;
-pub mod refresh;
-pub mod revocation;
-pub mod rotation;
-pub mod token_errors;
-pub mod token_requests;
-pub mod token_response;
+pub(crate) mod admission;
 pub(crate) mod asked;
 pub(crate) mod authorize;
+pub(crate) mod challenge;
 pub(crate) mod codes;
+pub(crate) mod discovery;
+pub(crate) mod introspection;
+pub(crate) mod ledger;
 pub(crate) mod pkce;
+#[cfg(test)]
+pub(crate) mod play;
 pub(crate) mod redirects;
+pub(crate) mod refresh;
+pub(crate) mod refusal;
 pub(crate) mod registration;
+pub(crate) mod resource_metadata;
+pub(crate) mod revocation;
+pub(crate) mod rotation;
+#[cfg(test)]
+mod samples;
+pub(crate) mod scope;
 pub(crate) mod server_metadata;
+pub(crate) mod subject;
+pub(crate) mod token_errors;
+pub(crate) mod token_requests;
+pub(crate) mod token_response;
+pub(crate) mod vault;
+pub(crate) mod wire;

@@ -19,6 +19,17 @@ pub(crate) fn authority(exchange: &Exchange) -> &str {
     exchange.sent_header("host").unwrap_or_default()
 }
 
+/// `host:port` of a URL as a `Host` header has it.
+pub(crate) fn authority_of(url: &url::Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Whether a request went to this URL, whatever their queries.
+pub(crate) fn goes_to(exchange: &Exchange, url: &url::Url) -> bool {
+    path(exchange) == url.path() && authority(exchange).eq_ignore_ascii_case(&authority_of(url))
+}
+
 /// The revision that governs an exchange outside the endpoint: that of the conversation around it, or the one asked for.
 pub(crate) fn around(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
     let asked = || {
@@ -64,11 +75,7 @@ pub(crate) fn to<'v>(view: &'v View<'_>, name: &str, fallback: &str) -> Vec<&'v 
         if documents.is_empty() {
             return path(exchange) == fallback;
         }
-        named.iter().any(|url| {
-            let host = url.host_str().unwrap_or_default();
-            let authority_of = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-            path(exchange) == url.path() && authority(exchange) == authority_of
-        })
+        named.iter().any(|url| goes_to(exchange, url))
     };
     view.exchanges.iter().filter(matches).collect()
 }

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Stage;
 use crate::client::sim::Sim;
-use crate::model::{Challenge, covers};
+use crate::model::{Challenge, Revision, covers};
 use crate::profile::Place;
 use crate::transcript::EventKind;
 
@@ -17,26 +17,25 @@ impl Sim {
     pub(super) async fn discover(self: &Arc<Self>, challenge: Option<&Challenge>, within: Duration) -> bool {
         let Ok(endpoint) = Url::parse(&self.target.url) else { return false };
         let origin = endpoint.origin().ascii_serialization();
-        let resource = self.resource_metadata(challenge, &origin, endpoint.path(), within).await;
-        let issuer = match &resource {
+        let mut resource = self.resource_metadata(challenge, &origin, endpoint.path(), within).await;
+        let mut issuer = match resource.as_ref().map(|document| issuer_in(document, &self.target.url)) {
             // Without metadata of the resource the authorization server is where the resource is (2025-03-26).
-            None => origin,
-            Some(document) => {
-                let stated = document["resource"].as_str().unwrap_or_default();
-                if !covers(stated, &self.target.url) {
-                    self.note(&format!(
-                        "the metadata is of another resource ({stated}), so the client goes no further"
-                    ));
+            None => origin.clone(),
+            Some(Ok(issuer)) => issuer,
+            Some(Err(why)) => {
+                self.note(&why);
+                if !self.asks_for_the_first() {
                     return false;
                 }
-                let Some(issuer) = document["authorization_servers"][0].as_str() else {
-                    self.note("the metadata of the resource names no authorization server");
-                    return false;
-                };
-                issuer.to_owned()
+                resource = None;
+                origin.clone()
             }
         };
-        let server = self.server_metadata(&issuer, within).await;
+        let mut server = self.server_metadata(&issuer, within).await;
+        if server.is_none() && issuer != origin && self.asks_for_the_first() {
+            (resource, issuer) = (None, origin);
+            server = self.server_metadata(&issuer, within).await;
+        }
         {
             let mut state = self.state();
             state.credential.resource = resource.unwrap_or_default();
@@ -45,6 +44,11 @@ impl Sim {
         }
         self.move_to(Stage::Discovered, &format!("the authorization server is {issuer}"));
         true
+    }
+
+    /// Whether the client speaks 2025-03-26, which knows no metadata of the resource: what is wrong with it stops nobody.
+    fn asks_for_the_first(&self) -> bool {
+        self.profile.opens_with.value.0.first() == Some(&Revision::V2025_03_26)
     }
 
     pub(super) fn note(&self, text: &str) {
@@ -95,4 +99,14 @@ impl Sim {
         }
         None
     }
+}
+
+/// The issuer that the metadata of a resource names, or why a client goes no further with it.
+fn issuer_in(document: &Value, endpoint: &str) -> Result<String, String> {
+    let stated = document["resource"].as_str().unwrap_or_default();
+    if !covers(stated, endpoint) {
+        return Err(format!("the metadata is of another resource ({stated}), so the client goes no further"));
+    }
+    let issuer = document["authorization_servers"][0].as_str().map(str::to_owned);
+    issuer.ok_or_else(|| "the metadata of the resource names no authorization server".to_owned())
 }

@@ -1,9 +1,8 @@
 //! All areas together, and the form of a row.
 
 use super::{
-    asking, authorization_server, authorization_tokens, capabilities, envelope, http, lifecycle, prompts, resources, sessions,
-    streams,
-    tools, utilities,
+    asking, authorization_resource, authorization_server, authorization_tokens, capabilities, envelope, http,
+    lifecycle, prompts, resources, sessions, streams, tools, utilities,
 };
 use crate::server::fault::Fault;
 
@@ -29,6 +28,7 @@ static AREAS: &[&[Fault]] = &[
     asking::FAULTS,
     authorization_server::FAULTS,
     authorization_tokens::FAULTS,
+    authorization_resource::FAULTS,
 ];
 
 /// Every fault, by area.

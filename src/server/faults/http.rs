@@ -11,14 +11,15 @@ fn initialized(ask: &AskCtx) -> bool {
 
 /// Whether the client opens a stream of its own; what it resumes belongs to a call.
 fn listens(ask: &AskCtx) -> bool {
-    ask.http_method == "GET" && !ask.resumes
+    ask.http_method == "GET" && !ask.resumes && ask.session.is_some()
 }
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "http.origin-unchecked" breaks ["transport.http.origin-validate"]
         Rule(Rule::OriginChecked) "Pages of any origin may use the server";
-    "http.origin-401" breaks ["transport.http.origin-403"]
-        Head(|reply, _| restatus(reply, 403, 401)) "A foreign origin is refused with 401 instead of 403";
+    "http.origin-401" breaks [
+        "transport.http.origin-403", "auth.resource-server.www-authenticate-present",
+    ] Head(|reply, _| if says(reply, "is not allowed") { restatus(reply, 403, 401) }) "A foreign origin is refused with 401 instead of 403";
     "http.origin-403-id" breaks ["transport.http.origin-403-body"]
         Rule(Rule::OriginBeforeBody) "The 403 to a foreign origin has the id of the request";
     "http.origin-required" breaks ["transport.http.origin-absent"]
@@ -52,7 +53,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "http.response-refused" breaks ["transport.http.response-202"]
         Head(|reply, ask| if ask.is_response { restatus(reply, 202, 400) }) "Responses of the client get 400";
     "http.content-type-text" breaks ["transport.http.request-content-type"]
-        Head(|reply, _| if reply.status == 200 && reply.body.is_some() { set_header(reply, "content-type", "text/plain") })
+        Head(|reply, _| if reply.status == 200 && says(reply, "\"jsonrpc\"") { set_header(reply, "content-type", "text/plain") })
         "JSON is sent as text/plain";
     "http.sse-content-type-json" breaks ["transport.http.get-sse-or-405"]
         Head(|reply, ask| if listens(ask) { set_header(reply, "content-type", "application/json") })

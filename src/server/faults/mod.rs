@@ -4,8 +4,9 @@
 
 mod all;
 mod asking;
-mod authorization_tokens;
+mod authorization_resource;
 mod authorization_server;
+mod authorization_tokens;
 mod capabilities;
 mod envelope;
 mod http;

@@ -32,7 +32,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             restatus(reply, 400, 404);
         })
         "A missing session id gets 404";
-    "session.unknown-served" breaks ["transport.http.session-unknown-id-404"]
+    "session.unknown-served" breaks ["transport.http.session-unknown-id-404", "transport.http.session-id-bound-to-user"]
         Rule(Rule::UnknownSessionRefused) "A request with an unknown session id is served in somebody's session";
     "session.unknown-400" breaks [
         "transport.http.session-unknown-id-404", "transport.http.session-404-after-termination",

@@ -71,6 +71,8 @@ pub struct AuthConfig {
     pub documents_on_loopback: bool,
     /// Clients known from the start.
     pub clients: Vec<KnownClient>,
+    /// Resources elsewhere that tokens may be for as well.
+    pub elsewhere: Vec<String>,
 }
 
 impl Default for AuthConfig {
@@ -89,6 +91,7 @@ impl Default for AuthConfig {
             client_documents: true,
             documents_on_loopback: false,
             clients: Vec::new(),
+            elsewhere: Vec::new(),
         }
     }
 }

@@ -136,7 +136,9 @@ impl Issuer {
         for text in asked {
             let target =
                 canonical_resource(text).map_err(|why| OAuthError::invalid_target(format!("the resource {why}")))?;
-            let known = self.resources.contains(&target) || self.resources.is_empty();
+            let known = self.resources.contains(&target)
+                || self.resources.is_empty()
+                || self.config.elsewhere.contains(&target);
             if !known && self.faults.holds(Rule::TargetChecked) {
                 let all = self.resources.join(", ");
                 return Err(OAuthError::invalid_target(format!("no such resource is served here; there is {all}")));
