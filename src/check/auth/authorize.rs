@@ -145,28 +145,26 @@ fn no_password(view: &View<'_>, out: &mut Findings) {
         if !password || !out.covers(wire::around(view, exchange)) {
             continue;
         }
-        match exchange.status {
-            None => out.inconclusive(),
-            Some(_) => {
-                // A wrong password is refused as invalid_grant by those who would take the right one.
-                let code =
-                    wire::document(exchange).unwrap_or_default()["error"].as_str().unwrap_or_default().to_owned();
-                let told = || {
-                    breach(
-                        exchange,
-                        "The token endpoint takes a person's password.",
-                        "unsupported_grant_type",
-                        "take the password grant away",
-                    )
-                };
-                if exchange.is_success() {
-                    out.breach(told());
-                } else if code == "invalid_grant" {
-                    out.contested(told());
-                } else {
-                    out.pass();
-                }
-            }
+        if exchange.status.is_none() {
+            out.inconclusive();
+            continue;
+        }
+        // A wrong password is refused as invalid_grant by those who would take the right one.
+        let code = wire::document(exchange).unwrap_or_default()["error"].as_str().unwrap_or_default().to_owned();
+        let told = || {
+            breach(
+                exchange,
+                "The token endpoint takes a person's password.",
+                "unsupported_grant_type",
+                "take the password grant away",
+            )
+        };
+        if exchange.is_success() {
+            out.breach(told());
+        } else if code == "invalid_grant" {
+            out.contested(told());
+        } else {
+            out.pass();
         }
     }
 }
