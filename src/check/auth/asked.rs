@@ -299,8 +299,8 @@ pub(crate) mod play {
             ("code_challenge", "challenge"),
             ("code_challenge_method", "S256"),
         ];
-        let changed = |name: &str| changes.iter().any(|(known, _)| *known == name);
-        let mut pairs: Vec<(&str, &str)> = usual.into_iter().filter(|(name, _)| !changed(name)).collect();
+        let set = |name: &str| changes.iter().any(|(known, _)| *known == name);
+        let mut pairs: Vec<(&str, &str)> = usual.into_iter().filter(|(name, _)| !set(name)).collect();
         pairs.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
         builder.outside("GET", &format!("/authorize?{}", query(&pairs)), headers, None)
     }
@@ -319,8 +319,8 @@ pub(crate) mod play {
             ("redirect_uri", BACK),
             ("code_verifier", "verifier#1"),
         ];
-        let changed = |name: &str| changes.iter().any(|(known, _)| *known == name);
-        let mut pairs: Vec<(&str, &str)> = usual.into_iter().filter(|(name, _)| !changed(name)).collect();
+        let set = |name: &str| changes.iter().any(|(known, _)| *known == name);
+        let mut pairs: Vec<(&str, &str)> = usual.into_iter().filter(|(name, _)| !set(name)).collect();
         pairs.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
         let kind = [("content-type", "application/x-www-form-urlencoded")];
         builder.outside("POST", "/token", &kind, Some(&query(&pairs))).json(status, answer)

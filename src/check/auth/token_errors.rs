@@ -209,8 +209,8 @@ mod tests {
         three("auth.token.error-format", &good, &refused(400, json!(null)));
         silent("auth.token.error-format", &refused(503, json!(null)));
         three("auth.token.error-invalid-grant", &good, &refused(400, error("invalid_request")));
-        let reused = |code| Play::logged_in().rotate(1).rotate(2).refresh("refresh#1", "", 400, &error(code));
-        three("auth.token.error-invalid-grant", &reused("invalid_grant"), &reused("invalid_token"));
+        let replayed = |code| Play::logged_in().rotate(1).rotate(2).refresh("refresh#1", "", 400, &error(code));
+        three("auth.token.error-invalid-grant", &replayed("invalid_grant"), &replayed("invalid_token"));
         silent("auth.token.error-invalid-grant", &Play::logged_in().rotate(1));
     }
 
