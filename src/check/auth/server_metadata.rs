@@ -63,7 +63,15 @@ fn hosts<'v>(view: &'v View<'_>, out: &Findings) -> Vec<Vec<&'v Exchange>> {
     hosts
 }
 
+/// Whether the server asks for tokens; clients look for metadata at open servers too, where nothing has to be found.
+fn guarded(view: &View<'_>) -> bool {
+    wire::refused_with(view, 401).next().is_some() || wire::resource_metadata(view).any(Exchange::is_success)
+}
+
 fn found_at(view: &View<'_>, out: &mut Findings, place: fn(&Exchange) -> bool, expected: &str) {
+    if !guarded(view) {
+        return;
+    }
     for asked in hosts(view, out) {
         let found = |exchange: &&&Exchange| place(exchange) && metadata_of(exchange).is_some();
         if asked.iter().any(|exchange| found(&exchange)) {
@@ -421,16 +429,22 @@ mod tests {
             ("auth.discovery.as-metadata-8414", "2025-06-18"),
             ("auth.discovery.as-metadata-either", "2025-11-25"),
         ] {
-            let begun = || Builder::new().initialize(revision);
+            let begun = || resource(Builder::new().initialize(revision), &json!(["http://127.0.0.1:8080"]));
             let none = at(at(begun(), RFC_8414, None), OPENID, None);
             expect_three(id, &found(begun(), &document), &none, &begun());
             let openid = at(at(begun(), RFC_8414, None), OPENID, Some(&document));
             let passes = judge(id, &openid).outcome == Outcome::Pass;
             assert_eq!(passes, id.ends_with("either"), "{id}");
         }
+        // An open server has no authorization server.
+        let open = at(silent(), RFC_8414, None);
+        assert_eq!(judge("auth.discovery.as-metadata-either", &open).outcome, Outcome::NotExercised);
         // A page for any path is no metadata.
-        let page =
-            silent().outside("GET", RFC_8414, &[], None).answer(200, &[("content-type", "text/html")], "<p>Hi</p>");
+        let page = resource(silent(), &json!(["http://127.0.0.1:8080"])).outside("GET", RFC_8414, &[], None).answer(
+            200,
+            &[("content-type", "text/html")],
+            "<p>Hi</p>",
+        );
         assert_eq!(judge("auth.discovery.as-metadata-either", &page).outcome, Outcome::Fail);
         assert_eq!(judge("auth.discovery.as-metadata-json", &page).outcome, Outcome::NotExercised);
     }
