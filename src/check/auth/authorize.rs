@@ -288,10 +288,11 @@ fn resource_case(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// Whether a resource is none of this server's: another host, or no absolute URI at all.
+/// Whether a resource can be nobody's: no absolute URI, or a host below `.invalid` (RFC 6761 section 6.4). What else an
+/// authorization server gives tokens for is not known from outside.
 fn foreign(known: &[String], asked: &str) -> bool {
-    let host = |text: &str| text.parse::<url::Url>().ok().and_then(|url| url.host_str().map(str::to_owned));
-    !known.is_empty() && !known.iter().any(|one| host(one) == host(asked))
+    let host = asked.parse::<url::Url>().ok().and_then(|url| url.host_str().map(str::to_owned));
+    !known.is_empty() && host.is_none_or(|host| host.ends_with(".invalid"))
 }
 
 fn invalid_target(view: &View<'_>, out: &mut Findings) {
@@ -442,7 +443,7 @@ mod tests {
             &back(shouted(), refused),
             &right(),
         );
-        let foreign = || ask("https://other.example.com/mcp");
+        let foreign = || ask("https://nowhere.invalid/mcp");
         expect_three(
             "auth.authorization.resource-invalid-target",
             &back(foreign(), refused),
