@@ -387,7 +387,8 @@ impl App {
         };
         let earlier = session.connections();
         session.came_on(connection);
-        if earlier.is_empty() || earlier.contains(&connection) {
+        // Where a call is under way, so is its connection.
+        if earlier.is_empty() || earlier.contains(&connection) || session.running() > 0 {
             return false;
         }
         // The end of a connection is noticed a little after the client has dropped it.

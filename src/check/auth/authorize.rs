@@ -298,7 +298,9 @@ fn foreign(known: &[String], asked: &str) -> bool {
 fn invalid_target(view: &View<'_>, out: &mut Findings) {
     let known = resources(view);
     for ask in asks_under(view, out) {
-        let Some(asked) = ask.param("resource").filter(|asked| foreign(&known, asked)) else { continue };
+        let Some(asked) = ask.param("resource").filter(|asked| !asked.is_empty() && foreign(&known, asked)) else {
+            continue;
+        };
         match &ask.answer {
             Answer::Error(code) if code == "invalid_target" => out.pass(),
             Answer::Error(_) | Answer::Code(_) => out.breach(breach(

@@ -115,7 +115,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
         }))
         "One of the listed issuers has a query";
-    "meta.issuer-dangling" breaks ["auth.discovery.prm-issuer-resolves"]
+    "meta.issuer-dangling" breaks ["auth.discovery.prm-issuer-resolves", "auth.discovery.as-metadata-8414", "auth.discovery.as-metadata-either"]
         Head(|reply, _| document(reply, |document| {
             let issuer = document["authorization_servers"][0].as_str().unwrap_or_default().to_owned();
             document["authorization_servers"] = json!([format!("{issuer}/no-such-tenant")]);
@@ -134,7 +134,9 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "The metadata can be found by challenge only, and not every challenge names it";
     "auth.challenge-none" breaks [
         "auth.resource-server.www-authenticate-present", "auth.discovery.prm-challenge-url-required",
-    ] Head(|reply, _| if reply.status == 401 { reply.headers.retain(|(name, _)| name != "www-authenticate") })
+    ] Head(|reply, _| if reply.status == 401 {
+        reply.headers.retain(|(name, value)| name != "www-authenticate" || !value.starts_with("Bearer"));
+    })
         "A 401 has no challenge";
     "auth.challenge-nowhere" breaks [
         "auth.discovery.prm-challenge-or-wellknown", "auth.discovery.prm-implemented",
@@ -188,7 +190,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         })
         "The body of a refusal holds the result all the same";
     "rs.missing-403" breaks ["auth.resource-server.401-missing"]
-        Head(|reply, _| if !names(reply, "invalid_token") { restatus(reply, 401, 403) })
+        Head(|reply, _| {
+            let bearer = reply.headers.iter().any(|(_, value)| value.starts_with("Bearer"));
+            if bearer && !names(reply, "invalid_token") { restatus(reply, 401, 403) }
+        })
         "A request without a token gets 403";
     "rs.missing-redirect" breaks ["auth.resource-server.401-missing"]
         Head(|reply, _| if reply.status == 401 && !names(reply, "invalid_token") {
@@ -198,8 +203,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A request without a token is redirected to a login page";
     "rs.invalid-500" breaks [
         "auth.resource-server.401-invalid", "auth.resource-server.401-expired", "auth.resource-server.401-revoked",
-        "transport.http.get-sse-or-405", "transport.http.session-delete-405",
-    ] Head(|reply, _| if names(reply, "invalid_token") { restatus(reply, 401, 500) })
+        "transport.http.get-sse-or-405", "transport.http.session-delete-405", "base.implements-core"] Head(|reply, _| if names(reply, "invalid_token") { restatus(reply, 401, 500) })
         "A bad token gets 500";
     "rs.invalid-403" breaks [
         "auth.resource-server.401-invalid", "auth.resource-server.401-expired", "auth.resource-server.401-revoked",
@@ -209,9 +213,9 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::TokensVerified) "Any text is taken for a token";
     "rs.expired-served" breaks ["auth.resource-server.401-expired", "auth.resource-server.expiry-enforced"]
         Rule(Rule::ExpiryEnforced) "An expired token goes on working";
-    "rs.revoked-served" breaks ["auth.resource-server.401-revoked"]
+    "rs.revoked-served" breaks ["auth.resource-server.401-revoked", "auth.authorization.code-replay-revoke", "auth.token.introspection-inactive", "auth.token.refresh-reuse-revokes-access", "auth.token.revocation-cascade", "auth.token.revocation-immediate"]
         Rule(Rule::RevocationEnforced) "A revoked token goes on working";
-    "rs.malformed-500" breaks ["auth.resource-server.400-malformed"]
+    "rs.malformed-500" breaks ["auth.resource-server.400-malformed", "base.implements-core"]
         Head(|reply, _| if names(reply, "invalid_request") { restatus(reply, 400, 500) })
         "A malformed Authorization header gets 500";
     "rs.session-is-enough" breaks [
@@ -243,6 +247,6 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ScopesSteady) "Each 403 asks for other scopes";
     "rs.session-of-anybody" breaks ["transport.http.session-id-bound-to-user"]
         Rule(Rule::SessionBoundToSubject) "A session is open to every user who knows its id";
-    "rs.session-bound-to-token" breaks ["transport.http.session-survives-token-refresh"]
+    "rs.session-bound-to-token" breaks ["transport.http.session-survives-token-refresh", "transport.http.session-delete-405", "transport.http.session-survives-reconnect"]
         Rule(Rule::SessionOutlivesToken) "A session ends with the access token it was opened with";
 };

@@ -69,8 +69,7 @@ fn from_authorize(reply: &ReplyHead) -> bool {
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "meta.as-none" breaks [
-        "auth.discovery.as-metadata-server-side", "auth.discovery.as-metadata-8414", "auth.discovery.as-metadata-either",
-    ] Head(|reply, _| no_metadata(reply)) "The authorization server has no metadata, only endpoints at their default places";
+        "auth.discovery.as-metadata-server-side", "auth.discovery.as-metadata-8414", "auth.discovery.as-metadata-either", "auth.discovery.prm-issuer-resolves"] Head(|reply, _| no_metadata(reply)) "The authorization server has no metadata, only endpoints at their default places";
     "meta.as-openid-only" breaks ["auth.discovery.as-metadata-server-side", "auth.discovery.as-metadata-8414"]
         Rule(Rule::MetadataAtRfc8414) "There is an OpenID discovery document, but no metadata of RFC 8414";
     "meta.as-not-at-origin" breaks ["auth.discovery.as-metadata-at-origin"]
@@ -81,7 +80,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     ] Rule(Rule::MetadataPathInserted) "The issuer has a path, but its metadata is at the origin";
     "meta.as-no-response-types" breaks ["auth.discovery.as-metadata-required-members"]
         Head(|reply, _| metadata(reply, "response_types_supported", Value::Null)) "The metadata lacks response_types_supported";
-    "meta.as-issuer-query" breaks ["auth.discovery.as-issuer-form"]
+    "meta.as-issuer-query" breaks ["auth.discovery.as-issuer-form", "auth.discovery.prm-issuer-form"]
         Rule(Rule::IssuerPlain) "The issuer identifier has a query";
     "meta.as-issuer-other" breaks ["auth.discovery.as-issuer-match"]
         Head(|reply, _| other_issuer(reply)) "The metadata is of another issuer than the one it was asked for";
@@ -109,8 +108,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "Client ID metadata documents are not taken";
     "as.no-default-endpoints" breaks [
         "auth.discovery.as-default-endpoints", "auth.discovery.as-metadata-server-side",
-        "auth.discovery.as-metadata-8414", "auth.discovery.as-metadata-either",
-    ] Head(|reply, _| {
+        "auth.discovery.as-metadata-8414", "auth.discovery.as-metadata-either", "auth.discovery.prm-issuer-resolves"] Head(|reply, _| {
         no_metadata(reply);
         if says(reply, "\"client_id_issued_at\"") {
             *reply = ReplyHead { status: 404, headers: Vec::new(), body: Some(Vec::new()) };
@@ -207,13 +205,13 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "as.cors" breaks ["auth.authorization.no-cors"]
         Head(|reply, _| if from_authorize(reply) { set_header(reply, "access-control-allow-origin", "*") })
         "Scripts of any page may read the answers of the authorization endpoint";
-    "as.params-strict" breaks ["auth.authorization.ignore-unknown-params"]
+    "as.params-strict" breaks ["auth.authorization.ignore-unknown-params", "auth.token.ignore-unknown-params"]
         Rule(Rule::UnknownParamsIgnored) "An authorization request with an unknown parameter is refused";
     "as.resource-case" breaks ["auth.authorization.resource-case-tolerance"]
         Rule(Rule::ResourceCaseFolded) "A resource with its host in capitals is refused";
     "as.target-unchecked" breaks ["auth.authorization.resource-invalid-target"]
         Rule(Rule::TargetChecked) "Tokens are issued for any resource";
-    "as.audience-other" breaks ["auth.authorization.resource-audience"]
+    "as.audience-other" breaks ["auth.authorization.resource-audience", "auth.token.access-audience"]
         Head(|reply, _| body_with(reply, "aud", |members| { members.insert("aud".to_owned(), json!("https://other.example.com/")); }))
         "The audience of a token is not the resource it was asked for";
 };

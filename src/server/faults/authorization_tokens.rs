@@ -34,7 +34,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "Token responses may be cached";
     "as.token-service-year" breaks ["auth.token.access-short-lived"]
         Rule(Rule::ServiceTokensShort) "Tokens of client credentials live a year";
-    "as.token-audience-elsewhere" breaks ["auth.token.access-audience"]
+    "as.token-audience-elsewhere" breaks ["auth.token.access-audience", "auth.authorization.resource-audience"]
         Head(|reply, _| if says(reply, "\"active\":true") {
             edit_body(reply, "\"aud\":\"", "\"aud\":\"https://elsewhere.example.com/?for=");
         })
@@ -56,7 +56,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             reply.headers.retain(|(name, _)| name != "www-authenticate");
         })
         "A wrong HTTP Basic gets 401 without a challenge";
-    "as.token-grant-type-unnamed" breaks ["auth.token.error-unsupported-grant"]
+    "as.token-grant-type-unnamed" breaks ["auth.token.error-unsupported-grant", "auth.authorization.no-password-grant"]
         Head(|reply, _| misname(reply, "unsupported_grant_type", "invalid_grant"))
         "An unknown grant type gets invalid_grant";
     "as.token-missing-misnamed" breaks ["auth.token.error-invalid-request"]
@@ -64,7 +64,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A missing parameter gets invalid_grant";
     "as.token-by-get" breaks ["auth.token.post-only"]
         Rule(Rule::TokenByPost) "The token endpoint takes its parameters from the URL as well";
-    "as.token-unknown-params-refused" breaks ["auth.token.ignore-unknown-params"]
+    "as.token-unknown-params-refused" breaks ["auth.token.ignore-unknown-params", "auth.authorization.ignore-unknown-params"]
         Rule(Rule::UnknownParamsIgnored) "A token request with an unknown parameter is refused";
     "as.token-secret-in-body-refused" breaks ["auth.token.client-secret-body"]
         Rule(Rule::SecretInBody) "A client secret in the body is refused";
@@ -112,11 +112,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     // Revocation and introspection.
     "as.revoke-ignored" breaks [
         "auth.token.revocation-refresh", "auth.token.revocation-cascade", "auth.token.revocation-immediate",
-        "auth.token.revocation-hint-ignored", "auth.token.introspection-inactive",
-    ] Rule(Rule::RevocationWorks) "Revocation is answered with 200 and does nothing";
+        "auth.token.revocation-hint-ignored", "auth.token.introspection-inactive", "auth.resource-server.401-revoked"] Rule(Rule::RevocationWorks) "Revocation is answered with 200 and does nothing";
     "as.revoke-access-refused" breaks ["auth.token.revocation-access"]
         Rule(Rule::AccessRevocable) "Access tokens cannot be revoked";
-    "as.revoke-access-ignored" breaks ["auth.token.revocation-immediate", "auth.token.introspection-inactive"]
+    "as.revoke-access-ignored" breaks ["auth.token.revocation-immediate", "auth.token.introspection-inactive", "auth.resource-server.401-revoked"]
         Rule(Rule::AccessRevocationWorks) "The revocation of an access token is answered with 200 and does nothing";
     "as.revoke-spares-access" breaks ["auth.token.revocation-cascade"]
         Rule(Rule::RevocationCascades) "The access tokens of a revoked refresh token go on working";

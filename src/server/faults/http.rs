@@ -18,8 +18,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "http.origin-unchecked" breaks ["transport.http.origin-validate"]
         Rule(Rule::OriginChecked) "Pages of any origin may use the server";
     "http.origin-401" breaks [
-        "transport.http.origin-403", "auth.resource-server.www-authenticate-present",
-    ] Head(|reply, _| if says(reply, "is not allowed") { restatus(reply, 403, 401) }) "A foreign origin is refused with 401 instead of 403";
+        "transport.http.origin-403", "auth.resource-server.www-authenticate-present", "auth.discovery.prm-challenge-url-required"] Head(|reply, _| if says(reply, "is not allowed") { restatus(reply, 403, 401) }) "A foreign origin is refused with 401 instead of 403";
     "http.origin-403-id" breaks ["transport.http.origin-403-body"]
         Rule(Rule::OriginBeforeBody) "The 403 to a foreign origin has the id of the request";
     "http.origin-required" breaks ["transport.http.origin-absent"]
