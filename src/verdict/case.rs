@@ -200,8 +200,8 @@ fn why_unclear(view: &View<'_>) -> String {
 }
 
 /// Whether a broken clause tells why a step did not see what it expects: it was broken in the step's own exchange, or
-/// it is the step's own clause, or something that fails was found elsewhere in the case and the step names no clause or
-/// comes after an opening that never gave its client a conversation, or the step's exchange never took place and anything
+/// it is the step's own clause, or something that fails was found elsewhere in the case and the step names no clause, or it
+/// comes after an opening that never gave its client a conversation or has no exchange at all, and anything
 /// was found.
 fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View<'_>) -> bool {
     let holder = |seq: u32| view.exchanges.iter().position(|exchange| touches(exchange, seq));
@@ -209,10 +209,11 @@ fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View
     let breaches = || findings.iter().flat_map(|finding| &finding.breaches);
     let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(|seq| holder(*seq) == own));
     let told = unmet.clause.as_ref().is_some_and(|clause| stories.iter().any(|story| story.id == *clause));
-    let loose = unmet.clause.is_none() || own.is_some_and(|own| outside(own, view));
+    let loose = unmet.clause.is_none() && stories.iter().any(|story| story.fails);
+    let locked_out = own.is_some_and(|own| outside(own, view)) && !stories.is_empty();
     // A step without an exchange says nothing by itself.
     let nothing_seen = own.is_none() && !stories.is_empty();
-    same_exchange || told || nothing_seen || (loose && stories.iter().any(|story| story.fails))
+    same_exchange || told || nothing_seen || locked_out || loose
 }
 
 /// Whether the client of an exchange was never let in: its latest `initialize` before it got no result under its id.

@@ -80,6 +80,8 @@ fn response_202(view: &View<'_>, out: &mut Findings) {
         if exchange.is_success() {
             let bare = exchange.response_body.as_deref().unwrap_or_default().is_empty() && exchange.events.is_empty();
             accepted(out, exchange, "a response of the client", exchange.status == Some(202) && bare);
+        } else if exchange.status == Some(404) {
+            // The session is gone, which is judged where the end of sessions is.
         } else if is_4xx(exchange) && awaited(view, index) && faultless(view, exchange) && !walled(exchange) {
             // A server may refuse what it cannot accept; that it cannot accept what it asked for is open to doubt.
             out.contested(told(

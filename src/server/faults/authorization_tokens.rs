@@ -106,7 +106,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::RefreshExpires) "An unused refresh token lives for ever";
     "as.refresh-expired-500" breaks ["auth.token.refresh-expired-error"]
         Rule(Rule::ExpiredNamed) "An expired refresh token gets 500";
-    "as.refresh-dead-misnamed" breaks ["auth.token.error-invalid-grant", "auth.token.refresh-expired-error"]
+    "as.refresh-dead-misnamed" breaks ["auth.token.error-invalid-grant", "auth.token.refresh-expired-error", "auth.authorization.pkce-verify"]
         Head(|reply, _| misname(reply, "invalid_grant", "invalid_request"))
         "A dead refresh token gets invalid_request, so clients keep it";
     // Revocation and introspection.
