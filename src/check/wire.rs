@@ -169,13 +169,9 @@ pub(crate) fn over(view: &View<'_>, exchange: &Exchange) -> bool {
             && other.seq < exchange.seq
             && other.status == Some(404)
             && other.session().is_some()
-            && !other.response_body.as_deref().is_some_and(answers_a_request)
+            && !other.got_json().is_some_and(|value| value.get("id").is_some_and(valid_id))
     };
     deleted || view.exchanges.iter().any(lost)
-}
-
-fn answers_a_request(body: &str) -> bool {
-    serde_json::from_str::<Value>(body).is_ok_and(|value| value.get("id").is_some_and(valid_id))
 }
 
 /// Whether nothing about a request's HTTP side gives the server a reason to refuse it: a live and initialized
@@ -215,17 +211,16 @@ pub(crate) fn fair_calls<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Ms
 }
 
 /// The bodies that were sent by POST to the endpoint as JSON, or the text where they are none.
-pub(crate) fn posts<'v>(view: &'v View<'_>) -> impl Iterator<Item = (usize, &'v Exchange, Result<Value, &'v str>)> {
+pub(crate) fn posts<'v>(view: &'v View<'_>) -> impl Iterator<Item = (usize, &'v Exchange, Result<&'v Value, &'v str>)> {
     view.exchanges.iter().enumerate().filter_map(move |(index, exchange)| {
         let body = exchange.body.as_deref().filter(|_| exchange.method == "POST" && to_endpoint(view, exchange))?;
-        Some((index, exchange, serde_json::from_str(body).map_err(|_| body)))
+        Some((index, exchange, exchange.sent_json().ok_or(body)))
     })
 }
 
 /// The JSON-RPC error in the body of an answer.
 pub(crate) fn body_error(exchange: &Exchange) -> Option<i64> {
-    let value: Value = serde_json::from_str(exchange.response_body.as_deref()?).ok()?;
-    Message(&value).error_code()
+    Message(exchange.got_json()?).error_code()
 }
 
 /// Whether a message of the server is a response.

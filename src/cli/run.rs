@@ -31,7 +31,7 @@ pub(super) struct RunArgs {
     /// Revisions to ask for instead of each client's own, comma-separated.
     #[arg(short, long, value_delimiter = ',')]
     revisions: Vec<Revision>,
-    /// Cases at once: 24 on the embedded server, 4 on others.
+    /// Cases at once: 12 on the embedded server, 4 on others.
     #[arg(short, long)]
     jobs: Option<usize>,
     /// The longest that anything is waited for, in seconds.
@@ -230,7 +230,7 @@ fn prepare(args: &RunArgs, color: Color) -> Result<Rehearsal, Stopped> {
             revisions: args.revisions.clone(),
             target: args.target.clone().or_else(|| embedded_target(&args.fault)),
         },
-        jobs: args.jobs.unwrap_or(if args.target.is_some() { 4 } else { 24 }),
+        jobs: args.jobs.unwrap_or(if args.target.is_some() { 4 } else { 12 }),
         stage,
         patience,
         seed: args.seed,

@@ -17,9 +17,6 @@ use crate::wire::{
     Request, WireError, too_much,
 };
 
-/// A request body beyond this is recorded without the white space at its end.
-const PADDED: usize = 64 * 1024;
-
 /// How long a stream may stay open after its response before the client leaves it, whatever it brings.
 const AFTER_RESPONSE: Duration = Duration::from_millis(250);
 
@@ -222,8 +219,7 @@ impl Sim {
 
     fn record_request(&self, exchange: u32, connection: u32, request: &Request) {
         // Padding is not worth keeping; Content-Length tells that it was there.
-        let kept = if request.body.len() > PADDED { request.body.trim_ascii_end() } else { &request.body };
-        let body = (!kept.is_empty()).then(|| String::from_utf8_lossy(kept).into_owned());
+        let body = (!request.body.is_empty()).then(|| String::from_utf8_lossy(&request.body).into());
         self.record(EventKind::Request {
             exchange,
             connection,
@@ -274,7 +270,7 @@ impl Sim {
         if let Some(value) = value {
             self.take_in(number, value, answered);
         }
-        self.record(EventKind::Body { exchange: number, text, utf8 });
+        self.record(EventKind::Body { exchange: number, text: text.into(), utf8 });
         result
     }
 
@@ -329,7 +325,7 @@ impl Sim {
                     last_id = Some(id.clone());
                     self.state().last_event_id = Some(id.clone());
                 }
-                self.record(EventKind::Sse { exchange: number, id, event, data, retry });
+                self.record(EventKind::Sse { exchange: number, id, event, data: data.map(Into::into), retry });
                 if let Some(value) = value {
                     let before = answered.messages.len();
                     self.take_in(number, value, answered);
@@ -466,7 +462,7 @@ impl Sim {
         };
         let mut headers = compose::headers(templates, &slots);
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
-        Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body, address: None }
+        Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body, pad: 0, address: None }
     }
 
     /// A GET or DELETE with the headers of the profile.
@@ -485,7 +481,7 @@ impl Sim {
         let mut headers = compose::headers(templates, &slots);
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
         let target = self.target.path.clone();
-        Request { method: method.to_owned(), target, headers, body: Vec::new(), address: None }
+        Request { method: method.to_owned(), target, headers, body: Vec::new(), pad: 0, address: None }
     }
 }
 

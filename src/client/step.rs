@@ -247,12 +247,12 @@ impl Sim {
                 (_, _, Some(bytes)) => base64::engine::general_purpose::STANDARD.decode(bytes).unwrap_or_default(),
                 _ => Vec::new(),
             };
-            let length = request.body.len().max(step.pad);
-            request.body.resize(length, b' ');
+            request.pad = step.pad.saturating_sub(request.body.len());
             let set = |headers: &mut Vec<(String, String)>, name: &str, value: Option<String>| {
                 compose::apply(headers, &[(name.to_owned(), value)].into_iter().collect());
             };
-            let length = (!request.body.is_empty()).then(|| request.body.len().to_string());
+            let length = request.body.len() + request.pad;
+            let length = (length > 0).then(|| length.to_string());
             set(&mut request.headers, "content-length", length);
             match &step.session {
                 SessionSource::Current => {}

@@ -126,7 +126,7 @@ impl<'v> Road<'v> {
     }
 
     /// The answer that brought the first tokens.
-    pub(super) fn tokens(&self) -> Option<Value> {
+    pub(super) fn tokens(&self) -> Option<&'v Value> {
         let document = wire::document(self.exchange.filter(|exchange| exchange.status == Some(200))?)?;
         document["access_token"].is_string().then_some(document)
     }

@@ -43,7 +43,7 @@ impl Walk {
             method: method.to_owned(),
             target: target.to_owned(),
             headers: all,
-            body: (!body.is_empty()).then(|| body.to_owned()),
+            body: (!body.is_empty()).then(|| body.into()),
         })
     }
 
@@ -54,7 +54,7 @@ impl Walk {
         let walk = if body.is_empty() {
             walk
         } else {
-            walk.event(EventKind::Body { exchange, text: body.to_owned(), utf8: true })
+            walk.event(EventKind::Body { exchange, text: body.into(), utf8: true })
         };
         walk.event(EventKind::End { exchange, end: End::Complete })
     }

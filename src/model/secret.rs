@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use url::form_urlencoded;
 
@@ -15,8 +15,21 @@ pub struct Labels(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     by_value: HashMap<String, String>,
+    /// What to look for in texts, longest first, so that no secret is garbled by one that it begins with.
+    sought: Vec<Sought>,
     counts: HashMap<&'static str, u32>,
 }
+
+/// A secret as it may stand in a text.
+struct Sought {
+    value: String,
+    /// As a form or a query spells it, where that differs.
+    encoded: Option<String>,
+    label: String,
+}
+
+/// Shorter secrets are not looked for in texts: replacing them would garble ordinary words.
+const SHORTEST: usize = 8;
 
 impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,31 +53,40 @@ impl Labels {
         *count += 1;
         let label = format!("{kind}#{count}");
         inner.by_value.insert(value.to_owned(), label.clone());
+        if value.len() >= SHORTEST {
+            let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+            let encoded = (encoded != value).then_some(encoded);
+            let at = inner.sought.partition_point(|known| known.value.len() >= value.len());
+            inner.sought.insert(at, Sought { value: value.to_owned(), encoded, label: label.clone() });
+        }
         (label, true)
     }
 
-    /// The text with every known secret replaced by its label. Secrets shorter than 8 bytes are left alone:
-    /// replacing them would garble ordinary words.
+    /// The text with every known secret replaced by its label. Secrets shorter than 8 bytes are left alone.
     ///
     /// Takes the text over, since most texts hold no secret and large ones are dear to copy.
-    pub fn redact(&self, mut text: String) -> String {
+    pub fn redact(&self, text: String) -> String {
+        self.changed(&text).unwrap_or(text)
+    }
+
+    /// The same for a text that others hold too.
+    pub fn redact_shared(&self, text: Arc<str>) -> Arc<str> {
+        self.changed(&text).map_or(text, Arc::from)
+    }
+
+    /// The text without its secrets; `None` where it holds none.
+    fn changed(&self, text: &str) -> Option<String> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (value, label) in &inner.by_value {
-            if value.len() < 8 {
-                continue;
-            }
-            if text.contains(value.as_str()) {
-                text = text.replace(value.as_str(), label);
-            }
-            // In a form or a query the same secret may look otherwise.
-            if text.contains('%') || text.contains('+') {
-                let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
-                if encoded != *value && text.contains(&encoded) {
-                    text = text.replace(&encoded, label);
+        let mut changed: Option<String> = None;
+        for known in &inner.sought {
+            for spelling in std::iter::once(&known.value).chain(&known.encoded) {
+                let now = changed.as_deref().unwrap_or(text);
+                if now.contains(spelling.as_str()) {
+                    changed = Some(now.replace(spelling.as_str(), &known.label));
                 }
             }
         }
-        text
+        changed
     }
 }
 
@@ -79,6 +101,8 @@ mod tests {
         assert_eq!(labels.label("access", "tok-bbbbbbbb"), "access#2");
         assert_eq!(labels.label("access", "tok-aaaaaaaa"), "access#1");
         assert_eq!(labels.redact("Bearer tok-bbbbbbbb!".to_owned()), "Bearer access#2!");
+        labels.label("access", "tok-bbbbbbbb+more");
+        assert_eq!(labels.redact("tok-bbbbbbbb+more tok-bbbbbbbb%2Bmore".to_owned()), "access#3 access#3");
         assert_eq!(format!("{labels:?}"), "Labels(…)");
     }
 }

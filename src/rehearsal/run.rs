@@ -17,6 +17,9 @@ use crate::verdict::{Case, Summary, judge_case};
 /// After so many cases in a row in which a target stayed silent, the rest is left out: each would take all the patience.
 const MOST_SILENT: usize = 8;
 
+/// How long the embedded server's tools work between two reports.
+const TICK: Duration = Duration::from_millis(3);
+
 /// Where the cases are played.
 #[derive(Debug, Clone)]
 pub enum Stage {
@@ -210,7 +213,8 @@ async fn embedded(
 ) -> Result<(crate::server::RunningServer, Arc<Target>, HybridClock), RehearsalError> {
     let clock = HybridClock::new();
     let rng = Rng::seeded(rehearsal.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let mut config = ServerConfig { faults, ..ServerConfig::default() };
+    // What the tools pretend to work on is nothing to wait for.
+    let mut config = ServerConfig { faults, tick: TICK, ..ServerConfig::default() };
     if auth {
         // Tokens for another server are to be had too, so that it shows whether they are refused here.
         let elsewhere = vec!["https://elsewhere.example.com/mcp".to_owned()];

@@ -7,6 +7,7 @@
 //! `consequences`, `stories`, and `findings`: the requirements that were exercised, with `outcome` (`pass`, `warn`,
 //! `fail`, `inconclusive`).
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::story::again;
@@ -16,10 +17,10 @@ use crate::verdict::{Case, Cell, Story, Summary};
 /// The whole run as one JSON document.
 pub fn json(summary: &Summary) -> String {
     let (exercised, checks) = summary.coverage();
-    let report = json!({
-        "format_version": 1,
-        "interrupted": summary.interrupted,
-        "counts": {
+    let report = Report {
+        format_version: 1,
+        interrupted: summary.interrupted,
+        counts: json!({
             "cases": summary.cases.len(),
             "passed": summary.count(Cell::Passed),
             "failed": summary.count(Cell::Failed),
@@ -27,11 +28,31 @@ pub fn json(summary: &Summary) -> String {
             "inconclusive": summary.count(Cell::Inconclusive),
             "not_applicable": summary.count(Cell::NotApplicable),
             "not_played": summary.not_played,
-        },
-        "coverage": { "exercised": exercised, "checks": checks },
-        "cases": summary.cases.iter().map(|case| case_value(summary, case)).collect::<Vec<_>>(),
-    });
-    format!("{report:#}\n")
+        }),
+        coverage: json!({ "exercised": exercised, "checks": checks }),
+        cases: Cases(summary),
+    };
+    let mut text = serde_json::to_string_pretty(&report).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[derive(Serialize)]
+struct Report<'s> {
+    format_version: u32,
+    interrupted: bool,
+    counts: Value,
+    coverage: Value,
+    cases: Cases<'s>,
+}
+
+/// The cases, made one by one: all at once they would take many times the room of their text.
+struct Cases<'s>(&'s Summary);
+
+impl Serialize for Cases<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.cases.iter().map(|case| case_value(self.0, case)))
+    }
 }
 
 fn case_value(summary: &Summary, case: &Case) -> Value {

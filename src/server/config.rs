@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub public_url: Option<String>,
     /// A session that is not used for so long is ended.
     pub idle_session: Duration,
+    /// How long the tools that report as they go work between two reports.
+    pub tick: Duration,
 }
 
 impl Default for ServerConfig {
@@ -37,6 +39,7 @@ impl Default for ServerConfig {
             issuer_for: None,
             public_url: None,
             idle_session: Duration::from_secs(30 * 60),
+            tick: Duration::from_millis(50),
         }
     }
 }

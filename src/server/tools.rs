@@ -17,8 +17,8 @@ pub(crate) const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
 /// A sound of no length.
 pub(crate) const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA=";
-/// How long `test_slow` works between two reports.
-const TICK_MS: u64 = 50;
+/// How long `test_slow` works between two reports at least.
+const REPORT_MS: u64 = 50;
 /// How many reports `test_slow` sends at most.
 const MAX_TICKS: u64 = 10;
 /// How long `test_reconnection` leaves its client alone.
@@ -221,7 +221,7 @@ async fn with_progress(call: &Call) -> Value {
     let steps: [u64; 3] = if call.app.faults.holds(Rule::ProgressIncreases) { [0, 50, 100] } else { [50, 50, 0] };
     for (number, progress) in steps.into_iter().enumerate() {
         if number > 0 {
-            call.sleep(TICK_MS).await;
+            call.sleep_for(call.app.config.tick).await;
         }
         call.progress(progress, 100, &format!("Completed step {progress} of 100"));
     }
@@ -230,17 +230,17 @@ async fn with_progress(call: &Call) -> Value {
 
 async fn with_logging(call: &Call) -> Value {
     call.log("info", &json!("Tool execution started"));
-    call.sleep(TICK_MS).await;
+    call.sleep_for(call.app.config.tick).await;
     call.log("info", &json!("Tool processing data"));
     call.log("debug", &json!("A detail for those who asked for it"));
-    call.sleep(TICK_MS).await;
+    call.sleep_for(call.app.config.tick).await;
     call.log("info", &json!("Tool execution completed"));
     content(&[text("Logging completed")])
 }
 
 /// Sleeps in a few pieces and reports after each.
 async fn slow(call: &Call, ms: u64) -> Value {
-    let ticks = (ms / TICK_MS).clamp(1, MAX_TICKS);
+    let ticks = (ms / REPORT_MS).clamp(1, MAX_TICKS);
     let off_get = call.app.faults.holds(Rule::ProgressOffGet);
     let stream = if off_get { call.stream } else { call.session.get_stream() };
     let reporter = Call { stream, ..call.clone() };

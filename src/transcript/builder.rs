@@ -118,7 +118,7 @@ impl Builder {
             method: method.to_owned(),
             target: "/mcp".to_owned(),
             headers,
-            body: body.map(str::to_owned),
+            body: body.map(Into::into),
         })
     }
 
@@ -129,7 +129,7 @@ impl Builder {
         let exchange = self.exchanges;
         let headers = [pairs(&[("host", "127.0.0.1:8080")]), pairs(headers)].concat();
         let (method, target, body) = (method.to_owned(), target.to_owned(), body.map(str::to_owned));
-        self.event(EventKind::Request { exchange, connection: 1, method, target, headers, body })
+        self.event(EventKind::Request { exchange, connection: 1, method, target, headers, body: body.map(Into::into) })
     }
 
     /// POSTs a message.
@@ -154,7 +154,7 @@ impl Builder {
         let builder = if body.is_empty() {
             builder
         } else {
-            builder.event(EventKind::Body { exchange, text: body.to_owned(), utf8: true })
+            builder.event(EventKind::Body { exchange, text: body.into(), utf8: true })
         };
         builder.end(End::Complete)
     }
@@ -185,7 +185,7 @@ impl Builder {
             exchange,
             id: id.map(str::to_owned),
             event: None,
-            data: data.map(str::to_owned),
+            data: data.map(Into::into),
             retry,
         })
     }

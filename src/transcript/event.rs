@@ -1,5 +1,7 @@
 //! One thing that happened. Silence, hang-up and time-out are events, not errors.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -101,7 +103,7 @@ pub enum EventKind {
         headers: Headers,
         /// The body; bytes that are no UTF-8 are shown with replacement characters.
         #[serde(skip_serializing_if = "Option::is_none", default)]
-        body: Option<String>,
+        body: Option<Arc<str>>,
     },
     /// The head of the answer came.
     Response {
@@ -117,7 +119,7 @@ pub enum EventKind {
         /// Number of the exchange.
         exchange: u32,
         /// The text; invalid UTF-8 is shown with replacement characters.
-        text: String,
+        text: Arc<str>,
         /// Whether the bytes were valid UTF-8.
         utf8: bool,
     },
@@ -133,7 +135,7 @@ pub enum EventKind {
         event: Option<String>,
         /// The joined `data` lines; absent where no data field came.
         #[serde(skip_serializing_if = "Option::is_none", default)]
-        data: Option<String>,
+        data: Option<Arc<str>>,
         /// The `retry` field in milliseconds.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         retry: Option<u64>,

@@ -5,9 +5,11 @@
 mod builder;
 mod codec;
 mod event;
+mod exchange;
 mod view;
 
 pub use builder::Builder;
 pub use codec::{CodecError, FORMAT_VERSION, read, write};
 pub use event::{End, Event, EventKind, Headers, header};
-pub use view::{Call, Carrier, Conversation, Direction, Exchange, Msg, SseEvent, View};
+pub use exchange::{Exchange, SseEvent};
+pub use view::{Call, Carrier, Conversation, Direction, Msg, View};

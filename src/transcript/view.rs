@@ -2,11 +2,13 @@
 //!
 //! Says what belongs together, never whether it is right.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{End, Event, EventKind, Headers, header};
+use super::exchange::exchanges;
+use super::{Event, Exchange};
 use crate::model::{Kind, Message, Revision, id_text};
 
 /// Who sent a message.
@@ -29,111 +31,6 @@ pub enum Carrier {
     PostStream,
     /// An event stream that answers a GET.
     GetStream,
-}
-
-/// One event of an event stream.
-#[derive(Debug, Clone)]
-pub struct SseEvent {
-    /// Position in the transcript.
-    pub seq: u32,
-    /// Microseconds since the rehearsal began.
-    pub at: u64,
-    /// The `id` field.
-    pub id: Option<String>,
-    /// The joined data lines.
-    pub data: Option<String>,
-    /// The `retry` field in milliseconds.
-    pub retry: Option<u64>,
-}
-
-/// An HTTP request and what came back.
-#[derive(Debug, Clone)]
-pub struct Exchange {
-    /// Number of the exchange, as in the events.
-    pub number: u32,
-    /// Position of the request in the transcript.
-    pub seq: u32,
-    /// Position of the answer's head.
-    pub response_seq: Option<u32>,
-    /// Microseconds at which the request left.
-    pub at: u64,
-    /// The simulated client.
-    pub client: String,
-    /// The scenario step.
-    pub step: Option<u32>,
-    /// Number of the connection.
-    pub connection: u32,
-    /// HTTP method.
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    /// Headers as sent.
-    pub headers: Headers,
-    /// The body as sent.
-    pub body: Option<String>,
-    /// HTTP status of the answer.
-    pub status: Option<u16>,
-    /// Headers of the answer.
-    pub response_headers: Headers,
-    /// Body of an answer that is no event stream.
-    pub response_body: Option<String>,
-    /// Whether that body was valid UTF-8.
-    pub response_utf8: bool,
-    /// Events of an event stream.
-    pub events: Vec<SseEvent>,
-    /// How it ended.
-    pub end: Option<End>,
-    /// Microseconds at which it ended.
-    pub end_at: Option<u64>,
-    /// Position of the end in the transcript.
-    pub end_seq: Option<u32>,
-    /// Index of the conversation it belongs to.
-    pub conversation: Option<usize>,
-    /// The revision that governs it: the conversation's, or the one an `initialize` arrived at.
-    pub revision: Option<Revision>,
-}
-
-impl Exchange {
-    /// A request header.
-    pub fn sent_header(&self, name: &str) -> Option<&str> {
-        header(&self.headers, name)
-    }
-
-    /// A header of the answer.
-    pub fn got_header(&self, name: &str) -> Option<&str> {
-        header(&self.response_headers, name)
-    }
-
-    /// What was amiss about its end, in plain words.
-    pub fn amiss(&self) -> Option<String> {
-        self.end.as_ref()?.words(self.status.is_some())
-    }
-
-    /// Whether a limit of this program kept the answer from being read.
-    pub fn passed_our_limit(&self) -> bool {
-        self.end.as_ref().is_some_and(End::is_our_limit)
-    }
-
-    /// Media type of the answer in lower case, without parameters.
-    pub fn media_type(&self) -> Option<String> {
-        let value = self.got_header("content-type")?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-    }
-
-    /// Whether the status is in 200 to 299.
-    pub fn is_success(&self) -> bool {
-        self.status.is_some_and(|status| (200..300).contains(&status))
-    }
-
-    /// The session id sent with the request, as its label.
-    pub fn session(&self) -> Option<&str> {
-        self.sent_header("mcp-session-id")
-    }
-
-    /// The positions that show this exchange: request and answer.
-    pub fn evidence(&self) -> Vec<u32> {
-        std::iter::once(self.seq).chain(self.response_seq).collect()
-    }
 }
 
 /// A JSON-RPC message on the wire.
@@ -241,6 +138,8 @@ pub struct View<'t> {
     pub server_calls: Vec<Call>,
     /// Conversations in order of opening.
     pub conversations: Vec<Conversation>,
+    /// Selections of exchanges that many checks ask for, by name.
+    gathered: RefCell<HashMap<&'static str, Vec<usize>>>,
 }
 
 impl<'t> View<'t> {
@@ -253,6 +152,7 @@ impl<'t> View<'t> {
             calls: Vec::new(),
             server_calls: Vec::new(),
             conversations: Vec::new(),
+            gathered: RefCell::default(),
         };
         view.collect_messages();
         view.find_conversations();
@@ -264,6 +164,17 @@ impl<'t> View<'t> {
     /// The exchange that carried a message.
     pub fn exchange_of(&self, msg: &Msg) -> &Exchange {
         &self.exchanges[msg.exchange]
+    }
+
+    /// A selection of exchanges, as indexes in order, made at the first question for its name only.
+    pub fn gather(&self, name: &'static str, select: impl FnOnce() -> Vec<usize>) -> Vec<&Exchange> {
+        let known = self.gathered.borrow().get(name).cloned();
+        let indexes = known.unwrap_or_else(|| {
+            let indexes = select();
+            self.gathered.borrow_mut().insert(name, indexes.clone());
+            indexes
+        });
+        indexes.into_iter().map(|index| &self.exchanges[index]).collect()
     }
 
     /// The conversation of a message.
@@ -300,23 +211,21 @@ impl<'t> View<'t> {
 
     fn collect_messages(&mut self) {
         for (index, exchange) in self.exchanges.iter().enumerate() {
-            let mut found: Vec<(u32, u64, Direction, Carrier, &str)> = Vec::new();
-            if let Some(body) = &exchange.body {
-                found.push((exchange.seq, exchange.at, Direction::Sent, Carrier::RequestBody, body));
+            let mut found: Vec<(u32, u64, Direction, Carrier, Value)> = Vec::new();
+            if let Some(body) = exchange.sent_json() {
+                found.push((exchange.seq, exchange.at, Direction::Sent, Carrier::RequestBody, body.clone()));
             }
-            if let Some(body) = &exchange.response_body {
+            if let Some(body) = exchange.got_json() {
                 let seq = exchange.end_seq.map_or(exchange.seq, |seq| seq.saturating_sub(1));
                 let at = exchange.end_at.unwrap_or(exchange.at);
-                found.push((seq, at, Direction::Received, Carrier::JsonBody, body));
+                found.push((seq, at, Direction::Received, Carrier::JsonBody, body.clone()));
             }
             let stream = if exchange.method == "GET" { Carrier::GetStream } else { Carrier::PostStream };
             for event in &exchange.events {
-                if let Some(data) = event.data.as_ref().filter(|data| !data.is_empty()) {
-                    found.push((event.seq, event.at, Direction::Received, stream, data));
-                }
+                let Some(value) = event.data.as_ref().and_then(|data| serde_json::from_str(data).ok()) else { continue };
+                found.push((event.seq, event.at, Direction::Received, stream, value));
             }
-            for (seq, at, direction, carrier, text) in found {
-                let Ok(value) = serde_json::from_str::<Value>(text) else { continue };
+            for (seq, at, direction, carrier, value) in found {
                 let (members, batched) = match value {
                     Value::Array(members) => (members, true),
                     other => (vec![other], false),
@@ -445,73 +354,6 @@ impl<'t> View<'t> {
             }
         }
     }
-}
-
-fn exchanges(events: &[Event]) -> Vec<Exchange> {
-    let mut list: Vec<Exchange> = Vec::new();
-    let mut by_number: HashMap<u32, usize> = HashMap::new();
-    for event in events {
-        if let EventKind::Request { exchange, connection, method, target, headers, body } = &event.kind {
-            by_number.insert(*exchange, list.len());
-            list.push(Exchange {
-                number: *exchange,
-                seq: event.seq,
-                response_seq: None,
-                at: event.at,
-                client: event.client.clone(),
-                step: event.step,
-                connection: *connection,
-                method: method.clone(),
-                target: target.clone(),
-                headers: headers.clone(),
-                body: body.clone(),
-                status: None,
-                response_headers: Vec::new(),
-                response_body: None,
-                response_utf8: true,
-                events: Vec::new(),
-                end: None,
-                end_at: None,
-                end_seq: None,
-                conversation: None,
-                revision: None,
-            });
-            continue;
-        }
-        let number = match &event.kind {
-            EventKind::Response { exchange, .. }
-            | EventKind::Body { exchange, .. }
-            | EventKind::Sse { exchange, .. }
-            | EventKind::End { exchange, .. } => *exchange,
-            _ => continue,
-        };
-        let Some(found) = by_number.get(&number).map(|index| &mut list[*index]) else { continue };
-        match &event.kind {
-            EventKind::Response { status, headers, .. } => {
-                found.status = Some(*status);
-                found.response_headers.clone_from(headers);
-                found.response_seq = Some(event.seq);
-            }
-            EventKind::Body { text, utf8, .. } => {
-                found.response_body = Some(text.clone());
-                found.response_utf8 = *utf8;
-            }
-            EventKind::Sse { id, data, retry, .. } => found.events.push(SseEvent {
-                seq: event.seq,
-                at: event.at,
-                id: id.clone(),
-                data: data.clone(),
-                retry: *retry,
-            }),
-            EventKind::End { end, .. } => {
-                found.end = Some(end.clone());
-                found.end_at = Some(event.at);
-                found.end_seq = Some(event.seq);
-            }
-            _ => {}
-        }
-    }
-    list
 }
 
 #[cfg(test)]

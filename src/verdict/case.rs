@@ -183,16 +183,23 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
             || !view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::Failed(_)))),
         silent: cell > Cell::Passed && view.exchanges.iter().enumerate().any(mute),
         sent: sent(&view),
-        findings: findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised).collect(),
+        findings: exercised(findings),
     }
+}
+
+/// What was exercised. A new list, since filtering in place would keep the room of all checks for every case.
+fn exercised(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut kept: Vec<Finding> =
+        findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised).collect();
+    kept.shrink_to_fit();
+    kept
 }
 
 /// Why a case could not be told: the first exchange that did not come to its end.
 fn why_unclear(view: &View<'_>) -> String {
     let amiss = |exchange: &Exchange| {
         let words = exchange.amiss()?;
-        let body = exchange.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok());
-        let method = body.as_ref().and_then(|body| body["method"].as_str()).unwrap_or_default();
+        let method = exchange.sent_json().and_then(|body| body["method"].as_str()).unwrap_or_default();
         Some(format!("{} {method}: {words}", exchange.method).replace(" :", ":"))
     };
     let limits = view.exchanges.iter().filter(|exchange| exchange.passed_our_limit());

@@ -336,8 +336,8 @@ fn actual(seen: &Seen<'_>) -> String {
     if let Some(place) = seen.exchange.got_header("location").filter(|_| (300..400).contains(&status)) {
         text.extend([" to ", place, ", which was not followed"]);
     }
-    let body =
-        seen.response.map(ToString::to_string).or_else(|| seen.exchange.response_body.clone()).unwrap_or_default();
+    let raw = || seen.exchange.response_body.as_deref().map(str::to_owned);
+    let body = seen.response.map(ToString::to_string).or_else(raw).unwrap_or_default();
     if !body.is_empty() {
         text.push(' ');
         text.extend(body.chars().take(300));
@@ -414,7 +414,7 @@ mod tests {
             exchange,
             id: None,
             event: None,
-            data: Some(message.to_string()),
+            data: Some(message.to_string().into()),
             retry: None,
         };
         let opened = Builder::new().initialize("2025-06-18").request("GET", &[], None).stream();

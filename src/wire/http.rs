@@ -11,6 +11,9 @@ use tokio::net::TcpStream;
 use super::limits::{MAX_CHUNK_LINE, MAX_HEAD, MAX_HEADERS, MAX_INTERIM};
 use crate::transcript::Headers;
 
+/// What is copied to go out in one write, in bytes.
+const PIECE: usize = 16 * 1024;
+
 /// A request as it goes out.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -22,6 +25,8 @@ pub struct Request {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
+    /// So many spaces follow the body, which are made as they are written.
+    pub pad: usize,
     /// `host:port` to send it to, where that is not the target's.
     pub address: Option<String>,
 }
@@ -105,9 +110,9 @@ impl Connection {
         })
     }
 
-    /// Sends a request in one write.
+    /// Sends a request: in one write, as far as it is not large.
     pub async fn send(&mut self, request: &Request) -> Result<(), WireError> {
-        let mut bytes = Vec::with_capacity(512 + request.body.len());
+        let mut bytes = Vec::with_capacity(512 + request.body.len().min(PIECE));
         bytes.extend_from_slice(format!("{} {} HTTP/1.1\r\n", request.method, request.target).as_bytes());
         for (name, value) in &request.headers {
             bytes.extend_from_slice(name.as_bytes());
@@ -116,8 +121,19 @@ impl Connection {
             bytes.extend_from_slice(b"\r\n");
         }
         bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(&request.body);
-        self.stream.write_all(&bytes).await?;
+        if request.body.len() <= PIECE {
+            bytes.extend_from_slice(&request.body);
+            self.stream.write_all(&bytes).await?;
+        } else {
+            self.stream.write_all(&bytes).await?;
+            self.stream.write_all(&request.body).await?;
+        }
+        let mut left = request.pad;
+        while left > 0 {
+            let piece = left.min(PIECE);
+            self.stream.write_all(&[b' '; PIECE][..piece]).await?;
+            left -= piece;
+        }
         Ok(())
     }
 

@@ -26,16 +26,12 @@ fn kind_of(name: &str) -> Option<&'static str> {
     KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }
 
-/// Secrets in a JSON object, such as a token response. A JSON-RPC message has none at its top.
+/// Secrets in a JSON object, such as a token response. A JSON-RPC message has none at its top, and no token response speaks of `jsonrpc`.
 pub(super) fn in_json(text: &str) -> Vec<Found> {
-    let likely = KINDS.iter().any(|(name, _)| text.contains(&format!("\"{name}\"")));
-    if !likely || text.len() > 1_000_000 {
+    if text.len() > 1_000_000 || text.contains("\"jsonrpc\"") || !KINDS.iter().any(|(name, _)| text.contains(name)) {
         return Vec::new();
     }
     let Ok(Value::Object(members)) = serde_json::from_str::<Value>(text) else { return Vec::new() };
-    if members.contains_key("jsonrpc") {
-        return Vec::new();
-    }
     let secret = |(name, value): (String, Value)| Some((kind_of(&name)?, value.as_str()?.to_owned()));
     members.into_iter().filter_map(secret).collect()
 }

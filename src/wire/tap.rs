@@ -88,7 +88,7 @@ impl Tap {
                     method,
                     target: self.labels.redact(target),
                     headers: self.headers(headers, &mut seen),
-                    body: body.map(|body| self.labels.redact(body)),
+                    body: body.map(|body| self.labels.redact_shared(body)),
                 }
             }
             EventKind::Response { exchange, status, headers } => {
@@ -96,13 +96,13 @@ impl Tap {
             }
             EventKind::Body { exchange, text, utf8 } => {
                 self.find(secrets::in_json(&text), &mut seen);
-                EventKind::Body { exchange, text: self.labels.redact(text), utf8 }
+                EventKind::Body { exchange, text: self.labels.redact_shared(text), utf8 }
             }
             EventKind::Sse { exchange, id, event, data, retry } => EventKind::Sse {
                 exchange,
                 id: id.map(|id| self.labels.redact(id)),
                 event,
-                data: data.map(|data| self.labels.redact(data)),
+                data: data.map(|data| self.labels.redact_shared(data)),
                 retry,
             },
             // The label comes in as the token itself.
@@ -190,7 +190,7 @@ mod tests {
                         ("Mcp-Session-Id".to_owned(), "0123456789abcdef".to_owned()),
                         ("Authorization".to_owned(), "Bearer very-secret-token".to_owned()),
                     ],
-                    body: Some("{\"t\":\"very-secret-token\"}".to_owned()),
+                    body: Some("{\"t\":\"very-secret-token\"}".into()),
                 },
             );
         }

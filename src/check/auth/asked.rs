@@ -39,8 +39,8 @@ pub(crate) fn registrations<'v>(view: &'v View<'_>) -> Vec<Registration<'v>> {
         .filter(|exchange| exchange.method == "POST")
         .map(|exchange| Registration {
             exchange,
-            sent: exchange.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default(),
-            answer: wire::document(exchange).unwrap_or_default(),
+            sent: exchange.sent_json().cloned().unwrap_or_default(),
+            answer: wire::document(exchange).cloned().unwrap_or_default(),
         })
         .collect()
 }

@@ -79,7 +79,7 @@ fn state(view: &View<'_>, out: &mut Findings) {
 
 /// Whether the metadata promises `iss` in authorization responses.
 fn promises_iss(view: &View<'_>) -> bool {
-    let promised = |found: &Value| found["authorization_response_iss_parameter_supported"] == true;
+    let promised = |found: &&Value| found["authorization_response_iss_parameter_supported"] == true;
     wire::server_documents(view).iter().any(promised)
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::vault::rpc_method;
@@ -141,8 +143,7 @@ fn scope_hint(view: &View<'_>, out: &mut Findings) {
 
 /// What was asked: method, JSON-RPC method, tool.
 pub(super) fn operation(exchange: &Exchange) -> String {
-    let body: Value = exchange.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
-    let tool = body["params"]["name"].as_str().unwrap_or_default();
+    let tool = exchange.sent_json().and_then(|body| body["params"]["name"].as_str()).unwrap_or_default();
     format!("{} {} {tool}", exchange.method, rpc_method(exchange).unwrap_or_default())
 }
 
@@ -183,7 +184,7 @@ fn no_leak(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let texts = exchange.response_body.iter().chain(exchange.events.iter().filter_map(|event| event.data.as_ref()));
-        let holds = |text: &String| {
+        let holds = |text: &Arc<str>| {
             serde_json::from_str::<Value>(text).is_ok_and(|value| value.get("result").is_some_and(|r| !r.is_null()))
         };
         out.require(!texts.into_iter().any(holds), || {

@@ -47,7 +47,7 @@ fn requests<'v>(view: &'v View<'_>) -> Vec<&'v Exchange> {
 }
 
 /// The metadata documents that were found.
-pub(super) fn documents<'v>(view: &'v View<'_>) -> Vec<(&'v Exchange, Value)> {
+pub(super) fn documents<'v>(view: &'v View<'_>) -> Vec<(&'v Exchange, &'v Value)> {
     let found = |exchange: &'v Exchange| Some((exchange, oauth::document(exchange)?));
     requests(view).into_iter().filter(|exchange| exchange.is_success()).filter_map(found).collect()
 }

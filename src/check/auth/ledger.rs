@@ -32,7 +32,7 @@ pub(crate) struct Ask<'v> {
 
 impl Ask<'_> {
     fn of<'v>(view: &View<'_>, exchange: &'v Exchange) -> Ask<'v> {
-        let answer = document(exchange).unwrap_or_default();
+        let answer = document(exchange).cloned().unwrap_or_default();
         Ask { exchange, form: form(exchange), answer, revision: around(view, exchange) }
     }
 

@@ -82,10 +82,10 @@ fn missing_error(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-fn method_error(view: &View<'_>, out: &mut Findings) {
+fn method_error<'v>(view: &'v View<'_>, out: &mut Findings) {
     let documents = wire::server_documents(view);
     let lists = |method: &str| {
-        let of = |found: &serde_json::Value| found["code_challenge_methods_supported"].as_array().cloned();
+        let of = |found: &&'v serde_json::Value| found["code_challenge_methods_supported"].as_array();
         documents.iter().filter_map(of).flatten().any(|listed| listed == method)
     };
     let asks = covered(view, out);

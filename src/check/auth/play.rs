@@ -65,10 +65,10 @@ impl Play {
                 method: method.to_owned(),
                 target: target.to_owned(),
                 headers: sent,
-                body: Some(body.to_owned()),
+                body: Some(body.into()),
             })
             .event(EventKind::Response { exchange, status, headers: pairs(answer_headers) })
-            .event(EventKind::Body { exchange, text: answer.to_owned(), utf8: true })
+            .event(EventKind::Body { exchange, text: answer.into(), utf8: true })
             .event(EventKind::End { exchange, end: End::Complete });
         self
     }

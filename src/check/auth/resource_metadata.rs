@@ -26,7 +26,7 @@ pub(crate) const CHECKS: &[Check] = &[
 const KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The documents that the requirement covers.
-fn documents<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, Value)> {
+fn documents<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, &'v Value)> {
     let all = discovery::documents(view).into_iter();
     all.filter(|(exchange, _)| out.covers(oauth::around(view, exchange))).collect()
 }
@@ -75,8 +75,8 @@ fn resource(view: &View<'_>, out: &mut Findings) {
 }
 
 /// The documents whose `resource` is a URL, with that URL.
-fn named<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, Value, Url)> {
-    let url = |(exchange, document): (&'v Exchange, Value)| {
+fn named<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, &'v Value, Url)> {
+    let url = |(exchange, document): (&'v Exchange, &'v Value)| {
         let url = document["resource"].as_str()?.parse().ok()?;
         Some((exchange, document, url))
     };

@@ -31,13 +31,13 @@ pub(crate) static CHECKS: &[Check] = &[
 ];
 
 /// What came back where it is metadata: many sites answer any path with a page, which is none.
-pub(crate) fn metadata_of(exchange: &Exchange) -> Option<Value> {
+pub(crate) fn metadata_of(exchange: &Exchange) -> Option<&Value> {
     let found = document(exchange).filter(|_| exchange.is_success())?;
     ["issuer", "authorization_endpoint", "token_endpoint"].iter().any(|name| found.get(name).is_some()).then_some(found)
 }
 
 /// Every metadata document with its exchange, as far as the requirement holds there.
-pub(crate) fn documents<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, Value)> {
+pub(crate) fn documents<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, &'v Value)> {
     let all = wire::server_metadata(view).filter(|exchange| out.covers(wire::around(view, exchange)));
     all.filter_map(|exchange| Some((exchange, metadata_of(exchange)?))).collect()
 }

@@ -85,7 +85,7 @@ fn secret_in_body(view: &View<'_>, out: &mut Findings) {
         .collect();
     let ledger = Ledger::new(view);
     for ask in judged(&ledger, out) {
-        let right = |document: &serde_json::Value| {
+        let right = |document: &&serde_json::Value| {
             document["client_id"].as_str() == ask.param("client_id")
                 && document["client_secret"].as_str().is_some_and(|secret| ask.param("client_secret") == Some(secret))
         };

@@ -178,9 +178,8 @@ pub(crate) fn fair(view: &View<'_>, exchange: &Exchange) -> bool {
 }
 
 /// The JSON-RPC method of a POST.
-pub(crate) fn rpc_method(exchange: &Exchange) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_str(exchange.body.as_deref()?).ok()?;
-    body["method"].as_str().map(str::to_owned)
+pub(crate) fn rpc_method(exchange: &Exchange) -> Option<&str> {
+    exchange.sent_json()?["method"].as_str()
 }
 
 fn issued<'v>(view: &'v View<'_>, exchange: &'v Exchange) -> Option<Issued<'v>> {

@@ -40,8 +40,8 @@ pub(crate) fn around(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
 }
 
 /// The JSON object that came back.
-pub(crate) fn document(exchange: &Exchange) -> Option<Value> {
-    serde_json::from_str(exchange.response_body.as_deref()?).ok().filter(Value::is_object)
+pub(crate) fn document(exchange: &Exchange) -> Option<&Value> {
+    exchange.got_json().filter(|value| value.is_object())
 }
 
 /// Requests for the metadata of the resource (RFC 9728 section 3.1).
@@ -61,23 +61,25 @@ pub(crate) fn server_metadata<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'
 }
 
 /// The metadata documents of authorization servers that were found.
-pub(crate) fn server_documents(view: &View<'_>) -> Vec<Value> {
+pub(crate) fn server_documents<'v>(view: &'v View<'_>) -> Vec<&'v Value> {
     server_metadata(view).filter(|exchange| exchange.is_success()).filter_map(document).collect()
 }
 
 /// Requests to an endpoint that some metadata names, such as `token_endpoint`; without any metadata, those to the place
 /// that 2025-03-26 gives it, such as `/token`.
-pub(crate) fn to<'v>(view: &'v View<'_>, name: &str, fallback: &str) -> Vec<&'v Exchange> {
-    let documents = server_documents(view);
-    let named: Vec<url::Url> =
-        documents.iter().filter_map(|document| document.get(name)?.as_str()?.parse().ok()).collect();
-    let matches = |exchange: &&Exchange| {
-        if documents.is_empty() {
-            return path(exchange) == fallback;
-        }
-        named.iter().any(|url| goes_to(exchange, url))
-    };
-    view.exchanges.iter().filter(matches).collect()
+pub(crate) fn to<'v>(view: &'v View<'_>, name: &'static str, fallback: &str) -> Vec<&'v Exchange> {
+    view.gather(name, || {
+        let documents = server_documents(view);
+        let url = |document: &&Value| document.get(name)?.as_str()?.parse().ok();
+        let named: Vec<url::Url> = documents.iter().filter_map(url).collect();
+        let matches = |exchange: &Exchange| {
+            if documents.is_empty() {
+                return path(exchange) == fallback;
+            }
+            named.iter().any(|url| goes_to(exchange, url))
+        };
+        (0..view.exchanges.len()).filter(|index| matches(&view.exchanges[*index])).collect()
+    })
 }
 
 /// Requests to the token endpoint.

@@ -20,7 +20,7 @@ pub const CHECKS: &[Check] = &[
 struct Batch<'v> {
     index: usize,
     exchange: &'v Exchange,
-    members: Vec<Value>,
+    members: &'v [Value],
 }
 
 impl Batch<'_> {
@@ -148,8 +148,7 @@ fn batch_removed(view: &View<'_>, out: &mut Findings) {
 fn json_body_batch(view: &View<'_>, out: &mut Findings) {
     for (_, exchange, body) in posts(view) {
         let Ok(body) = body else { continue };
-        let answer = exchange.response_body.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-        let Some(answer) = answer.filter(|_| exchange.is_success()) else { continue };
+        let Some(answer) = exchange.got_json().filter(|_| exchange.is_success()) else { continue };
         if !out.covers(governing(view, exchange)) {
             continue;
         }

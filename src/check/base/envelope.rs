@@ -60,8 +60,7 @@ fn result_xor_error(view: &View<'_>, out: &mut Findings) {
         });
     }
     for exchange in view.exchanges.iter().filter(|exchange| exchange.is_success()) {
-        let body = exchange.response_body.as_deref().and_then(|body| serde_json::from_str(body).ok());
-        let Some(body): Option<serde_json::Value> = body else { continue };
+        let Some(body) = exchange.got_json() else { continue };
         let empty = body["jsonrpc"] == "2.0" && ["method", "result", "error"].iter().all(|key| body.get(key).is_none());
         if empty && out.covers(governing(view, exchange)) {
             out.breach(told(
@@ -259,7 +258,7 @@ mod tests {
             .initialize("2025-06-18")
             .post(&json!({"jsonrpc": "2.0", "id": 7, "method": "ping"}))
             .head(200, &[("content-type", "application/json")])
-            .event(EventKind::Body { exchange: 3, text: "{}".to_owned(), utf8: false })
+            .event(EventKind::Body { exchange: 3, text: "{}".into(), utf8: false })
             .end(End::Complete);
         expect_three("base.utf8", &Builder::new().initialize("2025-06-18"), &broken, &Builder::new());
     }

@@ -54,7 +54,7 @@ fn invalid(body: &Value) -> bool {
 /// JSON that is no valid message is an invalid request.
 fn invalid_request_error(view: &View<'_>, out: &mut Findings) {
     for (_, exchange, body) in posts(view) {
-        let Some(body) = body.ok().filter(invalid) else { continue };
+        let Some(body) = body.ok().filter(|body| invalid(body)) else { continue };
         if !out.covers(governing(view, exchange)) {
             continue;
         }

@@ -1,7 +1,5 @@
 //! Bodies: what may stand in a JSON answer, and how bodies are refused that cannot be read.
 
-use serde_json::Value;
-
 use super::post::singles;
 use crate::check::wire::{came, governing, is_4xx, posts, told, unfinished};
 use crate::check::{Check, Findings};
@@ -25,10 +23,8 @@ fn json_body_one_response(view: &View<'_>, out: &mut Findings) {
         if !json || !exchange.is_success() || !crate::check::wire::well_formed(&body) || unfinished(exchange) {
             continue;
         }
-        let text = exchange.response_body.as_deref().unwrap_or_default();
-        let answer: Option<Value> = serde_json::from_str(text).ok();
         // Whether it carries the right id is `base.response-echoes-id`.
-        let right = answer.is_some_and(|answer| Message(&answer).kind() == Kind::Response);
+        let right = exchange.got_json().is_some_and(|answer| Message(answer).kind() == Kind::Response);
         out.require(right, || {
             told(
                 "A JSON answer is not the one response to its request.".to_owned(),
@@ -65,7 +61,7 @@ fn malformed_body(view: &View<'_>, out: &mut Findings) {
 
 fn length(exchange: &Exchange) -> usize {
     let said = exchange.sent_header("content-length").and_then(|length| length.trim().parse().ok());
-    said.or_else(|| exchange.body.as_ref().map(String::len)).unwrap_or_default()
+    said.or_else(|| exchange.body.as_ref().map(|body| body.len())).unwrap_or_default()
 }
 
 /// A body that is too large is refused with a status from 400 to 499; a server without such a limit serves it.

@@ -1,7 +1,5 @@
 //! What request headers may and may not decide, and what a status may say about a client's mistake.
 
-use serde_json::Value;
-
 use crate::check::wire::{body_error, came, governing, over, posts, to_endpoint, told, walled, well_formed};
 use crate::check::{Check, Findings};
 use crate::model::Revision;
@@ -130,10 +128,7 @@ fn body_blames_version(exchange: &Exchange) -> bool {
 fn version_invalid(view: &View<'_>, out: &mut Findings) {
     for exchange in view.exchanges.iter().filter(|exchange| exchange.status.is_some() && !walled(exchange)) {
         let Some(version) = exchange.sent_header("mcp-protocol-version") else { continue };
-        let opening = exchange
-            .body
-            .as_deref()
-            .is_some_and(|body| serde_json::from_str::<Value>(body).is_ok_and(|body| body["method"] == "initialize"));
+        let opening = exchange.sent_json().is_some_and(|body| body["method"] == "initialize");
         let live = exchange.conversation.is_some() && !over(view, exchange);
         let unoffered = exchange.status == Some(405) && exchange.method != "POST";
         let judged = !opening && live && !unoffered && out.covers(exchange.revision);
@@ -157,8 +152,8 @@ fn version_invalid(view: &View<'_>, out: &mut Findings) {
 /// Whether the client made a mistake that can be seen on the wire.
 fn client_fault(view: &View<'_>, exchange: &Exchange) -> bool {
     let body = exchange.body.as_deref().filter(|_| exchange.method == "POST");
-    let odd = body.is_some_and(|body| {
-        serde_json::from_str::<Value>(body).map_or(true, |body| {
+    let odd = body.is_some_and(|_| {
+        exchange.sent_json().is_none_or(|body| {
             !body.is_array() && (body["jsonrpc"] != "2.0" || (body.get("method").is_some_and(|name| !name.is_string())))
         })
     });

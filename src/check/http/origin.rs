@@ -67,8 +67,7 @@ fn origin_403_body(view: &View<'_>, out: &mut Findings) {
         if exchange.status != Some(403) {
             continue;
         }
-        let body: Option<serde_json::Value> =
-            exchange.response_body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+        let body = exchange.got_json();
         let named = body.is_some_and(|body| body["jsonrpc"] == "2.0" && body.get("id").is_some_and(|id| !id.is_null()));
         out.require(!named, || {
             told(

@@ -21,7 +21,7 @@ pub const CHECKS: &[Check] = &[
 ];
 
 /// Single messages of one kind sent by POST, with their exchanges.
-pub(super) fn singles<'v>(view: &'v View<'_>, out: &Findings, kind: Kind) -> Vec<(usize, &'v Exchange, Value)> {
+pub(super) fn singles<'v>(view: &'v View<'_>, out: &Findings, kind: Kind) -> Vec<(usize, &'v Exchange, &'v Value)> {
     posts(view)
         .filter_map(|(index, exchange, body)| Some((index, exchange, body.ok()?)))
         .filter(|(_, exchange, body)| {
@@ -31,7 +31,7 @@ pub(super) fn singles<'v>(view: &'v View<'_>, out: &Findings, kind: Kind) -> Vec
 }
 
 /// Notifications and responses sent by POST.
-fn one_way<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(usize, &'v Exchange, Value)> {
+fn one_way<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(usize, &'v Exchange, &'v Value)> {
     let mut all = singles(view, out, Kind::Notification);
     all.extend(singles(view, out, Kind::Response));
     all.sort_by_key(|(index, ..)| *index);
@@ -137,8 +137,7 @@ fn rejected_body(view: &View<'_>, out: &mut Findings) {
         if exchange.status.is_none_or(|status| status < 400) {
             continue;
         }
-        let body = exchange.response_body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok());
-        let Some(body) = body.filter(|body| body["jsonrpc"] == "2.0") else { continue };
+        let Some(body) = exchange.got_json().filter(|body| body["jsonrpc"] == "2.0") else { continue };
         out.require(body.get("id").is_none_or(Value::is_null), || {
             told(
                 "The error for a notification or response carries an id.".to_owned(),
@@ -185,7 +184,7 @@ fn concurrent_requests(view: &View<'_>, out: &mut Findings) {
         let got = got_in(view, *index);
         let own = got.iter().any(|msg| is_response(msg) && msg.value["id"] == body["id"]);
         let foreign = got.iter().find(|msg| {
-            let theirs = |(other, ..): &(usize, &Exchange, Value)| {
+            let theirs = |(other, ..): &(usize, &Exchange, &Value)| {
                 sent_in(view, *other).iter().any(|sent| sent.value["id"] == msg.value["id"])
             };
             is_response(msg) && msg.value["id"] != body["id"] && requests.iter().any(theirs)
@@ -283,7 +282,7 @@ mod tests {
                 let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
                 builder
                     .event(EventKind::Response { exchange, status: 200, headers })
-                    .event(EventKind::Body { exchange, text: reply(id).to_string(), utf8: true })
+                    .event(EventKind::Body { exchange, text: reply(id).to_string().into(), utf8: true })
                     .event(EventKind::End { exchange, end: End::Complete })
             };
             answer(answer(start().post(&ping(8)).post(&ping(9)), 3, first), 4, second)

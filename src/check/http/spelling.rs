@@ -25,9 +25,8 @@ fn spelling(exchange: &Exchange, wanted: &[&str]) -> Vec<String> {
 }
 
 /// What a request asks for, so that only the spelling differs between two of them.
-fn method(exchange: &Exchange) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_str(exchange.body.as_deref()?).ok()?;
-    Some(body["method"].as_str()?.to_owned())
+fn method(exchange: &Exchange) -> Option<&str> {
+    exchange.sent_json()?["method"].as_str()
 }
 
 fn compare_spellings(view: &View<'_>, out: &mut Findings, wanted: &[&str]) {
@@ -39,7 +38,7 @@ fn compare_spellings(view: &View<'_>, out: &mut Findings, wanted: &[&str]) {
             .filter(|exchange| faultless(view, exchange) && exchange.status.is_some() && !walled(exchange))
             .filter(|exchange| exchange.seq > view.exchanges[conversation.opened].seq)
             .collect();
-        let served: HashSet<(Option<String>, Vec<String>)> = peers
+        let served: HashSet<(Option<&str>, Vec<String>)> = peers
             .iter()
             .filter(|exchange| exchange.is_success())
             .map(|exchange| (method(exchange), spelling(exchange, wanted)))

@@ -129,11 +129,7 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
         // What is refused on a connection that served the session before is refused for another reason.
         let moved = exchange.connection != opening.connection && conversation.session.is_some() && first;
         // A body that is no proper message is refused for its own sake, on any connection.
-        let proper = exchange
-            .body
-            .as_deref()
-            .and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok())
-            .is_some_and(|body| well_formed(&body) || is_known_notification(&body));
+        let proper = exchange.sent_json().is_some_and(|body| well_formed(body) || is_known_notification(body));
         if !moved
             || !proper
             || exchange.status.is_none()
@@ -249,7 +245,7 @@ mod tests {
             let (method, target) = ("POST".to_owned(), "/mcp".to_owned());
             let body = Some(PING.to_owned());
             start()
-                .event(EventKind::Request { exchange: 9, connection: 2, method, target, headers, body })
+                .event(EventKind::Request { exchange: 9, connection: 2, method, target, headers, body: body.map(Into::into) })
                 .event(EventKind::Response { exchange: 9, status, headers: Vec::new() })
                 .event(EventKind::End { exchange: 9, end: End::Complete })
         };

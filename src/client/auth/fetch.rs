@@ -54,6 +54,7 @@ impl Sim {
             target,
             headers,
             body: ask.body,
+            pad: 0,
             address: Some(format!("{host}:{port}")),
         };
         let options = Options { within: within.min(self.target.patience), ..Options::default() };

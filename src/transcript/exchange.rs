@@ -1,0 +1,201 @@
+//! An HTTP request with everything that came back for it.
+//!
+//! Puts events together; what they mean is not its business.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{End, Event, EventKind, Headers, header};
+use crate::model::Revision;
+
+/// One event of an event stream.
+#[derive(Debug, Clone)]
+pub struct SseEvent {
+    /// Position in the transcript.
+    pub seq: u32,
+    /// Microseconds since the rehearsal began.
+    pub at: u64,
+    /// The `id` field.
+    pub id: Option<String>,
+    /// The joined data lines.
+    pub data: Option<Arc<str>>,
+    /// The `retry` field in milliseconds.
+    pub retry: Option<u64>,
+}
+
+/// An HTTP request and what came back.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// Number of the exchange, as in the events.
+    pub number: u32,
+    /// Position of the request in the transcript.
+    pub seq: u32,
+    /// Position of the answer's head.
+    pub response_seq: Option<u32>,
+    /// Microseconds at which the request left.
+    pub at: u64,
+    /// The simulated client.
+    pub client: String,
+    /// The scenario step.
+    pub step: Option<u32>,
+    /// Number of the connection.
+    pub connection: u32,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Headers as sent.
+    pub headers: Headers,
+    /// The body as sent.
+    pub body: Option<Arc<str>>,
+    /// HTTP status of the answer.
+    pub status: Option<u16>,
+    /// Headers of the answer.
+    pub response_headers: Headers,
+    /// Body of an answer that is no event stream.
+    pub response_body: Option<Arc<str>>,
+    /// Whether that body was valid UTF-8.
+    pub response_utf8: bool,
+    /// Events of an event stream.
+    pub events: Vec<SseEvent>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// Microseconds at which it ended.
+    pub end_at: Option<u64>,
+    /// Position of the end in the transcript.
+    pub end_seq: Option<u32>,
+    /// Index of the conversation it belongs to.
+    pub conversation: Option<usize>,
+    /// The revision that governs it: the conversation's, or the one an `initialize` arrived at.
+    pub revision: Option<Revision>,
+    /// The body as sent, parsed once for all checks.
+    sent: OnceCell<Option<Value>>,
+    /// The body of the answer, parsed once for all checks.
+    got: OnceCell<Option<Value>>,
+}
+
+impl Exchange {
+    /// A request header.
+    pub fn sent_header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// A header of the answer.
+    pub fn got_header(&self, name: &str) -> Option<&str> {
+        header(&self.response_headers, name)
+    }
+
+    /// The JSON that was sent; `None` where the body is none.
+    pub fn sent_json(&self) -> Option<&Value> {
+        self.sent.get_or_init(|| serde_json::from_str(self.body.as_deref()?).ok()).as_ref()
+    }
+
+    /// The JSON that came back outside an event stream; `None` where the body is none.
+    pub fn got_json(&self) -> Option<&Value> {
+        self.got.get_or_init(|| serde_json::from_str(self.response_body.as_deref()?).ok()).as_ref()
+    }
+
+    /// What was amiss about its end, in plain words.
+    pub fn amiss(&self) -> Option<String> {
+        self.end.as_ref()?.words(self.status.is_some())
+    }
+
+    /// Whether a limit of this program kept the answer from being read.
+    pub fn passed_our_limit(&self) -> bool {
+        self.end.as_ref().is_some_and(End::is_our_limit)
+    }
+
+    /// Media type of the answer in lower case, without parameters.
+    pub fn media_type(&self) -> Option<String> {
+        let value = self.got_header("content-type")?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// Whether the status is in 200 to 299.
+    pub fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// The session id sent with the request, as its label.
+    pub fn session(&self) -> Option<&str> {
+        self.sent_header("mcp-session-id")
+    }
+
+    /// The positions that show this exchange: request and answer.
+    pub fn evidence(&self) -> Vec<u32> {
+        std::iter::once(self.seq).chain(self.response_seq).collect()
+    }
+}
+
+/// The exchanges of a transcript in order of their requests.
+pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
+    let mut list: Vec<Exchange> = Vec::new();
+    let mut by_number: HashMap<u32, usize> = HashMap::new();
+    for event in events {
+        if let EventKind::Request { exchange, connection, method, target, headers, body } = &event.kind {
+            by_number.insert(*exchange, list.len());
+            list.push(Exchange {
+                number: *exchange,
+                seq: event.seq,
+                response_seq: None,
+                at: event.at,
+                client: event.client.clone(),
+                step: event.step,
+                connection: *connection,
+                method: method.clone(),
+                target: target.clone(),
+                headers: headers.clone(),
+                body: body.clone(),
+                status: None,
+                response_headers: Vec::new(),
+                response_body: None,
+                response_utf8: true,
+                events: Vec::new(),
+                end: None,
+                end_at: None,
+                end_seq: None,
+                conversation: None,
+                revision: None,
+                sent: OnceCell::new(),
+                got: OnceCell::new(),
+            });
+            continue;
+        }
+        let number = match &event.kind {
+            EventKind::Response { exchange, .. }
+            | EventKind::Body { exchange, .. }
+            | EventKind::Sse { exchange, .. }
+            | EventKind::End { exchange, .. } => *exchange,
+            _ => continue,
+        };
+        let Some(found) = by_number.get(&number).map(|index| &mut list[*index]) else { continue };
+        match &event.kind {
+            EventKind::Response { status, headers, .. } => {
+                found.status = Some(*status);
+                found.response_headers.clone_from(headers);
+                found.response_seq = Some(event.seq);
+            }
+            EventKind::Body { text, utf8, .. } => {
+                found.response_body = Some(text.clone());
+                found.response_utf8 = *utf8;
+            }
+            EventKind::Sse { id, data, retry, .. } => found.events.push(SseEvent {
+                seq: event.seq,
+                at: event.at,
+                id: id.clone(),
+                data: data.clone(),
+                retry: *retry,
+            }),
+            EventKind::End { end, .. } => {
+                found.end = Some(end.clone());
+                found.end_at = Some(event.at);
+                found.end_seq = Some(event.seq);
+            }
+            _ => {}
+        }
+    }
+    list
+}
