@@ -292,3 +292,15 @@ async fn a_target_that_dies_in_the_middle_is_told() {
     let ran = run(&["run", "-q", &url, "-s", "connect.first-contact", "-c", "cursor", "--patience", "1"]).await;
     told(&ran, 10, "503");
 }
+
+#[tokio::test]
+async fn the_readme_shows_what_is_really_printed() {
+    let readme = include_str!("../README.md");
+    let (_, from) = readme.split_once("$ mcp-rehearsal run ").expect("an example");
+    let (arguments, from) = from.split_once('\n').expect("its output");
+    let (shown, _) = from.split_once("\n```").expect("its end");
+    let arguments: Vec<&str> = ["run", "-q", "--color", "never"].into_iter().chain(arguments.split(' ')).collect();
+    let ran = run(&arguments).await;
+    let bare = |text: &str| text.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    assert_eq!(bare(&ran.stdout), bare(shown), "README.md shows another output");
+}

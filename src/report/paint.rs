@@ -1,4 +1,8 @@
-//! Colours, as a value rather than the process-wide switch that `colored` keeps.
+//! Colours, decided by a value rather than by the process-wide switch that `colored` keeps: that one is on for good.
+
+use std::sync::Once;
+
+use colored::{ColoredString, Colorize as _};
 
 use crate::verdict::Cell;
 
@@ -7,27 +11,31 @@ use crate::verdict::Cell;
 pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
-    fn wrap(self, code: &str, text: &str) -> String {
-        if self.0 && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    fn with(self, text: &str, style: impl FnOnce(&str) -> ColoredString) -> String {
+        static ON: Once = Once::new();
+        if !self.0 || text.is_empty() {
+            return text.to_owned();
+        }
+        ON.call_once(|| colored::control::set_override(true));
+        style(text).to_string()
     }
 
     pub(crate) fn bold(self, text: &str) -> String {
-        self.wrap("1", text)
+        self.with(text, |text| text.bold())
     }
 
     pub(crate) fn dim(self, text: &str) -> String {
-        self.wrap("2", text)
+        self.with(text, |text| text.dimmed())
     }
 
     pub(crate) fn cell(self, cell: Cell, text: &str) -> String {
-        let code = match cell {
-            Cell::NotApplicable => "2",
-            Cell::Passed => "32",
-            Cell::Inconclusive => "36",
-            Cell::Warned => "33",
-            Cell::Failed => "1;31",
-        };
-        self.wrap(code, text)
+        self.with(text, |text| match cell {
+            Cell::NotApplicable => text.dimmed(),
+            Cell::Passed => text.green(),
+            Cell::Inconclusive => text.cyan(),
+            Cell::Warned => text.yellow(),
+            Cell::Failed => text.red().bold(),
+        })
     }
 }
 
