@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output::{Color, ExitCode, out, say};
-use crate::client::Target;
+use super::target::TargetArgs;
 use crate::doctor::{examine, json, terminal};
 use crate::model::{Rng, WallClock};
 use crate::profile::{find, ids};
@@ -14,7 +14,7 @@ use crate::profile::{find, ids};
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Address of the server, such as `http://localhost:8080/mcp`.
+    /// Address of the server, such as `http://localhost:8080/mcp`, or its name in `rehearsal.toml`.
     target: String,
     /// The client that walks; `list clients` names them.
     #[arg(long, value_name = "NAME", default_value = "reference")]
@@ -22,25 +22,11 @@ pub(super) struct DoctorArgs {
     /// The longest that anything is waited for, in seconds.
     #[arg(long, default_value_t = 30)]
     patience: u64,
-    /// A header that every request to the target carries, such as `X-Api-Key: …`; may be repeated.
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
+    #[command(flatten)]
+    more: TargetArgs,
     /// The diagnosis as JSON.
     #[arg(long)]
     json: bool,
-}
-
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("write it like 'X-Api-Key: secret'")?;
-    let (name, value) = (name.trim(), value.trim());
-    let token = |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
-    if name.is_empty() || !name.chars().all(token) {
-        return Err(format!("`{name}` is no name of a header"));
-    }
-    if value.chars().any(|letter| letter.is_control() && letter != '\t') {
-        return Err("the value has control characters in it".to_owned());
-    }
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 pub(super) async fn doctor(args: DoctorArgs, color: Color) -> ExitCode {
@@ -48,11 +34,11 @@ pub(super) async fn doctor(args: DoctorArgs, color: Color) -> ExitCode {
         say(&format!("error: {text}"));
         ExitCode::Usage
     };
-    let mut target = match Target::parse(&args.target, Duration::from_secs(args.patience.max(1))) {
-        Ok(target) => target,
-        Err(error) => return usage(error.to_string()),
+    // What was started for the target runs as long as the value is held.
+    let met = match args.more.meet(&args.target, Duration::from_secs(args.patience.max(1))).await {
+        Ok(met) => met,
+        Err(error) => return usage(error),
     };
-    target.headers = args.headers;
     let profile = match find(&args.client) {
         Ok(Some(profile)) => profile,
         Ok(None) => {
@@ -61,7 +47,7 @@ pub(super) async fn doctor(args: DoctorArgs, color: Color) -> ExitCode {
         }
         Err(error) => return usage(error.to_string()),
     };
-    let diagnosis = match examine(target, profile, Arc::new(WallClock::new()), Rng::from_system()).await {
+    let diagnosis = match examine(met.target, profile, Arc::new(WallClock::new()), Rng::from_system()).await {
         Ok(diagnosis) => diagnosis,
         Err(error) => {
             say(&format!("error: {error}"));
@@ -75,18 +61,5 @@ pub(super) async fn doctor(args: DoctorArgs, color: Color) -> ExitCode {
         ExitCode::Failures
     } else {
         ExitCode::Ok
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_read() {
-        assert_eq!(header("X-Key:  a:b "), Ok(("X-Key".to_owned(), "a:b".to_owned())));
-        for wrong in ["nothing", ": x", "a b: c", "a: b\r\nc: d"] {
-            assert!(header(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -2,13 +2,16 @@
 
 mod bench_tokens;
 mod completions;
+mod config;
 mod doctor;
 mod explain;
+mod keep;
 mod list;
 mod output;
 mod run;
 mod schema;
 mod serve;
+mod target;
 
 use clap::{Parser, Subcommand};
 

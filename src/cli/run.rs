@@ -9,19 +9,24 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{Color, ExitCode, out, say};
-use crate::client::{SafeCall, Target, TimeControl};
+use super::target::TargetArgs;
+use crate::client::{Entry, SafeCall, TimeControl};
 use crate::model::{Revision, glob};
 use crate::profile::Profile;
 use crate::rehearsal::{Rehearsal, RehearsalError, Selection, Stage, SurveyError, rehearse};
 use crate::report;
 use crate::scenario::{self, Scenario};
+use crate::server::RunningServer;
 use crate::verdict::{Cell, Summary};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Address of the server, such as `http://localhost:8080/mcp`; without it, the embedded reference server.
+    /// Address of the server, such as `http://localhost:8080/mcp`, or its name in `rehearsal.toml`; without it, the
+    /// embedded reference server.
     target: Option<String>,
+    #[command(flatten)]
+    more: TargetArgs,
     /// Scenario ids, comma-separated, `*` allowed; or a folder of your own scenario files.
     #[arg(short, long)]
     scenarios: Option<String>,
@@ -75,7 +80,7 @@ enum Stopped {
 }
 
 pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
-    let rehearsal = match prepare(&args, color) {
+    let (rehearsal, _issuer) = match prepare(&args, color).await {
         Ok(rehearsal) => rehearsal,
         Err(Stopped::Usage(text)) => {
             say(&format!("error: {text}"));
@@ -198,7 +203,8 @@ fn write_report(wanted: &str, summary: &Summary) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("the report cannot be written to {path}: {error}"))
 }
 
-fn prepare(args: &RunArgs, color: Color) -> Result<Rehearsal, Stopped> {
+/// What is to be played, and the authorization server that runs as long as it is held.
+async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<RunningServer>), Stopped> {
     for wanted in &args.report {
         let format = wanted.split('=').next().unwrap_or_default();
         if !report::FORMATS.iter().any(|(name, _)| *name == format) {
@@ -210,10 +216,16 @@ fn prepare(args: &RunArgs, color: Color) -> Result<Rehearsal, Stopped> {
         }
     }
     let patience = Duration::from_secs(args.patience.max(1));
+    let (mut allowed, mut jobs, mut issuer) = (args.allow_tool.clone(), args.jobs, None);
     let stage = match &args.target {
         None => Stage::embedded(args.fault.clone()),
-        Some(url) => {
-            let mut target = Target::parse(url, patience).map_err(|error| Stopped::Usage(error.to_string()))?;
+        Some(text) => {
+            let met = args.more.meet(text, patience).await.map_err(Stopped::Usage)?;
+            let mut target = met.target;
+            allowed.extend(met.allowed);
+            // A grant that is shared cannot be used by several at once, whatever was asked for.
+            jobs = if matches!(target.entry, Entry::Grant(_)) { Some(1) } else { jobs.or(met.jobs) };
+            issuer = met.issuer;
             if let Some(control) = &args.control {
                 target.time = TimeControl::Endpoint(control.trim_end_matches('/').to_owned());
             }
@@ -223,19 +235,20 @@ fn prepare(args: &RunArgs, color: Color) -> Result<Rehearsal, Stopped> {
             Stage::Foreign(Arc::new(target))
         }
     };
-    Ok(Rehearsal {
+    let rehearsal = Rehearsal {
         selection: Selection {
             scenarios: scenarios(args.scenarios.as_deref(), color)?,
             profiles: profiles(&args.clients)?,
             revisions: args.revisions.clone(),
             target: args.target.clone().or_else(|| embedded_target(&args.fault)),
         },
-        jobs: args.jobs.unwrap_or(if args.target.is_some() { 4 } else { 12 }),
+        jobs: jobs.unwrap_or(if args.target.is_some() { 4 } else { 12 }),
         stage,
         patience,
         seed: args.seed,
-        allowed_tools: args.allow_tool.clone(),
-    })
+        allowed_tools: allowed,
+    };
+    Ok((rehearsal, issuer))
 }
 
 fn safe_call(text: &str) -> Result<SafeCall, Stopped> {

@@ -31,10 +31,8 @@ pub struct Drive {
 /// Plays the scenario and gives what happened. Never fails: what goes wrong is in the transcript.
 pub async fn drive(drive: Drive) -> Vec<Event> {
     let tap = Arc::new(Tap::new(Arc::clone(&drive.clock)));
-    for (name, value) in &drive.target.headers {
-        // What a user sends besides is most often a key. The scheme in front of a credential is none of the secret.
-        let scheme = name.eq_ignore_ascii_case("authorization").then(|| value.split_once(' ')).flatten();
-        tap.hide("header", scheme.map_or(value.as_str(), |(_, secret)| secret));
+    for (kind, secret) in drive.target.secrets() {
+        tap.hide(kind, secret);
     }
     let mut clients: HashMap<String, Arc<Sim>> = HashMap::new();
     for step in &drive.scenario.steps {

@@ -40,6 +40,8 @@ pub(super) struct Answered {
     pub(super) status: Option<u16>,
     pub(super) headers: Headers,
     pub(super) messages: Vec<Value>,
+    /// The text of a page of HTML.
+    pub(super) page: Option<String>,
     /// Whether a stream ended before its response and told an event id to resume from.
     pub(super) resumable: bool,
 }
@@ -89,7 +91,7 @@ impl Sim {
         }
         let number = options.number.unwrap_or_else(|| self.tap.next_exchange());
         let mut answered =
-            Answered { exchange: number, status: None, headers: Vec::new(), messages: Vec::new(), resumable: false };
+            Answered { exchange: number, status: None, headers: Vec::new(), messages: Vec::new(), page: None, resumable: false };
         let mut dropped = self.drop_all.subscribe();
         dropped.mark_unchanged();
         self.state().live += 1;
@@ -269,6 +271,9 @@ impl Sim {
         }
         if let Some(value) = value {
             self.take_in(number, value, answered);
+        }
+        if header(&answered.headers, "content-type").is_some_and(|kind| kind.contains("html")) {
+            answered.page = Some(text.clone());
         }
         self.record(EventKind::Body { exchange: number, text: text.into(), utf8 });
         result

@@ -6,6 +6,7 @@ mod auth;
 mod calling;
 mod compose;
 mod driver;
+mod entry;
 mod exchange;
 mod opening;
 mod sim;
@@ -13,4 +14,5 @@ mod step;
 mod target;
 
 pub use driver::{Drive, drive};
+pub use entry::{Entry, FormStep, Grant, Hidden, Keep, KnownClient, Person, Wallet};
 pub use target::{SafeCall, Target, TargetError, TimeControl};

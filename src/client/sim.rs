@@ -68,6 +68,10 @@ pub(super) struct State {
     /// How the conversation was opened, so that it can be opened again.
     pub(super) opening: Option<Negotiate>,
     pub(super) credential: Credential,
+    /// What was last said about why the client does not go on.
+    pub(super) last_note: Option<String>,
+    /// Where the client listens for the way back from a login, where it does.
+    pub(super) redirect_uri: Option<String>,
     /// The last exchange with an authorization server.
     pub(super) last_fetch: Option<u32>,
 }
@@ -137,9 +141,16 @@ impl Sim {
     }
 
     /// Leaves the rest of the steps out.
+    /// Leaves out what comes after the step that is under way.
     pub(super) fn leave_out(&self, why: String) {
         self.state().left_out = true;
-        self.tap.record(&self.name, EventKind::LeftOut { why });
+        self.tap.record(&self.name, EventKind::LeftOut { why, this_too: false });
+    }
+
+    /// The same, and the step that is under way says nothing about the server either.
+    pub(super) fn leave_this_out(&self, why: String) {
+        self.state().left_out = true;
+        self.tap.record(&self.name, EventKind::LeftOut { why, this_too: true });
     }
 
     /// Drops every connection, idle ones and those in use.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::compose;
+use super::entry::{Entry, Hidden, KnownClient};
 use crate::model::HybridClock;
 use crate::transcript::{Headers, header};
 
@@ -62,6 +63,12 @@ pub struct Target {
     pub safe_call: SafeCall,
     /// Headers that every request to the target carries besides those of the profile.
     pub headers: Headers,
+    /// How clients come by a token.
+    pub entry: Entry,
+    /// The client id that was registered beforehand, where there is one.
+    pub client: Option<KnownClient>,
+    /// The scope to ask for instead of what the profile would.
+    pub scope: Option<String>,
 }
 
 /// The text names no server that can be rehearsed.
@@ -97,7 +104,32 @@ impl Target {
             asks_for_tokens: false,
             safe_call: SafeCall::default(),
             headers: Headers::new(),
+            entry: Entry::default(),
+            client: None,
+            scope: None,
         })
+    }
+
+    /// The secrets that its user gave, each with the kind of its label.
+    pub(super) fn secrets(&self) -> Vec<(&'static str, &str)> {
+        let mut all: Vec<(&'static str, &str)> = Vec::new();
+        for (name, value) in &self.headers {
+            // What a user sends besides is most often a key. The scheme in front of a credential is none of the secret.
+            let scheme = name.eq_ignore_ascii_case("authorization").then(|| value.split_once(' ')).flatten();
+            all.push(("header", scheme.map_or(value.as_str(), |(_, secret)| secret)));
+        }
+        if let Some(Hidden(secret)) = self.client.as_ref().and_then(|client| client.secret.as_ref()) {
+            all.push(("client-secret", secret));
+        }
+        match &self.entry {
+            Entry::Token(Hidden(token)) => all.push(("access", token)),
+            Entry::Form(steps) => {
+                let fields = steps.iter().flat_map(|step| &step.fields);
+                all.extend(fields.map(|(_, Hidden(value))| ("field", value.as_str())));
+            }
+            Entry::Login | Entry::ClientCredentials | Entry::Grant(_) => {}
+        }
+        all
     }
 
     /// Puts the target's own headers into a request. They replace those of the profile, but never a token that the

@@ -16,7 +16,7 @@ pub fn diagnose(url: &str, walked: &Profile, clients: &[Profile], events: &[Even
         arrival::challenge(&road),
         discovery::discovery(&road),
         login::registration(&road, walked),
-        login::authorization(&road, walked),
+        login::authorization(&road),
         login::token(&road),
         audience::audience(&road, subject(&view, FORGED)),
         session::session(&road, subject(&view, FIRST_CALL)),

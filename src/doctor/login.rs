@@ -78,7 +78,7 @@ fn registered(station: &mut Station, exchange: &Exchange, document: &Value) {
 }
 
 /// Whether the authorization endpoint gave a code.
-pub(super) fn authorization(road: &Road<'_>, profile: &Profile) -> Station {
+pub(super) fn authorization(road: &Road<'_>) -> Station {
     let Some(exchange) = road.authorization else {
         return not_asked(road, "authorization", "authorization_endpoint");
     };
@@ -94,7 +94,7 @@ pub(super) fn authorization(road: &Road<'_>, profile: &Profile) -> Station {
     let person = "a person has to log in or consent there, which this program cannot do; nothing is known of what comes \
                   after";
     match redirected {
-        Some((place, _)) if place == profile.oauth.value.redirect_uri => returned(road, &mut station),
+        _ if road.way_back.is_some() => returned(road, &mut station),
         Some((place, _)) => station.warns(format!("it redirects to {}: {person}", clip(&place, 160)), ""),
         None if (200..300).contains(&status) => station.warns(format!("it answers with a page: {person}"), ""),
         None => station.breaks(

@@ -36,6 +36,8 @@ pub(super) struct Road<'v> {
     pub(super) registration: Option<&'v Exchange>,
     /// The first authorization request.
     pub(super) authorization: Option<&'v Exchange>,
+    /// What led back to the client after it: the same exchange, or a later page of the login.
+    pub(super) way_back: Option<&'v Exchange>,
     /// The first exchange of a code.
     pub(super) exchange: Option<&'v Exchange>,
     /// The first refresh.
@@ -69,6 +71,12 @@ impl<'v> Road<'v> {
         let authorizes = |exchange: &&Exchange| {
             exchange.method == "GET" && wire::param(&wire::query(exchange), "response_type").is_some()
         };
+        let authorization = all().find(authorizes);
+        let home = authorization.and_then(|asked| {
+            let home = wire::param(&wire::query(asked), "redirect_uri").map(str::to_owned)?;
+            let back = |exchange: &&Exchange| wire::redirect(exchange).is_some_and(|(place, _)| place == home);
+            all().filter(|exchange| exchange.seq >= asked.seq).find(back)
+        });
         Self {
             view,
             url,
@@ -78,7 +86,8 @@ impl<'v> Road<'v> {
             server_places,
             server_found,
             registration: all().find(registers),
-            authorization: all().find(authorizes),
+            authorization,
+            way_back: home,
             exchange: grant("authorization_code"),
             refresh: grant("refresh_token"),
             calls,
@@ -148,7 +157,7 @@ impl<'v> Road<'v> {
 
     /// A parameter of the answer to the authorization request.
     pub(super) fn redirected(&self, name: &str) -> Option<String> {
-        let (_, pairs) = wire::redirect(self.authorization?)?;
+        let (_, pairs) = wire::redirect(self.way_back?)?;
         wire::param(&pairs, name).map(str::to_owned)
     }
 

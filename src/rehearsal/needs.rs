@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::Survey;
+use crate::client::Entry;
 use crate::model::Revision;
 use crate::profile::Profile;
-use crate::scenario::{Action, Scenario};
+use crate::scenario::{Action, Scenario, Step};
 
 /// The first need that is not met, in plain words; `None` where the scenario applies.
 pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, survey: &Survey) -> Option<String> {
@@ -16,8 +17,26 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
                 .to_owned(),
         );
     }
+    if let Some(reason) = not_by_this_way(scenario, &survey.entry) {
+        return Some(reason);
+    }
     let needed = scenario.needs.iter().find_map(|need| reason(need, profile, revision, survey));
     needed.or_else(|| called(scenario).into_iter().find_map(|tool| not_allowed(&tool, survey)))
+}
+
+/// Why the way in to the target does not let the scenario be played: some grants are there only once.
+fn not_by_this_way(scenario: &Scenario, entry: &Entry) -> Option<String> {
+    let of = |step: &Step| match (&step.action, entry) {
+        (Action::Expire(_) | Action::Refresh(_), Entry::Token(_)) => {
+            Some("the token was made beforehand, so its life cannot be played; another way in can (`login` in rehearsal.toml)")
+        }
+        (Action::Refresh(_), Entry::ClientCredentials) => Some("client credentials come without a refresh token"),
+        (Action::Revoke(_) | Action::OAuth(_), entry) if !entry.can_be_repeated() => {
+            Some("it might end the only grant there is; a login that can be repeated plays it (`login` in rehearsal.toml)")
+        }
+        _ => None,
+    };
+    scenario.all_steps().into_iter().find_map(of).map(str::to_owned)
 }
 
 /// Every tool that the scenario calls, however it calls it.

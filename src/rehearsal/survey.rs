@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::client::{Drive, SafeCall, Target, TimeControl, drive};
+use crate::client::{Drive, Entry, SafeCall, Target, TimeControl, drive};
 use crate::model::{Clock, Rng, glob};
 use crate::profile::Profile;
 use crate::scenario::parse;
@@ -44,6 +44,8 @@ pub struct Survey {
     pub auth: bool,
     /// Whether its clock can be moved.
     pub clock: bool,
+    /// How clients come by a token there.
+    pub entry: Entry,
     /// Whether it has the fixture tools of the reference server.
     pub reference: bool,
 }
@@ -113,7 +115,9 @@ pub(super) async fn survey(
             .unwrap_or_default(),
         session: conversation.is_some_and(|conversation| conversation.session.is_some()),
         reference,
-        auth: view.exchanges.iter().any(|exchange| exchange.status == Some(401) && exchange.target == target.path),
+        auth: !matches!(target.entry, Entry::Login)
+            || view.exchanges.iter().any(|exchange| exchange.status == Some(401) && exchange.target == target.path),
+        entry: target.entry.clone(),
         clock: !matches!(target.time, TimeControl::None),
         tools,
         prompts: texts("prompts/list", "prompts", "name"),

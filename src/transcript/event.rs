@@ -185,6 +185,9 @@ pub enum EventKind {
     LeftOut {
         /// What, in plain words.
         why: String,
+        /// Whether the step that was under way cannot be judged either.
+        #[serde(default)]
+        this_too: bool,
     },
     /// Why the driver moved on, in plain words.
     Note {

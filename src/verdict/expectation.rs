@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::check::Breach;
 use crate::model::{Kind, challenges, id_text, requirements};
 use crate::scenario::{BodyMatch, Expect, Outcome, ResultMatch, Scenario, SessionChange, Step};
-use crate::transcript::{End, EventKind, Exchange, Msg, View};
+use crate::transcript::{End, Event, EventKind, Exchange, Msg, View};
 
 /// A step whose expectation was not met.
 #[derive(Debug, Clone)]
@@ -26,11 +26,11 @@ pub struct Unmet {
 pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unmet>) {
     let mut met = 0;
     let mut unmet = Vec::new();
-    let last = left_out(view).map_or(u32::MAX, |(step, _)| step);
+    let first = first_left_out(view);
     for step in scenario.all_steps() {
         let Some(expect) = step.expect() else { continue };
         let index = step.number;
-        if index > last || elsewhere(expect, index, view) {
+        if index >= first || elsewhere(expect, index, view) {
             continue;
         }
         match judge_step(expect, index, view) {
@@ -48,9 +48,18 @@ pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unm
 /// The step after which the rest was left out, and why.
 pub(super) fn left_out<'v>(view: &'v View<'_>) -> Option<(u32, &'v str)> {
     view.events.iter().find_map(|event| match &event.kind {
-        EventKind::LeftOut { why } => Some((event.step?, why.as_str())),
+        EventKind::LeftOut { why, .. } => Some((event.step?, why.as_str())),
         _ => None,
     })
+}
+
+/// The first step that cannot be judged, because it or what it needs was left out.
+fn first_left_out(view: &View<'_>) -> u32 {
+    let of = |event: &Event| match &event.kind {
+        EventKind::LeftOut { this_too, .. } => Some(event.step? + u32::from(!this_too)),
+        _ => None,
+    };
+    view.events.iter().find_map(of).unwrap_or(u32::MAX)
 }
 
 /// Whether the step's clause does not hold in the revision under which its exchange took place.
@@ -390,7 +399,7 @@ mod tests {
         let scenario = scenario("{ result: ok }");
         let why = || "the clock cannot be moved".to_owned();
         let at = |step| Builder::new().initialize("2025-06-18").step(step, "expire");
-        let left_out = at(1).event(EventKind::LeftOut { why: why() }).finish();
+        let left_out = at(1).event(EventKind::LeftOut { why: why(), this_too: false }).finish();
         assert_eq!(judge_expectations(&scenario, &View::new(&left_out)).1.len(), 0);
         let only_a_note = at(1).event(EventKind::Note { text: why() }).finish();
         assert_eq!(judge_expectations(&scenario, &View::new(&only_a_note)).1.len(), 1);

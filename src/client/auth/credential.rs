@@ -13,6 +13,8 @@ pub(in crate::client) enum Stage {
     /// Nothing is known.
     #[default]
     Anonymous,
+    /// There is a token that was made beforehand.
+    Given,
     /// The servers are known.
     Discovered,
     /// The client has an id.
@@ -32,6 +34,7 @@ impl Stage {
     fn word(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
+            Self::Given => "given",
             Self::Discovered => "discovered",
             Self::Registered => "registered",
             Self::Active => "active",
@@ -43,11 +46,13 @@ impl Stage {
 
     /// Whether a credential may go from here to there.
     pub(in crate::client) fn leads_to(self, next: Self) -> bool {
-        use Stage::{Active, Anonymous, Dead, Discovered, Expired, Registered, Revoked};
+        use Stage::{Active, Anonymous, Dead, Discovered, Expired, Given, Registered, Revoked};
         match next {
             // A login may begin again from anywhere, and sign-out ends whatever there was.
             Anonymous | Discovered | Revoked => true,
-            Registered | Dead => self != Anonymous,
+            Given => self == Anonymous,
+            Registered => !matches!(self, Anonymous | Given),
+            Dead => self != Anonymous,
             Active => matches!(self, Registered | Active | Expired),
             Expired => matches!(self, Active | Expired),
         }

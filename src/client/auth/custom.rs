@@ -123,13 +123,12 @@ impl Sim {
 
     /// The right parameters of a request.
     fn usual(&self, request: OAuthRequest, credential: &Credential) -> Pairs {
-        let does = &self.profile.oauth.value;
         let challenge = |verifier: &str| URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
         let mut pairs: Vec<(&str, String)> = match request {
             OAuthRequest::Authorize => vec![
                 ("response_type", "code".to_owned()),
                 ("client_id", "{client}".to_owned()),
-                ("redirect_uri", does.redirect_uri.clone()),
+                ("redirect_uri", self.redirect_uri()),
                 ("state", self.rng.hex(8)),
                 ("code_challenge", challenge(credential.verifier.as_deref().unwrap_or_default())),
                 ("code_challenge_method", "S256".to_owned()),
@@ -138,7 +137,7 @@ impl Sim {
             OAuthRequest::Exchange => vec![
                 ("grant_type", "authorization_code".to_owned()),
                 ("code", "{code}".to_owned()),
-                ("redirect_uri", does.redirect_uri.clone()),
+                ("redirect_uri", self.redirect_uri()),
                 ("code_verifier", "{verifier}".to_owned()),
             ],
             OAuthRequest::Refresh => {
@@ -166,7 +165,7 @@ impl Sim {
         let does = &self.profile.oauth.value;
         let mut body = json!({
             "client_name": does.client_name,
-            "redirect_uris": [does.redirect_uri],
+            "redirect_uris": [self.redirect_uri()],
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": does.client_auth.as_deref().unwrap_or("none"),
@@ -205,7 +204,7 @@ impl Sim {
             ("{verifier}", &credential.verifier),
             ("{client}", &credential.client_id),
             ("{secret}", &credential.client_secret),
-            ("{redirect}", &Some(self.profile.oauth.value.redirect_uri.clone())),
+            ("{redirect}", &Some(self.redirect_uri())),
             ("{resource}", &credential.target().map(str::to_owned)),
             ("{RESOURCE}", &credential.target().map(shouted)),
         ];

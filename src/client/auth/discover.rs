@@ -52,6 +52,7 @@ impl Sim {
     }
 
     pub(super) fn note(&self, text: &str) {
+        self.state().last_note = Some(text.to_owned());
         self.tap.record(&self.name, EventKind::Note { text: text.to_owned() });
     }
 

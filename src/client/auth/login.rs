@@ -12,16 +12,24 @@ use url::form_urlencoded::Serializer;
 
 use super::fetch::Ask;
 use super::{Credential, Stage, claims};
+use crate::client::Entry;
 use crate::client::sim::Sim;
 use crate::model::Challenge;
 use crate::profile::{CarriesResource, Registration, ScopeFrom};
-use crate::transcript::{EventKind, header};
+use crate::transcript::EventKind;
 
 const OFFLINE: &str = "offline_access";
 
+/// An authorization request that was made.
+pub(super) struct Asked {
+    pub(super) url: String,
+    state: String,
+    pub(super) verifier: String,
+}
+
 impl Sim {
-    /// Gets a token from nothing; says whether there is one now. `more` are scopes to ask for besides.
-    pub(in crate::client) async fn login(
+    /// The whole road, as the profile walks it.
+    pub(super) async fn log_in_anew(
         self: &Arc<Self>,
         challenge: Option<&Challenge>,
         more: Option<&str>,
@@ -38,25 +46,37 @@ impl Sim {
             state.credential.code = Some(code.clone());
             state.credential.verifier = Some(verifier.clone());
         }
-        let redirect_uri = self.profile.oauth.value.redirect_uri.clone();
+        self.redeem(code, verifier, within).await
+    }
+
+    /// Exchanges a code; says whether there is a token now.
+    pub(super) async fn redeem(self: &Arc<Self>, code: String, verifier: String, within: Duration) -> bool {
         let pairs = vec![
             ("grant_type", "authorization_code".to_owned()),
             ("code", code),
-            ("redirect_uri", redirect_uri),
+            ("redirect_uri", self.redirect_uri()),
             ("code_verifier", verifier),
         ];
-        matches!(self.token(pairs, CarriesResource::Token, within).await, Some(answer) if self.keep(&answer, "the code was exchanged"))
+        let answer = self.token(pairs, CarriesResource::Token, within).await;
+        answer.is_some_and(|answer| self.keep(&answer, "the code was exchanged"))
     }
 
-    /// Comes by a client id at this issuer, in the order of the profile.
-    async fn identify(self: &Arc<Self>, within: Duration) -> bool {
+    /// Comes by a client id at this issuer: the one that the target's user gave, else in the order of the profile.
+    pub(super) async fn identify(self: &Arc<Self>, within: Duration) -> bool {
         let credential = self.state().credential.clone();
         if credential.client_id.is_some() && credential.registered_at == credential.issuer {
             self.move_to(Stage::Registered, "the client is registered here already");
             return true;
         }
+        if let Some(client) = &self.target.client {
+            self.be(client);
+            self.move_to(Stage::Registered, "the client was registered beforehand");
+            return true;
+        }
         let does = &self.profile.oauth.value;
-        let documents = credential.server["client_id_metadata_document_supported"] == true;
+        // A document of the profile names other places for the way back than the one that is listened at.
+        let own_place = self.state().redirect_uri.is_some();
+        let documents = credential.server["client_id_metadata_document_supported"] == true && !own_place;
         let mut found = None;
         for way in &does.registration {
             found = match way {
@@ -106,7 +126,7 @@ impl Sim {
         let does = &self.profile.oauth.value;
         let mut body = json!({
             "client_name": does.client_name,
-            "redirect_uris": [does.redirect_uri],
+            "redirect_uris": [self.redirect_uri()],
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
         });
@@ -128,7 +148,10 @@ impl Sim {
         Some((text("client_id")?, secret, method))
     }
 
-    fn scope_to_ask(&self, challenge: Option<&Challenge>, more: Option<&str>) -> Option<String> {
+    pub(super) fn scope_to_ask(&self, challenge: Option<&Challenge>, more: Option<&str>) -> Option<String> {
+        if more.is_none() && self.target.scope.is_some() {
+            return self.target.scope.clone();
+        }
         let credential = self.state().credential.clone();
         let does = &self.profile.oauth.value;
         let list = |value: &Value| -> Option<String> {
@@ -160,6 +183,13 @@ impl Sim {
 
     /// The authorization request; gives the code and the verifier where the answer is as it should be.
     async fn authorize(self: &Arc<Self>, scope: Option<&str>, within: Duration) -> Option<(String, String)> {
+        let asked = self.authorization_url(scope)?;
+        let place = self.walk(&asked.url, &self.redirect_uri(), within).await?;
+        Some((self.code_in(&place, &asked)?, asked.verifier))
+    }
+
+    /// The URL of an authorization request.
+    pub(super) fn authorization_url(&self, scope: Option<&str>) -> Option<Asked> {
         let credential = self.state().credential.clone();
         let endpoint = credential.endpoint("authorization_endpoint", "authorize")?;
         let does = &self.profile.oauth.value;
@@ -168,12 +198,13 @@ impl Sim {
         let state = self.rng.hex(16);
         let client = credential.client_id.as_deref()?;
         let resource = credential.target().filter(|_| does.resource_in.contains(&CarriesResource::Authorize));
+        let redirect_uri = self.redirect_uri();
         let mut pairs = vec![
             ("response_type", "code"),
             ("client_id", client),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
-            ("redirect_uri", &does.redirect_uri),
+            ("redirect_uri", &redirect_uri),
             ("state", &state),
         ];
         pairs.extend(scope.map(|scope| ("scope", scope)));
@@ -181,15 +212,15 @@ impl Sim {
         pairs.extend(resource.map(|resource| ("resource", resource)));
         let query = Serializer::new(String::new()).extend_pairs(pairs).finish();
         let joint = if endpoint.contains('?') { '&' } else { '?' };
-        let url = format!("{endpoint}{joint}{query}");
-        let answered = self.fetch(Ask { method: "GET", url: &url, ..Ask::default() }, within).await?;
-        let Some(place) = header(&answered.headers, "location").and_then(|place| Url::parse(place).ok()) else {
-            self.note("the authorization endpoint did not redirect; a person may have to consent there");
-            return None;
-        };
+        Some(Asked { url: format!("{endpoint}{joint}{query}"), state, verifier })
+    }
+
+    /// The code in what an authorization server hands to the client, where everything else is as it should be.
+    pub(super) fn code_in(&self, place: &Url, asked: &Asked) -> Option<String> {
+        let credential = self.state().credential.clone();
         let param =
             |name: &str| place.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
-        if param("state").as_deref() != Some(state.as_str()) {
+        if param("state").as_deref() != Some(asked.state.as_str()) {
             self.note("the state that came back is not the one that was sent, so the client stops");
             return None;
         }
@@ -210,7 +241,7 @@ impl Sim {
             self.note(&format!("the authorization was refused: {error}"));
             return None;
         }
-        Some((param("code")?, verifier))
+        param("code")
     }
 
     /// A token request with the client's proof of itself; gives status and document.
@@ -268,6 +299,9 @@ impl Sim {
             }
             let lives = document["expires_in"].as_u64().map(Duration::from_secs);
             credential.ends = lives.map(|lives| self.clock.elapsed() + lives);
+        }
+        if let Entry::Grant(wallet) = &self.target.entry {
+            wallet.put(None, access, document["refresh_token"].as_str());
         }
         if let Some((header, claims)) = claims::read(access) {
             self.tap.record(&self.name, EventKind::Claims { label: access.to_owned(), header, claims });

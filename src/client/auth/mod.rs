@@ -6,8 +6,11 @@ mod claims;
 mod credential;
 mod custom;
 mod discover;
+mod entry;
 mod fetch;
 mod login;
+mod pages;
+mod person;
 mod refresh;
 mod steps;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Stage;
+use crate::client::Entry;
 use crate::client::exchange::Answered;
 use crate::client::sim::Sim;
 use crate::model::{Challenge, challenges};
@@ -29,7 +30,7 @@ impl Sim {
             (state.credential.stage, state.credential.ends)
         };
         let does = &self.profile.oauth.value;
-        if stage == Stage::Anonymous && does.begins == Begins::Metadata {
+        if stage == Stage::Anonymous && (does.begins == Begins::Metadata || self.comes_with_token()) {
             self.login(None, None, within).await;
             return;
         }
@@ -64,6 +65,12 @@ impl Sim {
         if stage == Stage::Active && now != before {
             return true;
         }
+        if stage == Stage::Given {
+            self.move_to(Stage::Dead, "the server refused the token that was made beforehand");
+            self.note("the token that was made beforehand was refused, and there is no other");
+            self.no_way_in();
+            return false;
+        }
         if stage == Stage::Active {
             self.move_to(Stage::Expired, "the server refused the token");
         }
@@ -87,7 +94,16 @@ impl Sim {
 
     /// A refresh (RFC 6749 section 6); says whether there is a fresh token now.
     pub(in crate::client) async fn renew(self: &Arc<Self>, within: Duration) -> bool {
-        let Some(refresh) = self.state().credential.refresh.clone() else { return false };
+        // A refresh token that others hold too is used by one at a time.
+        let wallet = match &self.target.entry {
+            Entry::Grant(wallet) => Some(Arc::clone(wallet)),
+            _ => None,
+        };
+        let _turn = match &wallet {
+            Some(wallet) => Some(wallet.turn.lock().await),
+            None => None,
+        };
+        let Some(refresh) = self.newest_refresh() else { return false };
         let pairs = vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", refresh)];
         let Some(answer) = self.token(pairs, CarriesResource::Refresh, within).await else { return false };
         if self.keep(&answer, "the token was refreshed") {
@@ -106,6 +122,10 @@ impl Sim {
             state.credential.ends = None;
         }
         self.move_to(Stage::Dead, "the refresh token was refused");
+        if wallet.is_some() {
+            self.note("the grant that all clients share is over; nobody can be asked for another");
+            return false;
+        }
         match self.profile.oauth.value.on_dead_refresh {
             OnDeadRefresh::GiveUp => false,
             OnDeadRefresh::Reauthorize => self.login(None, None, within).await,
