@@ -12,7 +12,8 @@ use outside::{Program, Serve, installed, root};
 
 /// A client that the reference server knows from the start.
 const KNOWN: &str = "app:a-secret-of-the-app=http://127.0.0.1/cb";
-const CLIENT: &str = "client = { id = \"app\", secret = \"${env:APP_SECRET}\", redirect-uri = \"http://127.0.0.1/cb\" }";
+const CLIENT: &str =
+    "client = { id = \"app\", secret = \"${env:APP_SECRET}\", redirect-uri = \"http://127.0.0.1/cb\" }";
 
 /// What a run said and reported.
 struct Ran {
@@ -185,9 +186,11 @@ fn the_rehearsal_as_the_issuer_of_a_foreign_server() {
         let failed = case["stories"].as_array().expect("stories").iter().filter(|story| story["fails"] == true);
         let ids: Vec<&str> = failed.filter_map(|story| story["id"].as_str()).collect();
         assert_eq!(ids, ["auth.discovery.prm-no-empty-members"], "{}", ran.said());
-        let through = case["findings"].as_array().expect("findings").iter().any(|finding| {
-            finding["requirement"] == "lifecycle.initialize-result" && finding["outcome"] == "pass"
-        });
+        let through = case["findings"]
+            .as_array()
+            .expect("findings")
+            .iter()
+            .any(|finding| finding["requirement"] == "lifecycle.initialize-result" && finding["outcome"] == "pass");
         assert!(through, "nobody got in: {}", ran.said());
     }
 }

@@ -73,9 +73,9 @@ async fn named_target(name: &str, found: &TargetConfig, patience: Duration) -> R
     let mut target = Target::parse(&url, patience).map_err(|error| format!("{}: {error}", at("url")))?;
     for (header_name, value) in &found.headers {
         let value = value.filled(&at("headers"))?;
-        target.headers.push(header(&format!("{header_name}:{value}")).map_err(|error| {
-            format!("{}: {error}", at("headers"))
-        })?);
+        target
+            .headers
+            .push(header(&format!("{header_name}:{value}")).map_err(|error| format!("{}: {error}", at("headers")))?);
     }
     if let Some(call) = &found.call {
         let arguments = call.arguments.clone().into();

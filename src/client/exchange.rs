@@ -90,8 +90,14 @@ impl Sim {
             self.target.dress(&mut request.headers);
         }
         let number = options.number.unwrap_or_else(|| self.tap.next_exchange());
-        let mut answered =
-            Answered { exchange: number, status: None, headers: Vec::new(), messages: Vec::new(), page: None, resumable: false };
+        let mut answered = Answered {
+            exchange: number,
+            status: None,
+            headers: Vec::new(),
+            messages: Vec::new(),
+            page: None,
+            resumable: false,
+        };
         let mut dropped = self.drop_all.subscribe();
         dropped.mark_unchanged();
         self.state().live += 1;

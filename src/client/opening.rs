@@ -101,8 +101,14 @@ impl Sim {
             ..compose::Slots::default()
         };
         let headers = compose::headers(&probe.headers, &slots);
-        let request =
-            Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body, pad: 0, address: None };
+        let request = Request {
+            method: "POST".to_owned(),
+            target: self.target.path.clone(),
+            headers,
+            body,
+            pad: 0,
+            address: None,
+        };
         self.exchange(request, Options { until: Some(probe.id.clone()), ..self.options(within) }).await;
     }
 

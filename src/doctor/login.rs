@@ -166,7 +166,7 @@ pub(super) fn token(road: &Road<'_>) -> Station {
         return station;
     };
     station.show(exchange);
-    usable(&mut station, &tokens);
+    usable(&mut station, tokens);
     let lives = match &tokens["expires_in"] {
         Value::Number(number) => number.as_u64().map(|seconds| format!("for {seconds} s")),
         _ => None,

@@ -27,13 +27,13 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
 /// Why the way in to the target does not let the scenario be played: some grants are there only once.
 fn not_by_this_way(scenario: &Scenario, entry: &Entry) -> Option<String> {
     let of = |step: &Step| match (&step.action, entry) {
-        (Action::Expire(_) | Action::Refresh(_), Entry::Token(_)) => {
-            Some("the token was made beforehand, so its life cannot be played; another way in can (`login` in rehearsal.toml)")
-        }
+        (Action::Expire(_) | Action::Refresh(_), Entry::Token(_)) => Some(
+            "the token was made beforehand, so its life cannot be played; another way in can (`login` in rehearsal.toml)",
+        ),
         (Action::Refresh(_), Entry::ClientCredentials) => Some("client credentials come without a refresh token"),
-        (Action::Revoke(_) | Action::OAuth(_), entry) if !entry.can_be_repeated() => {
-            Some("it might end the only grant there is; a login that can be repeated plays it (`login` in rehearsal.toml)")
-        }
+        (Action::Revoke(_) | Action::OAuth(_), entry) if !entry.can_be_repeated() => Some(
+            "it might end the only grant there is; a login that can be repeated plays it (`login` in rehearsal.toml)",
+        ),
         _ => None,
     };
     scenario.all_steps().into_iter().find_map(of).map(str::to_owned)

@@ -222,7 +222,9 @@ impl<'t> View<'t> {
             }
             let stream = if exchange.method == "GET" { Carrier::GetStream } else { Carrier::PostStream };
             for event in &exchange.events {
-                let Some(value) = event.data.as_ref().and_then(|data| serde_json::from_str(data).ok()) else { continue };
+                let Some(value) = event.data.as_ref().and_then(|data| serde_json::from_str(data).ok()) else {
+                    continue;
+                };
                 found.push((event.seq, event.at, Direction::Received, stream, value));
             }
             for (seq, at, direction, carrier, value) in found {

@@ -84,7 +84,7 @@ fn offered(view: &View<'_>, out: &mut Findings) {
                 exchange,
                 "The authorization server does not let clients register themselves.".to_owned(),
                 "registration_endpoint in the metadata",
-                quote(&found),
+                quote(found),
                 "offer dynamic client registration: clients that have never met the server need it",
             )
         });

@@ -41,10 +41,10 @@ fn texts<'d>(document: &'d Value, member: &str) -> Vec<&'d str> {
 
 fn servers(view: &View<'_>, out: &mut Findings) {
     for (exchange, document) in documents(view, out) {
-        out.require(!texts(&document, "authorization_servers").is_empty(), || {
+        out.require(!texts(document, "authorization_servers").is_empty(), || {
             let fix = "name the issuer of at least one authorization server in authorization_servers";
             let what = "The metadata names no authorization server, so nobody can log in.";
-            breach(what, exchange, "authorization_servers with an issuer", &document, fix)
+            breach(what, exchange, "authorization_servers with an issuer", document, fix)
         });
     }
 }
@@ -69,7 +69,7 @@ fn resource(view: &View<'_>, out: &mut Findings) {
     for (exchange, document) in documents(view, out) {
         out.require(document["resource"].is_string(), || {
             let fix = "say in resource which URL the metadata is about: the one of the endpoint";
-            breach("The metadata does not say what it is about.", exchange, "a member resource", &document, fix)
+            breach("The metadata does not say what it is about.", exchange, "a member resource", document, fix)
         });
     }
 }
@@ -181,16 +181,16 @@ fn no_empty(view: &View<'_>, out: &mut Findings) {
             .collect();
         out.require(empty.is_empty(), || {
             let what = format!("The metadata has an empty list in {}.", empty.join(", "));
-            breach(&what, exchange, "no member without values", &document, "leave members without values out")
+            breach(&what, exchange, "no member without values", document, "leave members without values out")
         });
     }
 }
 
 fn scopes(view: &View<'_>, out: &mut Findings) {
     for (exchange, document) in documents(view, out) {
-        out.require(!texts(&document, "scopes_supported").is_empty(), || {
+        out.require(!texts(document, "scopes_supported").is_empty(), || {
             let fix = "list the scopes in scopes_supported: clients that get no scope by challenge ask for these";
-            breach("The metadata lists no scopes.", exchange, "scopes_supported", &document, fix)
+            breach("The metadata lists no scopes.", exchange, "scopes_supported", document, fix)
         });
     }
 }
@@ -200,7 +200,7 @@ fn methods(view: &View<'_>, out: &mut Findings) {
         if !document["bearer_methods_supported"].is_array() {
             continue;
         }
-        let methods = texts(&document, "bearer_methods_supported");
+        let methods = texts(document, "bearer_methods_supported");
         out.require(methods.contains(&"header") && !methods.contains(&"query"), || {
             let fix = "list header and not query: MCP allows the Authorization header only";
             let what = "The metadata offers ways to send tokens that MCP does not allow.";
@@ -211,7 +211,7 @@ fn methods(view: &View<'_>, out: &mut Findings) {
 
 fn issuers(view: &View<'_>, out: &mut Findings) {
     for (exchange, document) in documents(view, out) {
-        for issuer in texts(&document, "authorization_servers") {
+        for issuer in texts(document, "authorization_servers") {
             let url = issuer.parse::<Url>().ok();
             let right = url.is_some_and(|url| is_secure(&url) && url.query().is_none() && url.fragment().is_none());
             out.require(right, || {
@@ -227,7 +227,7 @@ fn issuers(view: &View<'_>, out: &mut Findings) {
 fn resolves(view: &View<'_>, out: &mut Findings) {
     for (exchange, document) in documents(view, out) {
         let listed: Vec<Url> =
-            texts(&document, "authorization_servers").iter().filter_map(|issuer| issuer.parse().ok()).collect();
+            texts(document, "authorization_servers").iter().filter_map(|issuer| issuer.parse().ok()).collect();
         let asked: Vec<&Exchange> = oauth::server_metadata(view)
             .filter(|asked| asked.seq > exchange.seq && asked.status.is_some())
             .filter(|asked| listed.iter().any(|issuer| concerns(asked, issuer)))

@@ -211,7 +211,7 @@ fn required_members(view: &View<'_>, out: &mut Findings) {
                 exchange,
                 &format!("The metadata lacks {}.", missing.join(", ")),
                 "issuer, response_types_supported, and the endpoints that the grant types need",
-                quote(&found),
+                quote(found),
                 "add the members that RFC 8414 section 2 requires",
             )
         });
@@ -332,7 +332,7 @@ fn pkce_advertised(view: &View<'_>, out: &mut Findings, place: fn(&Exchange) -> 
                     exchange,
                     "The metadata does not say that PKCE is supported; clients from 2025-11-25 on refuse to log in.",
                     "code_challenge_methods_supported with S256",
-                    quote(&found),
+                    quote(found),
                     "add code_challenge_methods_supported to the document",
                 )
             });

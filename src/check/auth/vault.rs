@@ -169,7 +169,7 @@ pub(crate) fn fair(view: &View<'_>, exchange: &Exchange) -> bool {
     if !wire::at_endpoint(view, exchange) {
         return false;
     }
-    let opens = exchange.session().is_none() && rpc_method(exchange).as_deref() == Some("initialize");
+    let opens = exchange.session().is_none() && rpc_method(exchange) == Some("initialize");
     let accepts = |kind: &str| exchange.sent_header("accept").is_some_and(|accept| accept.contains(kind));
     if opens {
         return foreign_origin(exchange).is_none() && accepts("application/json") && accepts("text/event-stream");

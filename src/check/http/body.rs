@@ -20,7 +20,7 @@ const LARGE: usize = 1_000_000;
 fn json_body_one_response(view: &View<'_>, out: &mut Findings) {
     for (_, exchange, body) in singles(view, out, Kind::Request) {
         let json = exchange.media_type().as_deref() == Some("application/json");
-        if !json || !exchange.is_success() || !crate::check::wire::well_formed(&body) || unfinished(exchange) {
+        if !json || !exchange.is_success() || !crate::check::wire::well_formed(body) || unfinished(exchange) {
             continue;
         }
         // Whether it carries the right id is `base.response-echoes-id`.

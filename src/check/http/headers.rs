@@ -30,7 +30,7 @@ fn lists_both(exchange: &Exchange) -> bool {
 /// An Accept that lacks a type may be served or refused, as long as the server does not fall over it.
 fn accept_leniency(view: &View<'_>, out: &mut Findings) {
     for (_, exchange, body) in posts(view) {
-        let asked = body.is_ok_and(|body| well_formed(&body)) && !lists_both(exchange);
+        let asked = body.is_ok_and(well_formed) && !lists_both(exchange);
         let Some(status) = exchange.status.filter(|_| asked && out.covers(governing(view, exchange))) else { continue };
         out.require(status < 500, || {
             told(
@@ -50,7 +50,7 @@ fn accept_leniency(view: &View<'_>, out: &mut Findings) {
 /// An Accept that lists both types is good enough in any order and spelling, with parameters or without.
 fn accept_any_spelling(view: &View<'_>, out: &mut Findings) {
     for (_, exchange, body) in posts(view) {
-        let asked = body.is_ok_and(|body| well_formed(&body)) && lists_both(exchange);
+        let asked = body.is_ok_and(well_formed) && lists_both(exchange);
         if !asked || exchange.status.is_none() || !out.covers(governing(view, exchange)) {
             continue;
         }
@@ -97,7 +97,7 @@ fn allow_header(view: &View<'_>, out: &mut Findings) {
 fn version_absent(view: &View<'_>, out: &mut Findings) {
     for (index, exchange, body) in posts(view) {
         let Some(conversation) = exchange.conversation.map(|at| &view.conversations[at]) else { continue };
-        let asked = body.is_ok_and(|body| well_formed(&body)) && exchange.sent_header("mcp-protocol-version").is_none();
+        let asked = body.is_ok_and(well_formed) && exchange.sent_header("mcp-protocol-version").is_none();
         let ready = conversation.initialized.is_some_and(|at| view.exchanges[at].seq < exchange.seq);
         let judged = conversation.opened != index && ready && !over(view, exchange) && !walled(exchange);
         if !asked || !judged || exchange.status.is_none() || !out.covers(exchange.revision) {

@@ -224,7 +224,8 @@ mod tests {
     fn of_several() {
         let note = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
         let two = get("2025-06-18").request("GET", &[], None).stream().sse(None, &note);
-        let copy = EventKind::Sse { exchange: 3, id: None, event: None, data: Some(note.to_string().into()), retry: None };
+        let copy =
+            EventKind::Sse { exchange: 3, id: None, event: None, data: Some(note.to_string().into()), retry: None };
         for id in ["transport.http.one-stream-only", "transport.http.no-broadcast"] {
             expect_three(id, &two, &two.clone().event(copy.clone()), &get("2025-06-18"));
         }

@@ -245,7 +245,14 @@ mod tests {
             let (method, target) = ("POST".to_owned(), "/mcp".to_owned());
             let body = Some(PING.to_owned());
             start()
-                .event(EventKind::Request { exchange: 9, connection: 2, method, target, headers, body: body.map(Into::into) })
+                .event(EventKind::Request {
+                    exchange: 9,
+                    connection: 2,
+                    method,
+                    target,
+                    headers,
+                    body: body.map(Into::into),
+                })
                 .event(EventKind::Response { exchange: 9, status, headers: Vec::new() })
                 .event(EventKind::End { exchange: 9, end: End::Complete })
         };

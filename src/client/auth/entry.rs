@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Stage;
+use crate::client::Entry;
 use crate::client::entry::{Hidden, KnownClient, Wallet};
 use crate::client::sim::Sim;
-use crate::client::Entry;
 use crate::model::Challenge;
 use crate::profile::CarriesResource;
 

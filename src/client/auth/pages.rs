@@ -9,10 +9,10 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use super::fetch::Ask;
+use crate::client::Entry;
 use crate::client::entry::{FormStep, Hidden};
 use crate::client::exchange::Answered;
 use crate::client::sim::Sim;
-use crate::client::Entry;
 
 /// After so many pages and redirects nobody expects to come home any more.
 const MOST_STATIONS: usize = 30;
@@ -76,8 +76,7 @@ impl Sim {
         form: Option<Filled>,
         within: Duration,
     ) -> Option<Answered> {
-        let cookies: Vec<String> =
-            jar.get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies: Vec<String> = jar.get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect();
         let mut headers = crate::scenario::Headers::new();
         if !cookies.is_empty() {
             headers.insert("cookie".to_owned(), Some(cookies.join("; ")));
