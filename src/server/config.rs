@@ -26,6 +26,8 @@ pub struct ServerConfig {
     pub idle_session: Duration,
     /// How long the tools that report as they go work between two reports.
     pub tick: Duration,
+    /// How long the head of a request and its body may take to come, each.
+    pub body_within: Duration,
 }
 
 impl Default for ServerConfig {
@@ -40,6 +42,7 @@ impl Default for ServerConfig {
             public_url: None,
             idle_session: Duration::from_secs(30 * 60),
             tick: Duration::from_millis(50),
+            body_within: Duration::from_secs(30),
         }
     }
 }

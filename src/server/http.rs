@@ -121,19 +121,45 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name)?.to_str().ok()
 }
 
-/// The body of a request, or `None` if it is larger than what is read. The rest of such a body is taken from the wire
-/// all the same, because a client that still sends may miss the answer.
-async fn read(body: &mut BodyDataStream) -> Option<Vec<u8>> {
-    let (mut bytes, mut total) = (Vec::new(), 0);
-    while let Some(Ok(piece)) = body.next().await {
-        total += piece.len();
-        if total <= MAX_BODY {
-            bytes.extend_from_slice(&piece);
-        } else if total > MOST_TAKEN {
-            break;
+/// Why a body was not read to its end.
+#[derive(Debug, Clone, Copy)]
+enum Unread {
+    TooLarge,
+    TooSlow,
+}
+
+impl Unread {
+    fn status(self) -> u16 {
+        match self {
+            Self::TooLarge => 413,
+            Self::TooSlow => 408,
         }
     }
-    (total <= MAX_BODY).then_some(bytes)
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the body is too large",
+            Self::TooSlow => "the body did not come in time",
+        }
+    }
+}
+
+/// The body of a request. The rest of one that is too large is taken from the wire all the same, because a client that
+/// still sends may miss the answer.
+async fn read(app: &App, body: &mut BodyDataStream, most: usize) -> Result<Vec<u8>, Unread> {
+    let whole = async {
+        let (mut bytes, mut total) = (Vec::new(), 0);
+        while let Some(Ok(piece)) = body.next().await {
+            total += piece.len();
+            if total <= most {
+                bytes.extend_from_slice(&piece);
+            } else if total > MOST_TAKEN {
+                break;
+            }
+        }
+        if total <= most { Ok(bytes) } else { Err(Unread::TooLarge) }
+    };
+    tokio::time::timeout(app.config.body_within, whole).await.unwrap_or(Err(Unread::TooSlow))
 }
 
 /// Takes what is left of a body from the wire, so that the next request finds the connection open: many clients send
@@ -176,10 +202,10 @@ pub(crate) async fn serve(
     app.sessions.sweep(app.clock.elapsed(), app.config.idle_session);
     let path = parts.uri.path().to_owned();
     if app.config.control && path.starts_with("/control/") {
-        let reply = match (foreign(&app, &parts.headers, None), read(&mut body).await) {
-            (None, Some(body)) => control::serve(&app, &parts.method, &path, &body),
+        let reply = match (foreign(&app, &parts.headers, None), read(&app, &mut body, MAX_BODY).await) {
+            (None, Ok(body)) => control::serve(&app, &parts.method, &path, &body),
             (Some(refusal), _) => refusal,
-            (None, None) => Reply::empty(413),
+            (None, Err(why)) => Reply::empty(why.status()),
         };
         return Ok(reply.into_response());
     }
@@ -241,9 +267,12 @@ async fn authorization(
         };
         return Some(reply.with("access-control-allow-origin", "*"));
     };
-    Some(match read(body).await.filter(|body| body.len() <= oauth::MAX_BODY) {
-        Some(body) => oauth::serve(issuer, endpoint, method, query, headers, &body).await,
-        None => Reply::json(413, &json!({"error": "invalid_request", "error_description": "the body is too large"})),
+    Some(match read(app, body, oauth::MAX_BODY).await {
+        Ok(body) => oauth::serve(issuer, endpoint, method, query, headers, &body).await,
+        Err(why) => {
+            let said = json!({"error": "invalid_request", "error_description": why.words()});
+            Reply::json(why.status(), &said)
+        }
     })
 }
 
@@ -264,7 +293,8 @@ async fn route(
         if app.faults.holds(Rule::OriginBeforeBody) {
             return refusal;
         }
-        let body = read(body).await.and_then(|body| serde_json::from_slice::<Value>(&body).ok()).unwrap_or_default();
+        let body = read(app, body, MAX_BODY).await.unwrap_or_default();
+        let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
         return foreign(app, headers, body.get("id")).unwrap_or(refusal);
     }
     if path != app.config.path || app.config.issuer_for.is_some() {
@@ -280,9 +310,9 @@ async fn route(
             if let Some(refusal) = post::refuse_headers(app, headers) {
                 return refusal;
             }
-            match read(body).await {
-                Some(body) => post::serve(app, headers, &body, caller, ask).await,
-                None => Reply::refuse(413, None, code::INVALID_REQUEST, "The body is larger than 4 MiB"),
+            match read(app, body, MAX_BODY).await {
+                Ok(body) => post::serve(app, headers, &body, caller, ask).await,
+                Err(why) => Reply::refuse(why.status(), None, code::INVALID_REQUEST, why.words()),
             }
         }
         Method::GET => get(app, headers, caller).unwrap_or_else(|refusal| refusal),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -86,7 +86,9 @@ async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Rece
                     let serving = app.clone();
                     let service = service_fn(move |request| serve(serving.clone(), request, number));
                     // A connection that breaks is the client's affair.
-                    let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+                    let mut http = http1::Builder::new();
+                    http.timer(TokioTimer::new()).header_read_timeout(app.config.body_within);
+                    let _ = http.serve_connection(TokioIo::new(socket), service).await;
                     app.connections.closed(number);
                 });
             }
