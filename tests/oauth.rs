@@ -457,7 +457,7 @@ async fn a_person_consents_once_in_their_own_browser() {
         assert_eq!(page.headers()["x-frame-options"], "DENY");
         let cookie = page.headers()["set-cookie"].to_str().expect("ascii").split(';').next().expect("pair").to_owned();
         let text = page.text().await.expect("text");
-        for shown in ["Test", "127.0.0.1", "mcp:read", &peer.resource, "until you revoke it"] {
+        for shown in ["Test", "127.0.0.1", "mcp:read", &peer.resource, "until it is revoked"] {
             assert!(text.contains(shown), "{shown} in {text}");
         }
         let id = text.split("name=\"request\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("id");

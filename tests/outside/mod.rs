@@ -26,7 +26,8 @@ impl Patience {
         Self(WallClock::new())
     }
 
-    fn left(&self) -> Duration {
+    /// What is left.
+    pub(crate) fn left(&self) -> Duration {
         PATIENCE.saturating_sub(self.0.elapsed())
     }
 

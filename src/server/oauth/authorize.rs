@@ -4,17 +4,17 @@
 
 use super::clients::Client;
 use super::config::Consent;
-use super::consent;
 use super::error::OAuthError;
 use super::grants::Code;
 use super::issuer::{Issuer, OFFLINE};
 use super::params::Params;
 use super::uris::with_query;
+use super::{consent, page};
 use crate::server::fault::Rule;
 use crate::server::http::Reply;
 
 /// Who consents where nobody is asked and no `login_hint` names anybody.
-const SOMEBODY: &str = "user-1";
+pub(super) const SOMEBODY: &str = "user-1";
 
 /// A request that may be put before the person.
 #[derive(Debug, Clone)]
@@ -26,15 +26,17 @@ pub(crate) struct Request {
     pub(crate) scopes: Vec<String>,
     pub(crate) resources: Vec<String>,
     pub(crate) challenge: Option<String>,
-    /// Whether all redirect URIs of the client are on the person's own machine.
-    pub(crate) only_loopback: bool,
+    /// Who the client thinks is at the browser.
+    pub(crate) login_hint: Option<String>,
+    /// Whether the client gets a refresh token.
+    pub(crate) refreshable: bool,
 }
 
 /// `GET /authorize`
 pub(crate) async fn authorize(issuer: &Issuer, query: &[u8]) -> Reply {
     let params = match Params::read(query) {
         Ok(params) => params,
-        Err(error) => return consent::error_page(&error.description),
+        Err(error) => return page::refusal(&error.description),
     };
     let (client, redirect_uri) = match destination(issuer, &params).await {
         Ok(found) => found,
@@ -42,7 +44,7 @@ pub(crate) async fn authorize(issuer: &Issuer, query: &[u8]) -> Reply {
             return refuse(issuer, params.get("redirect_uri").unwrap_or_default(), params.get("state"), &error);
         }
         // Nobody may be sent to a place that is in doubt (RFC 6749 section 4.1.2.1).
-        Err(error) => return consent::error_page(&error.description),
+        Err(error) => return page::refusal(&error.description),
     };
     if params.get("response_type") == Some("token") && !issuer.faults.holds(Rule::ImplicitRefused) {
         let state = params.get("state").unwrap_or_default().to_owned();
@@ -53,8 +55,8 @@ pub(crate) async fn authorize(issuer: &Issuer, query: &[u8]) -> Reply {
     let state = params.get("state").map(str::to_owned);
     match read(issuer, &client, redirect_uri.clone(), &params) {
         Ok(request) if issuer.config.consent == Consent::Automatic => {
-            let subject = params.get("login_hint").unwrap_or(SOMEBODY).to_owned();
-            allow(issuer, &request, &subject)
+            let code = grant(issuer, &request, request.login_hint.as_deref().unwrap_or(SOMEBODY));
+            send(issuer, &request, &code)
         }
         Ok(request) => consent::ask(issuer, request),
         Err(error) => refuse(issuer, &redirect_uri, state.as_deref(), &error),
@@ -141,16 +143,16 @@ fn read(issuer: &Issuer, client: &Client, redirect_uri: String, params: &Params)
         return Err(OAuthError::invalid_target("no such resource is served here"));
     }
     let resources = issuer.targets(params.all("resource"))?;
-    let local = |uri: &String| uri.starts_with("http://");
     Ok(Request {
         client: client.id.clone(),
         client_name: client.name().to_owned(),
         redirect_uri,
         state: params.get("state").map(str::to_owned),
+        login_hint: params.get("login_hint").map(str::to_owned),
+        refreshable: issuer.refreshable(client, &scopes),
         scopes,
         resources,
         challenge,
-        only_loopback: client.redirect_uris.iter().all(local),
     })
 }
 
@@ -159,8 +161,8 @@ fn is_challenge(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// The person allows it: a code goes back.
-pub(super) fn allow(issuer: &Issuer, request: &Request, subject: &str) -> Reply {
+/// The person allows it: the code for that.
+pub(super) fn grant(issuer: &Issuer, request: &Request, subject: &str) -> String {
     let now = issuer.now();
     let text = issuer.rng.hex(32);
     let code = Code {
@@ -175,7 +177,12 @@ pub(super) fn allow(issuer: &Issuer, request: &Request, subject: &str) -> Reply 
     };
     issuer.grants.keep_code(text.clone(), code, now);
     issuer.counts.codes.one();
-    back(issuer, &request.redirect_uri, request.state.as_deref(), &[("code", &text)])
+    text
+}
+
+/// The code goes back to the client.
+pub(super) fn send(issuer: &Issuer, request: &Request, code: &str) -> Reply {
+    back(issuer, &request.redirect_uri, request.state.as_deref(), &[("code", code)])
 }
 
 /// The request cannot be granted: the reason goes back.

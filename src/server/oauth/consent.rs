@@ -1,33 +1,29 @@
-//! The pages that a person sees: who wants what, allow or deny; and what went wrong where nobody may be redirected.
+//! Puts a request before the person at the browser, and does what the person answers.
 //!
-//! A page is bound to its browser by a cookie, works once, and cannot be framed.
+//! A page is bound to its browser by a cookie of its own and is answered once. The same answer again, by a second click
+//! or because the app did not open, leads to the same code as long as nobody has used it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::authorize::{Request, allow, refuse};
+use super::authorize::{Request, SOMEBODY, grant, refuse, send};
 use super::client_auth::same;
 use super::error::OAuthError;
-use super::issuer::{Issuer, OFFLINE};
+use super::issuer::Issuer;
+use super::page;
 use super::params::Params;
 use crate::server::http::Reply;
 
 /// How long a person may think about it.
 const THINKING: Duration = Duration::from_secs(600);
-/// The most pages that are open at once.
+/// The most pages that are open at once; the oldest makes room.
 const MOST: usize = 1000;
-/// The cookie that binds a page to its browser.
-const COOKIE: &str = "consent";
-
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#1c2430;background:#f3f5f8;margin:0}\
-main{max-width:30rem;margin:8vh auto;background:#fff;border:1px solid #d8dee6;border-radius:12px;padding:2rem}\
-h1{font-size:1.3rem;margin:0 0 1rem}dl{display:grid;grid-template-columns:auto 1fr;gap:.4rem 1rem;margin:1.2rem 0}\
-dt{color:#5a6675}dd{margin:0;overflow-wrap:anywhere}.warn{background:#fff6e0;border:1px solid #e7c66a;padding:.7rem 1rem;\
-border-radius:8px}label{display:block;margin:1rem 0 .3rem}input{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;\
-border:1px solid #aab4c0;border-radius:8px}.row{display:flex;gap:.8rem;margin-top:1.5rem}button{font:inherit;flex:1;\
-padding:.6rem;border-radius:8px;border:1px solid #1f5fbf;background:#1f5fbf;color:#fff;cursor:pointer}\
-button.quiet{background:#fff;color:#1c2430;border-color:#aab4c0}button:focus-visible,input:focus-visible{outline:3px solid #9cc2ff}";
+/// How the cookie that binds a page to its browser begins. The id of the page follows, so that pages in two tabs do not
+/// get in each other's way.
+const COOKIE: &str = "consent-";
+/// The most letters in the name of a person.
+const NAME: usize = 64;
 
 /// Requests that wait for a person.
 #[derive(Debug, Default)]
@@ -38,128 +34,95 @@ struct Waiting {
     request: Request,
     cookie: String,
     until: Duration,
+    answer: Option<Answer>,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Allowed { user: String, code: String },
+    Denied,
 }
 
 impl Pending {
-    fn put(&self, id: String, waiting: Waiting, now: Duration) {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, waiting| waiting.until > now);
-        if open.len() < MOST {
-            open.insert(id, waiting);
-        }
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, id: &str) -> Option<Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
+    fn put(&self, id: String, waiting: Waiting, now: Duration) {
+        let mut open = self.lock();
+        open.retain(|_, waiting| waiting.until > now);
+        if open.len() >= MOST
+            && let Some(oldest) = open.iter().min_by_key(|(_, waiting)| waiting.until).map(|(id, _)| id.clone())
+        {
+            open.remove(&oldest);
+        }
+        open.insert(id, waiting);
     }
 }
 
 /// Puts a request before the person.
 pub(super) fn ask(issuer: &Issuer, request: Request) -> Reply {
     let (id, cookie) = (issuer.rng.hex(16), issuer.rng.hex(16));
-    let body = page(&id, &request);
+    let age = THINKING.as_secs();
+    let secure = if issuer.origin.starts_with("https:") { "; Secure" } else { "" };
+    let bound = format!(
+        "{COOKIE}{id}={cookie}; Path={}/consent; Max-Age={age}; HttpOnly; SameSite=Strict{secure}",
+        issuer.config.issuer_path
+    );
+    let reply = page::question(issuer, &id, &request).with("set-cookie", &bound);
     let now = issuer.now();
-    let path = format!("{}/consent", issuer.config.issuer_path);
-    issuer.pending.put(id, Waiting { request, cookie: cookie.clone(), until: now + THINKING }, now);
-    html(200, "Allow access?", &body)
-        .with("set-cookie", &format!("{COOKIE}={cookie}; Path={path}; HttpOnly; SameSite=Strict"))
-}
-
-fn page(id: &str, request: &Request) -> String {
-    let host = |uri: &str| {
-        let url = url::Url::parse(uri).ok();
-        let host = url.as_ref().and_then(|url| url.host_str()).map(str::to_owned);
-        host.unwrap_or_else(|| url.map_or_else(|| uri.to_owned(), |url| format!("the app for {}:", url.scheme())))
-    };
-    let row = |name: &str, value: &str| format!("<dt>{name}</dt><dd>{}</dd>", escape(value));
-    let mut rows = row("Client", &request.client_name);
-    if request.client.starts_with("http") {
-        rows.push_str(&row("Described at", &host(&request.client)));
-    }
-    rows.push_str(&row("Sends you back to", &host(&request.redirect_uri)));
-    let lasting = request.scopes.iter().any(|scope| scope == OFFLINE);
-    let scopes: Vec<&str> = request.scopes.iter().map(String::as_str).filter(|scope| *scope != OFFLINE).collect();
-    rows.push_str(&row("May", &scopes.join(", ")));
-    rows.push_str(&row("At", &request.resources.join(", ")));
-    rows.push_str(&row("For how long", if lasting { "until you revoke it" } else { "as long as it is used" }));
-    let warning = if request.only_loopback {
-        "<p class=\"warn\">This client runs on your own computer. Any program there could call itself by this name: allow \
-         it only if you have just started it.</p>"
-    } else {
-        ""
-    };
-    format!(
-        "<h1>{} asks for access</h1><dl>{rows}</dl>{warning}<form method=\"post\" action=\"consent\">\
-         <input type=\"hidden\" name=\"request\" value=\"{id}\">\
-         <label for=\"user\">You are</label><input id=\"user\" name=\"user\" value=\"user-1\" autocomplete=\"username\">\
-         <div class=\"row\"><button name=\"answer\" value=\"allow\">Allow</button>\
-         <button class=\"quiet\" name=\"answer\" value=\"deny\">Deny</button></div></form>",
-        escape(&request.client_name)
-    )
+    issuer.pending.put(id, Waiting { request, cookie, until: now + THINKING, answer: None }, now);
+    reply
 }
 
 /// `POST /consent`
 pub(crate) fn decide(issuer: &Issuer, cookies: &str, body: &[u8]) -> Reply {
     let params = match Params::read(body) {
         Ok(params) => params,
-        Err(error) => return error_page(&error.description),
+        Err(error) => return page::refusal(&error.description),
     };
-    let stale = || error_page("This page was answered already, or is too old. Begin again in the client.");
-    let Some(waiting) = params.get("request").and_then(|id| issuer.pending.take(id)) else { return stale() };
-    let sent = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let bound = sent.filter(|(name, _)| *name == COOKIE).any(|(_, value)| same(value, &waiting.cookie));
-    if !bound || waiting.until <= issuer.now() {
-        return stale();
+    let mut open = issuer.pending.lock();
+    let now = issuer.now();
+    let waiting = params
+        .get("request")
+        .and_then(|id| Some((id, open.get_mut(id)?)))
+        .filter(|(id, waiting)| waiting.until > now && holds(cookies, id, &waiting.cookie));
+    match waiting {
+        Some((_, waiting)) => answered(issuer, &params, waiting, now).unwrap_or_else(page::stale),
+        None => page::stale(),
     }
-    let request = waiting.request;
-    if params.get("answer") == Some("allow") {
-        let user: String = params.get("user").unwrap_or("user-1").chars().take(64).collect();
-        return allow(issuer, &request, &user);
-    }
-    let error = OAuthError::access_denied("the person said no");
-    refuse(issuer, &request.redirect_uri, request.state.as_deref(), &error)
 }
 
-/// What went wrong, for the person at the browser.
-pub(super) fn error_page(why: &str) -> Reply {
-    let body = format!("<h1>This request cannot be granted</h1><p>{}</p>", escape(why));
-    html(400, "Refused", &body)
+/// Whether a browser sent the cookie of a page.
+fn holds(cookies: &str, id: &str, wanted: &str) -> bool {
+    let mut sent = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
+    sent.any(|(name, value)| name.strip_prefix(COOKIE) == Some(id) && same(value, wanted))
 }
 
-fn html(status: u16, title: &str, body: &str) -> Reply {
-    let text = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style><main>{body}</main></html>"
-    );
-    Reply::bytes(status, "text/html; charset=utf-8", text.into_bytes())
-        .with("cache-control", "no-store")
-        .with("x-frame-options", "DENY")
-        .with("referrer-policy", "no-referrer")
-        .with("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars().take(500) {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            letter if letter.is_control() => {}
-            letter => out.push(letter),
+/// Where the answer leads; `None` where another one was given before.
+fn answered(issuer: &Issuer, params: &Params, waiting: &mut Waiting, now: Duration) -> Option<Reply> {
+    let request = &waiting.request;
+    let user: String = params.get("user").unwrap_or(SOMEBODY).chars().take(NAME).collect();
+    match (params.get("answer") == Some("allow"), &waiting.answer) {
+        (true, None) => {
+            // Who goes back and allows the same request once more still has one code for it.
+            if let Some(challenge) = &request.challenge {
+                issuer.grants.take_back(&request.client, challenge);
+            }
+            let code = grant(issuer, request, &user);
+            let reply = send(issuer, request, &code);
+            waiting.answer = Some(Answer::Allowed { user, code });
+            Some(reply)
         }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_clients_cannot_write_the_page() {
-        assert_eq!(escape("<script>\"x\"&'y'\u{0}"), "&lt;script&gt;&quot;x&quot;&amp;&#39;y&#39;");
+        (true, Some(Answer::Allowed { user: before, code })) => {
+            (*before == user && issuer.grants.unused(code, now)).then(|| send(issuer, request, code))
+        }
+        (false, None | Some(Answer::Denied)) => {
+            let error = OAuthError::access_denied("the person said no");
+            let reply = refuse(issuer, &request.redirect_uri, request.state.as_deref(), &error);
+            waiting.answer = Some(Answer::Denied);
+            Some(reply)
+        }
+        (true, Some(Answer::Denied)) | (false, Some(Answer::Allowed { .. })) => None,
     }
 }

@@ -142,6 +142,18 @@ impl Grants {
         self.lock().codes.get(text).cloned()
     }
 
+    /// Whether a code can still be turned into a grant.
+    pub(crate) fn unused(&self, text: &str, now: Duration) -> bool {
+        self.lock().codes.get(text).is_some_and(|code| code.used.is_none() && code.expires > now)
+    }
+
+    /// Takes back the codes that one authorization request got and that nobody has used; its challenge tells it from
+    /// the client's others.
+    pub(crate) fn take_back(&self, client: &str, challenge: &str) {
+        let same = |code: &Code| code.client == client && code.challenge.as_deref() == Some(challenge);
+        self.lock().codes.retain(|_, code| code.used.is_some() || !same(code));
+    }
+
     /// Turns a code into a grant, once. A second use revokes what the first one gave (RFC 6749 section 4.1.2).
     pub(crate) fn redeem(
         &self,

@@ -16,6 +16,7 @@ mod issuer;
 mod jws;
 mod metadata;
 mod mint;
+mod page;
 mod params;
 mod register;
 mod revoke;

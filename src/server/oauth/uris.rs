@@ -8,7 +8,7 @@ use url::{Host, Url};
 const DANGEROUS: [&str; 7] = ["javascript", "data", "file", "vbscript", "about", "blob", "ftp"];
 
 /// Whether a host is this machine: a loopback address, or `localhost`, which clients register as well.
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
