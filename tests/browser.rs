@@ -47,7 +47,7 @@ impl Stage {
             "token_endpoint_auth_method": "none", "grant_types": ["authorization_code", "refresh_token"]});
         let told = stage.http.post(stage.at("/register")).json(&registration).send().await.expect("an answer");
         let told: Value = told.json().await.expect("JSON");
-        stage.client = told["client_id"].as_str().unwrap_or_else(|| panic!("no client: {told}")).to_owned();
+        told["client_id"].as_str().unwrap_or_else(|| panic!("no client: {told}")).clone_into(&mut stage.client);
         stage
     }
 
@@ -123,6 +123,14 @@ impl Stage {
     }
 }
 
+/// A browser that shows the page of a client; `None` where there is no browser.
+async fn asked(name: &str, redirect: Option<&str>) -> Option<(Page, Stage)> {
+    let mut page = Page::open().await?;
+    let stage = Stage::open(name, redirect).await;
+    page.go(&stage.authorize(&[]), ALLOW).await;
+    Some((page, stage))
+}
+
 /// A site of somebody else's: by its name, because a browser takes another port of the same host for the same site.
 async fn elsewhere(page: String) -> (MockServer, String) {
     let site = MockServer::start().await;
@@ -134,10 +142,8 @@ async fn elsewhere(page: String) -> (MockServer, String) {
 
 #[tokio::test]
 async fn the_page_says_who_wants_what_and_a_name_stays_text() {
-    let Some(mut page) = Page::open().await else { return };
     let evil = "<b>Evil</b> & Sons <script>document.title='owned'</script>";
-    let stage = Stage::open(evil, None).await;
-    page.go(&stage.authorize(&[]), ALLOW).await;
+    let Some((mut page, stage)) = asked(evil, None).await else { return };
     let text = page.text().await;
     let host = stage.site.address().to_string();
     for shown in [evil, &host, "mcp:read", "mcp:write", &stage.server.url(), "nobody has checked it", "30 days"] {
@@ -167,9 +173,7 @@ async fn allowing_logs_in_without_any_script() {
 
 #[tokio::test]
 async fn denying_by_the_keyboard_leads_back_with_the_reason() {
-    let Some(mut page) = Page::open().await else { return };
-    let stage = Stage::open("Keys", None).await;
-    page.go(&stage.authorize(&[]), ALLOW).await;
+    let Some((mut page, stage)) = asked("Keys", None).await else { return };
     let mut stops = Vec::new();
     for _ in 0..3 {
         page.press("Tab", 9, "").await;
@@ -219,9 +223,7 @@ async fn no_site_can_put_the_page_into_a_frame() {
 
 #[tokio::test]
 async fn an_answer_cannot_be_forged_by_another_site() {
-    let Some(mut page) = Page::open().await else { return };
-    let stage = Stage::open("Forged", None).await;
-    page.go(&stage.authorize(&[]), ALLOW).await;
+    let Some((mut page, stage)) = asked("Forged", None).await else { return };
     let own = page.value("document.querySelector('[name=request]').value").await;
     // A page that the attacker was shown, and the person's own, which no other site can know.
     let shown = stage.http.get(stage.authorize(&[])).send().await.expect("an answer").text().await.expect("text");
@@ -247,9 +249,7 @@ async fn an_answer_cannot_be_forged_by_another_site() {
 
 #[tokio::test]
 async fn two_tabs_do_not_get_in_each_others_way() {
-    let Some(mut first) = Page::open().await else { return };
-    let stage = Stage::open("Tabs", None).await;
-    first.go(&stage.authorize(&[]), ALLOW).await;
+    let Some((mut first, stage)) = asked("Tabs", None).await else { return };
     let mut second = first.beside().await;
     second.go(&stage.authorize(&[("code_challenge", "x".repeat(43).as_str())]), ALLOW).await;
     first.click(ALLOW).await;
@@ -261,9 +261,7 @@ async fn two_tabs_do_not_get_in_each_others_way() {
 
 #[tokio::test]
 async fn a_double_click_allows_once() {
-    let Some(mut page) = Page::open().await else { return };
-    let stage = Stage::open("Twice", None).await;
-    page.go(&stage.authorize(&[]), ALLOW).await;
+    let Some((mut page, stage)) = asked("Twice", None).await else { return };
     // The answer to the first click is on its way when the second one comes, and the browser lets go of the first.
     let held = json!({"patterns": [{"urlPattern": stage.at("/consent"), "requestStage": "Response"}]});
     page.ask("Fetch.enable", &held).await;
@@ -280,9 +278,7 @@ async fn a_double_click_allows_once() {
 
 #[tokio::test]
 async fn a_request_that_is_allowed_again_has_one_code() {
-    let Some(mut page) = Page::open().await else { return };
-    let stage = Stage::open("Again", None).await;
-    page.go(&stage.authorize(&[]), ALLOW).await;
+    let Some((mut page, stage)) = asked("Again", None).await else { return };
     page.click(ALLOW).await;
     let first = stage.returns(&mut page, "code").await;
     page.back().await;
@@ -302,10 +298,8 @@ async fn a_request_that_is_allowed_again_has_one_code() {
 
 #[tokio::test]
 async fn an_app_is_called_by_its_own_scheme() {
-    let Some(mut page) = Page::open().await else { return };
     let app = "cursor://anysphere.cursor-retrieval/oauth/callback";
-    let stage = Stage::open("Cursor", Some(app)).await;
-    page.go(&stage.authorize(&[]), ALLOW).await;
+    let Some((mut page, stage)) = asked("Cursor", Some(app)).await else { return };
     let text = page.text().await;
     assert!(text.contains("the app that opens cursor: links"), "{text}");
     page.picture("consent-app").await;

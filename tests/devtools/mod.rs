@@ -1,4 +1,4 @@
-//! A real browser, driven over its DevTools protocol: one process for all tests that run at the same time, and for each
+//! A real browser, driven over its debugging protocol: one process for all tests that run at the same time, and for each
 //! test a page with cookies and a cache of its own.
 
 use std::fs;
@@ -149,12 +149,8 @@ impl Page {
     pub(crate) async fn until(&mut self, expression: &str) {
         let patience = Patience::new();
         while self.value(expression).await != true {
-            if patience.left().is_zero() {
-                panic!(
-                    "{expression} does not come true at {}",
-                    self.value("location.href + document.body.innerText").await
-                );
-            }
+            let at = self.value("location.href + ' ' + document.body.innerText").await;
+            patience.holds(&format!("{expression} does not come true at {at}"));
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -28,7 +28,7 @@ main{width:100%;max-width:34rem;background:var(--card);border:1px solid var(--li
 overflow-wrap:anywhere}\
 h1{font-size:1.375rem;line-height:1.3;margin:.25rem 0 .5rem;text-wrap:balance}p{margin:.75rem 0}\
 .quiet,dt{color:var(--quiet);font-size:.9rem}.quiet{margin:0}\
-dl{display:grid;grid-template-columns:8rem 1fr;gap:.5rem 1rem;margin:1rem 0;padding:1rem 0;font-size:.95rem;\
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.5rem 1.25rem;margin:1rem 0;padding:1rem 0;font-size:.95rem;\
 border:solid var(--line);border-width:1px 0}dt{padding-top:.1rem}dd{margin:0}\
 ul{list-style:none;margin:0;padding:0}li+li{margin-top:.25rem}\
 code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace}\
@@ -103,7 +103,7 @@ fn meaning(scope: &str) -> &'static str {
 fn words(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];
-    let fits = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds % unit == 0);
+    let fits = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
     let (unit, name) = fits.unwrap_or((1, "second"));
     let count = seconds / unit;
     format!("{count} {name}{}", if count == 1 { "" } else { "s" })
@@ -112,7 +112,7 @@ fn words(time: Duration) -> String {
 /// Who wants what.
 pub(super) fn question(issuer: &Issuer, id: &str, request: &Request) -> Reply {
     let place = Place::of(&request.redirect_uri);
-    let described = Url::parse(&request.client).ok().filter(|url| url.has_host());
+    let described = Url::parse(&request.client).ok().filter(Url::has_host);
     let mut rows = String::new();
     let mut row = |name: &str, value: &str| {
         let _ = write!(rows, "<dt>{name}</dt><dd>{value}</dd>");
