@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -34,6 +34,10 @@ pub(super) struct Sim {
     /// Counts up when anything came in or ended.
     pub(super) news: watch::Sender<u64>,
     pub(super) state: Mutex<State>,
+    /// What was last said about why the client does not go on. Apart from the state, which may be held meanwhile.
+    pub(super) last_note: Mutex<Option<String>>,
+    /// Where the client listens for the way back from a login, where it does.
+    pub(super) redirect_uri: OnceLock<String>,
     next_id: AtomicI64,
 }
 
@@ -68,10 +72,6 @@ pub(super) struct State {
     /// How the conversation was opened, so that it can be opened again.
     pub(super) opening: Option<Negotiate>,
     pub(super) credential: Credential,
-    /// What was last said about why the client does not go on.
-    pub(super) last_note: Option<String>,
-    /// Where the client listens for the way back from a login, where it does.
-    pub(super) redirect_uri: Option<String>,
     /// The last exchange with an authorization server.
     pub(super) last_fetch: Option<u32>,
 }
@@ -114,6 +114,8 @@ impl Sim {
             drop_all: watch::Sender::new(0),
             news: watch::Sender::new(0),
             state: Mutex::default(),
+            last_note: Mutex::default(),
+            redirect_uri: OnceLock::new(),
             next_id: AtomicI64::new(first),
         }
     }

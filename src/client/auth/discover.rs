@@ -1,6 +1,6 @@
 //! From a challenge, or from nothing, to the metadata of the resource and of its authorization server.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -52,7 +52,7 @@ impl Sim {
     }
 
     pub(super) fn note(&self, text: &str) {
-        self.state().last_note = Some(text.to_owned());
+        *self.last_note.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
         self.tap.record(&self.name, EventKind::Note { text: text.to_owned() });
     }
 

@@ -1,6 +1,6 @@
 //! The ways in that are not the profile's own login: a token made beforehand, client credentials, a shared grant.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Stage;
@@ -34,7 +34,7 @@ impl Sim {
 
     /// A way in that does not work may be the user's mistake as well as the server's, so nothing is held against it.
     pub(super) fn no_way_in(&self) {
-        let why = self.state().last_note.clone();
+        let why = self.last_note.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let why = why.unwrap_or_else(|| "the authorization server gave none".to_owned());
         self.leave_this_out(format!("the client came by no token: {why}"));
     }
@@ -111,7 +111,7 @@ impl Sim {
 
     /// Where the authorization server sends the code.
     pub(super) fn redirect_uri(&self) -> String {
-        let listening = self.state().redirect_uri.clone();
+        let listening = self.redirect_uri.get().cloned();
         let known = || self.target.client.as_ref().and_then(|client| client.redirect_uri.clone());
         listening.or_else(known).unwrap_or_else(|| self.profile.oauth.value.redirect_uri.clone())
     }

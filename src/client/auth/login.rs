@@ -75,7 +75,7 @@ impl Sim {
         }
         let does = &self.profile.oauth.value;
         // A document of the profile names other places for the way back than the one that is listened at.
-        let own_place = self.state().redirect_uri.is_some();
+        let own_place = self.redirect_uri.get().is_some();
         let documents = credential.server["client_id_metadata_document_supported"] == true && !own_place;
         let mut found = None;
         for way in &does.registration {

@@ -44,7 +44,10 @@ impl Sim {
             return false;
         }
         let path = place.path().to_owned();
-        self.state().redirect_uri = Some(place.to_string());
+        if self.redirect_uri.set(place.to_string()).is_err() {
+            self.note("the person was asked already, and nothing came of it");
+            return false;
+        }
         if !self.identify(PATIENCE).await {
             return false;
         }
