@@ -78,6 +78,7 @@ pub static CHECKS: &[&[Check]] = &[
     auth::challenge::CHECKS,
     auth::refusal::CHECKS,
     auth::admission::CHECKS,
+    auth::forged::CHECKS,
     auth::scope::CHECKS,
     auth::subject::CHECKS,
 ];

@@ -61,6 +61,7 @@ impl Sim {
             Action::Refresh(_) => self.refresh(turn).await,
             Action::Revoke(_) => self.revoke(turn).await,
             Action::OAuth(step) => self.oauth(step, turn).await,
+            Action::Mint(step) => self.mint(step).await,
             Action::Restart(_) => {
                 let text = format!("`{}` cannot be done against this target; the step was left out", action.word());
                 self.tap.record(&self.name, EventKind::Note { text });

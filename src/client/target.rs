@@ -1,5 +1,6 @@
 //! The server under rehearsal: where it is, and how its clock can be moved.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,7 +8,7 @@ use url::Url;
 
 use super::compose;
 use super::entry::{Entry, Hidden, KnownClient};
-use crate::model::HybridClock;
+use crate::model::{HybridClock, Mint};
 use crate::transcript::{Headers, header};
 
 /// How the target's time can be moved.
@@ -55,6 +56,8 @@ pub struct Target {
     pub path: String,
     /// Its time.
     pub time: TimeControl,
+    /// Who signs tokens to order, where somebody in this process does.
+    pub minter: Option<Arc<dyn Mint>>,
     /// The longest that anything is waited for.
     pub patience: Duration,
     /// Whether the endpoint asks for access tokens.
@@ -100,6 +103,7 @@ impl Target {
             host: url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}")),
             path,
             time: TimeControl::None,
+            minter: None,
             patience,
             asks_for_tokens: false,
             safe_call: SafeCall::default(),

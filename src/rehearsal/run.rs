@@ -199,7 +199,7 @@ async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
             let known = survey(&target, &profile, Arc::new(clock), rng, &[]).await?;
             server.shutdown().await;
             // The embedded server asks for tokens wherever a scenario needs that.
-            Ok(Survey { auth: true, ..known })
+            Ok(Survey { auth: true, mint: true, ..known })
         }
     }
 }
@@ -225,6 +225,7 @@ async fn embedded(
     let server = start(config, clock.clone(), rng).await?;
     let mut target = Target::parse(&server.url(), rehearsal.patience)?;
     target.time = TimeControl::Shared(clock.clone());
+    target.minter = server.minter();
     target.safe_call = safe_call.clone();
     target.asks_for_tokens = auth;
     Ok((server, Arc::new(target), clock))

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::delay::Delay;
 use super::expect::Expect;
 use super::words::{DisconnectWhen, HeaderSource, LastEventId, OAuthRequest, SessionSource};
-use crate::model::Span;
+use crate::model::{Span, TokenKind};
 
 /// Headers to add or replace; `null` removes one that would otherwise be sent.
 pub type Headers = BTreeMap<String, Option<String>>;
@@ -323,6 +323,32 @@ bodies! {
         keep: bool,
     }
 
+    /// Give the client an access token that the issuer signs to order, in place of the one it holds; what is left out
+    /// is as it should be. Where nobody signs to order, the rest of the steps is left out.
+    MintStep {
+        /// How it is made.
+        #[serde(default)]
+        kind: TokenKind,
+        /// Whom it is about.
+        #[serde(default)]
+        subject: Option<String>,
+        /// The resource it is for; null for none. The words in braces that `oauth` knows are known here too.
+        #[serde(default, deserialize_with = "present")]
+        audience: Option<Value>,
+        /// Whom it names as its issuer.
+        #[serde(default)]
+        issuer: Option<String>,
+        /// What it may do.
+        #[serde(default)]
+        scope: Option<String>,
+        /// Seconds from now until its end; negative for one that has ended.
+        #[serde(default)]
+        expires_in: Option<i64>,
+        /// Seconds from now until its life begins.
+        #[serde(default)]
+        not_before: Option<i64>,
+    }
+
     /// End the conversation as the profile does.
     Shutdown {
         /// Whether to delete the session; as the profile does where nothing is said.
@@ -386,13 +412,15 @@ pub enum Action {
     Restart(Word),
     /// `oauth`
     OAuth(Box<OAuthStep>),
+    /// `mint`
+    Mint(Box<MintStep>),
     /// `shutdown`
     Shutdown(Shutdown),
 }
 
 impl Action {
     /// Every word a step may be, in the order of a conversation.
-    pub const WORDS: [&str; 18] = [
+    pub const WORDS: [&str; 19] = [
         "connect",
         "negotiate",
         "invoke",
@@ -410,6 +438,7 @@ impl Action {
         "revoke",
         "restart",
         "oauth",
+        "mint",
         "shutdown",
     ];
 
@@ -433,6 +462,7 @@ impl Action {
             Self::Revoke(_) => "revoke",
             Self::Restart(_) => "restart",
             Self::OAuth(_) => "oauth",
+            Self::Mint(_) => "mint",
             Self::Shutdown(_) => "shutdown",
         }
     }
@@ -452,6 +482,7 @@ impl Action {
             Self::Raw(body) => body.as_ref(),
             Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
             Self::OAuth(body) => body.as_ref(),
+            Self::Mint(body) => body.as_ref(),
             Self::Shutdown(body) => body,
             Self::Together(_) => return None,
         })
@@ -472,6 +503,7 @@ impl Action {
             Self::Raw(body) => body.as_mut(),
             Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
             Self::OAuth(body) => body.as_mut(),
+            Self::Mint(body) => body.as_mut(),
             Self::Shutdown(body) => body,
             Self::Together(_) => return None,
         })
@@ -540,6 +572,7 @@ impl JsonSchema for Step {
             "revoke": word,
             "restart": word,
             "oauth": generator.subschema_for::<OAuthStep>(),
+            "mint": generator.subschema_for::<MintStep>(),
             "shutdown": generator.subschema_for::<Shutdown>(),
         });
         json_schema!({

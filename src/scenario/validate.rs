@@ -11,14 +11,15 @@ use regex::Regex;
 use super::delay::Delay;
 use super::diagnostics::Diagnostic;
 use super::interpolate::PLACEHOLDER;
-use super::schema::{Action, Cancel, Disconnect, Invoke, Raw, Scenario, Step, Wait};
+use super::schema::{Action, Cancel, Disconnect, Invoke, MintStep, Raw, Scenario, Step, Wait};
 use super::suggest::closest;
 use super::words::DisconnectWhen;
 use crate::model::{Revision, Span};
 
 /// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
-pub const NEEDS: [&str; 15] = [
+pub const NEEDS: [&str; 16] = [
     "auth",
+    "mint",
     "session",
     "clock",
     "restart",
@@ -166,6 +167,7 @@ impl Check<'_> {
             | Action::Restart(_)
             | Action::OAuth(_)
             | Action::Shutdown(_) => {}
+            Action::Mint(mint) => self.mint(step, mint),
         }
     }
 
@@ -300,6 +302,22 @@ impl Check<'_> {
         {
             let span = self.value(at, "bytes", bytes);
             self.say(span, "`bytes` is no base64", "expected base64 with padding", "for example `bytes: //79`");
+        }
+    }
+
+    fn mint(&mut self, step: &Step, mint: &MintStep) {
+        if mint.audience.as_ref().is_some_and(|audience| !audience.is_string() && !audience.is_null()) {
+            let span = self.key(step.span, "audience");
+            self.say(span, "`audience` is no text", "expected a text or null", "null means a token for nobody");
+        }
+        if mint.expect.is_some() {
+            let span = self.key(step.span, "expect");
+            self.say(
+                span,
+                "`mint` sends nothing",
+                "nothing comes back",
+                "put the `expect` at the step that uses the token",
+            );
         }
     }
 

@@ -176,6 +176,16 @@ pub enum EventKind {
         /// The claims.
         claims: Value,
     },
+    /// The client was given an access token that was made to order.
+    Minted {
+        /// Label of the token.
+        label: String,
+        /// What is wrong with it, in stable words; empty for a right one.
+        flaws: Vec<String>,
+        /// Seconds since its end, where it was made with its end in the past.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        ended_s: Option<u64>,
+    },
     /// The target's clock was moved.
     Clock {
         /// By so many milliseconds.

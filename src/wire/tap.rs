@@ -111,6 +111,9 @@ impl Tap {
                 header: self.in_value(&header),
                 claims: self.in_value(&claims),
             },
+            EventKind::Minted { label, flaws, ended_s } => {
+                EventKind::Minted { label: self.secret("access", &label, &mut seen), flaws, ended_s }
+            }
             other => other,
         };
         (kind, seen)

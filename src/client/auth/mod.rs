@@ -8,6 +8,7 @@ mod custom;
 mod discover;
 mod entry;
 mod fetch;
+mod forge;
 mod login;
 mod pages;
 mod person;
@@ -15,3 +16,4 @@ mod refresh;
 mod steps;
 
 pub(super) use credential::{Credential, Stage};
+pub use forge::token_to_order;
