@@ -68,6 +68,7 @@ pub static CHECKS: &[&[Check]] = &[
     // auth, the authorization server up to the code
     auth::server_metadata::CHECKS,
     auth::registration::CHECKS,
+    auth::documents::CHECKS,
     auth::authorize::CHECKS,
     auth::redirects::CHECKS,
     auth::pkce::CHECKS,

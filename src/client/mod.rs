@@ -5,6 +5,7 @@
 mod auth;
 mod calling;
 mod compose;
+mod control;
 mod driver;
 mod entry;
 mod exchange;

@@ -105,6 +105,7 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
             survey.mint,
             "nobody signs tokens to order for the target (--control names a control endpoint that does)",
         ),
+        "documents" => missing(survey.documents, "the target is elsewhere, and cannot read documents of this machine"),
         "restart" => Some("the target cannot be restarted from here".to_owned()),
         "nodes" => Some("the target has a single address".to_owned()),
         other => {

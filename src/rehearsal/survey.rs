@@ -44,6 +44,8 @@ pub struct Survey {
     pub auth: bool,
     /// Whether somebody signs tokens to order that could be good there.
     pub mint: bool,
+    /// Whether it can read documents that are published on this machine.
+    pub documents: bool,
     /// Whether its clock can be moved.
     pub clock: bool,
     /// How clients come by a token there.
@@ -114,6 +116,7 @@ pub(super) async fn survey(
         || view.exchanges.iter().any(|exchange| exchange.status == Some(401) && exchange.target == target.path);
     let order = TokenOrder { audience: Some(Some(target.url.clone())), ..TokenOrder::default() };
     Ok(Survey {
+        documents: auth && target.is_on_this_machine(),
         mint: auth && token_to_order(target, &order).await.is_ok(),
         capabilities: conversation
             .and_then(|conversation| conversation.result.get("capabilities"))

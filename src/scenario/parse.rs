@@ -161,6 +161,7 @@ impl<'de> Visitor<'de> for ActionVisitor {
             "restart" => Action::Restart(map.next_value::<WordBody>()?.0),
             "oauth" => Action::OAuth(map.next_value()?),
             "mint" => Action::Mint(map.next_value()?),
+            "publish" => Action::Publish(map.next_value()?),
             "shutdown" => Action::Shutdown(map.next_value()?),
             other => return Err(A::Error::unknown_variant(other, &Action::WORDS)),
         };
@@ -194,6 +195,7 @@ fn action<'de, D: Deserializer<'de>>(word: &str, empty: impl Fn() -> D) -> Resul
         "restart" => Action::Restart(Deserialize::deserialize(empty())?),
         "oauth" => Action::OAuth(Deserialize::deserialize(empty())?),
         "mint" => Action::Mint(Deserialize::deserialize(empty())?),
+        "publish" => Action::Publish(Deserialize::deserialize(empty())?),
         "shutdown" => Action::Shutdown(Deserialize::deserialize(empty())?),
         other => return Err(D::Error::unknown_variant(other, &Action::WORDS)),
     })

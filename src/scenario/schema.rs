@@ -305,8 +305,8 @@ bodies! {
         request: OAuthRequest,
         /// Parameters (or members of a registration) to add, replace or (null) leave out. A list sends a parameter
         /// several times. `{access}`, `{refresh}`, `{previous-access}`, `{previous-refresh}`, `{code}`, `{verifier}`,
-        /// `{client}`, `{secret}`, `{redirect}` and `{resource}` stand for what the client holds; `{RESOURCE}` is the
-        /// resource with scheme and host in capitals.
+        /// `{client}`, `{secret}`, `{redirect}`, `{resource}` and `{document}` stand for what the client holds;
+        /// `{RESOURCE}` is the resource with scheme and host in capitals.
         #[serde(default)]
         set: BTreeMap<String, Value>,
         /// Headers to add, replace or (null) leave out; the same words in braces are known.
@@ -347,6 +347,29 @@ bodies! {
         /// Seconds from now until its life begins.
         #[serde(default)]
         not_before: Option<i64>,
+    }
+
+    /// Publish a document on this machine for the rest of the case: the right metadata document of this client, but for
+    /// what is set here. `{document}` stands for its URL from here on, also as the `client_id` of `oauth`.
+    Publish {
+        /// Its path; what was published there before is replaced.
+        #[serde(default = "client_json")]
+        path: String,
+        /// Members to add, replace or (null) leave out; the words in braces that `oauth` knows are known here too.
+        #[serde(default)]
+        set: BTreeMap<String, Value>,
+        /// A text to publish in place of the document.
+        #[serde(default)]
+        body: Option<String>,
+        /// HTTP status of the answer.
+        #[serde(default = "two_hundred")]
+        status: u16,
+        /// Headers of the answer beside `content-type: application/json`, or in its place.
+        #[serde(default)]
+        headers: Headers,
+        /// How many spaces are put behind the document.
+        #[serde(default)]
+        pad: usize,
     }
 
     /// End the conversation as the profile does.
@@ -414,13 +437,15 @@ pub enum Action {
     OAuth(Box<OAuthStep>),
     /// `mint`
     Mint(Box<MintStep>),
+    /// `publish`
+    Publish(Box<Publish>),
     /// `shutdown`
     Shutdown(Shutdown),
 }
 
 impl Action {
     /// Every word a step may be, in the order of a conversation.
-    pub const WORDS: [&str; 19] = [
+    pub const WORDS: [&str; 20] = [
         "connect",
         "negotiate",
         "invoke",
@@ -439,6 +464,7 @@ impl Action {
         "restart",
         "oauth",
         "mint",
+        "publish",
         "shutdown",
     ];
 
@@ -463,6 +489,7 @@ impl Action {
             Self::Restart(_) => "restart",
             Self::OAuth(_) => "oauth",
             Self::Mint(_) => "mint",
+            Self::Publish(_) => "publish",
             Self::Shutdown(_) => "shutdown",
         }
     }
@@ -483,6 +510,7 @@ impl Action {
             Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
             Self::OAuth(body) => body.as_ref(),
             Self::Mint(body) => body.as_ref(),
+            Self::Publish(body) => body.as_ref(),
             Self::Shutdown(body) => body,
             Self::Together(_) => return None,
         })
@@ -504,6 +532,7 @@ impl Action {
             Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
             Self::OAuth(body) => body.as_mut(),
             Self::Mint(body) => body.as_mut(),
+            Self::Publish(body) => body.as_mut(),
             Self::Shutdown(body) => body,
             Self::Together(_) => return None,
         })
@@ -540,6 +569,14 @@ fn once() -> u32 {
     1
 }
 
+fn two_hundred() -> u16 {
+    200
+}
+
+fn client_json() -> String {
+    "/client.json".to_owned()
+}
+
 fn post() -> String {
     "POST".to_owned()
 }
@@ -573,6 +610,7 @@ impl JsonSchema for Step {
             "restart": word,
             "oauth": generator.subschema_for::<OAuthStep>(),
             "mint": generator.subschema_for::<MintStep>(),
+            "publish": generator.subschema_for::<Publish>(),
             "shutdown": generator.subschema_for::<Shutdown>(),
         });
         json_schema!({

@@ -76,6 +76,13 @@ pub(crate) enum Rule {
     DeleteEnds,
     DeleteOffered,
     DeleteScoped,
+    DocumentErrorsForgotten,
+    DocumentIdMatched,
+    DocumentRedirectsMatched,
+    DocumentsBounded,
+    DocumentsChecked,
+    DocumentsFresh,
+    DocumentsKept,
     EarlyPingAnswered,
     ElicitationDeclared,
     ElicitationModeDeclared,
@@ -226,7 +233,7 @@ pub(crate) enum Rule {
 }
 
 /// The faults of one server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<&'static Fault>);
 
 impl Faults {

@@ -186,6 +186,27 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         ended_s: Option<u64>,
     },
+    /// A document was published on this machine.
+    Published {
+        /// Where.
+        url: String,
+        /// HTTP status of its answer.
+        status: u16,
+        /// Headers of its answer.
+        headers: Headers,
+        /// The document.
+        body: Arc<str>,
+        /// How many spaces follow it.
+        #[serde(default)]
+        pad: usize,
+    },
+    /// Somebody asked for a document at the place where documents are published.
+    Fetched {
+        /// Its URL.
+        url: String,
+        /// HTTP method.
+        method: String,
+    },
     /// The target's clock was moved.
     Clock {
         /// By so many milliseconds.

@@ -1,18 +1,13 @@
 //! The step `mint`: an access token that the issuer signs to order, right or wrong.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde_json::Value;
-
+use crate::client::control;
 use crate::client::sim::Sim;
 use crate::client::target::{Target, TimeControl};
 use crate::model::{TokenKind, TokenOrder};
 use crate::scenario::MintStep;
 use crate::transcript::EventKind;
-
-/// How long the control endpoint may take.
-const SIGNS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A token to order: from whoever signs in this process, or else from the control endpoint of the target. The error
 /// says in plain words why there is none.
@@ -23,11 +18,7 @@ pub async fn token_to_order(target: &Target, order: &TokenOrder) -> Result<Strin
     let TimeControl::Endpoint(base) = &target.time else {
         return Err("nobody signs tokens to order for this target".to_owned());
     };
-    let unanswered = |error: reqwest::Error| format!("the control endpoint did not answer: {error}");
-    let client = reqwest::Client::builder().no_proxy().timeout(SIGNS_WITHIN).build().map_err(unanswered)?;
-    let asked = client.post(format!("{base}/authorization/mint")).json(order).send().await.map_err(unanswered)?;
-    let status = asked.status().as_u16();
-    let document: Value = asked.json().await.unwrap_or_default();
+    let (status, document) = control::ask(base, "authorization/mint", order).await?;
     let refused = || {
         let why = document["error"].as_str().unwrap_or("it gives no reason");
         format!("the control endpoint signs no such token (status {status}): {why}")
@@ -110,7 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_nobody_signs_there_is_no_token() {
-        let target = Target::parse("http://h/mcp", Duration::ZERO).expect("valid");
+        let target = Target::parse("http://h/mcp", std::time::Duration::ZERO).expect("valid");
         let why = token_to_order(&target, &TokenOrder::default()).await.expect_err("nobody");
         assert!(why.contains("nobody signs"), "{why}");
     }
