@@ -3,7 +3,7 @@
 //! The words that the side that orders and the side that signs share; neither knows the other.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// How a token is made.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +24,32 @@ pub enum TokenKind {
     IdToken,
 }
 
+/// Whom a token is for: a text, null for nobody, or left out.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// The only resource that the issuer knows.
+    #[default]
+    #[serde(skip)]
+    Usual,
+    /// This one.
+    Named(String),
+    /// Nobody.
+    Nobody,
+}
+
+impl Audience {
+    /// Whether nothing is said about it.
+    fn is_usual(&self) -> bool {
+        *self == Self::Usual
+    }
+
+    /// The one that is named.
+    pub fn named(&self) -> Option<&str> {
+        if let Self::Named(name) = self { Some(name) } else { None }
+    }
+}
+
 /// What a token is to be like; what is left out is as it should be.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -31,9 +57,9 @@ pub struct TokenOrder {
     /// Whom it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// The resource it is for; null for none at all. Left out, it is the only one that the issuer knows.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-    pub audience: Option<Option<String>>,
+    /// The resource it is for.
+    #[serde(skip_serializing_if = "Audience::is_usual")]
+    pub audience: Audience,
     /// Whom it names as its issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
@@ -48,11 +74,6 @@ pub struct TokenOrder {
     pub not_before: Option<i64>,
     /// How it is made.
     pub kind: TokenKind,
-}
-
-/// A member that was given, also where it is null.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// Somebody who signs tokens to order.
@@ -71,8 +92,10 @@ mod tests {
         let order = |value| serde_json::from_value::<TokenOrder>(value).expect("an order");
         assert_eq!(order(json!({})), TokenOrder::default());
         let nobody = order(json!({"audience": null, "kind": "wrong-key"}));
-        assert_eq!((&nobody.audience, nobody.kind), (&Some(None), TokenKind::WrongKey));
+        assert_eq!((&nobody.audience, nobody.kind), (&Audience::Nobody, TokenKind::WrongKey));
         assert_eq!(serde_json::to_value(&nobody).expect("JSON"), json!({"audience": null, "kind": "wrong-key"}));
+        assert_eq!(order(json!({"audience": "a"})).audience.named(), Some("a"));
+        assert!(serde_json::from_value::<TokenOrder>(json!({"audience": 1})).is_err());
         assert!(serde_json::from_value::<TokenOrder>(json!({"audiense": "x"})).is_err());
     }
 }

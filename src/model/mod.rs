@@ -18,7 +18,7 @@ pub use challenge::{Challenge, challenges};
 pub use clock::{Clock, HybridClock, WallClock};
 pub use glob::glob;
 pub use jsonrpc::{Kind, Message, id_text};
-pub use mint::{Mint, TokenKind, TokenOrder};
+pub use mint::{Audience, Mint, TokenKind, TokenOrder};
 pub use requirement::{Basis, Catalogue, Level, Party, Requirement, Testable, Transition, requirements};
 pub use resource::covers;
 pub use revision::{Era, Facts, Revision};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::client::{Drive, Entry, SafeCall, Target, TimeControl, drive, token_to_order};
-use crate::model::{Clock, Rng, TokenOrder, glob};
+use crate::model::{Audience, Clock, Rng, TokenOrder, glob};
 use crate::profile::Profile;
 use crate::scenario::parse;
 use crate::transcript::{End, Exchange, Msg, View};
@@ -114,7 +114,7 @@ pub(super) async fn survey(
     };
     let auth = !matches!(target.entry, Entry::Login)
         || view.exchanges.iter().any(|exchange| exchange.status == Some(401) && exchange.target == target.path);
-    let order = TokenOrder { audience: Some(Some(target.url.clone())), ..TokenOrder::default() };
+    let order = TokenOrder { audience: Audience::Named(target.url.clone()), ..TokenOrder::default() };
     Ok(Survey {
         documents: auth && target.is_on_this_machine(),
         mint: auth && token_to_order(target, &order).await.is_ok(),

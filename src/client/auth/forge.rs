@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::client::control;
 use crate::client::sim::Sim;
 use crate::client::target::{Target, TimeControl};
-use crate::model::{TokenKind, TokenOrder};
+use crate::model::{Audience, TokenKind, TokenOrder};
 use crate::scenario::MintStep;
 use crate::transcript::EventKind;
 
@@ -32,9 +34,10 @@ impl Sim {
         let credential = self.state().credential.clone();
         let resource = credential.target().unwrap_or(&self.target.url).to_owned();
         let audience = match &step.audience {
-            None if step.kind == TokenKind::IdToken => None,
-            None => Some(Some(resource.clone())),
-            Some(wanted) => Some(wanted.as_str().map(|text| self.fill(&credential, text))),
+            None if step.kind == TokenKind::IdToken => Audience::Usual,
+            None => Audience::Named(resource.clone()),
+            Some(Value::String(text)) => Audience::Named(self.fill(&credential, text)),
+            Some(_) => Audience::Nobody,
         };
         let order = TokenOrder {
             subject: step.subject.clone(),
@@ -71,8 +74,8 @@ fn flaws(order: &TokenOrder, resource: &str) -> Vec<String> {
         TokenKind::IdToken => Some("id-token"),
     };
     let audience = match &order.audience {
-        Some(None) => Some("no-audience"),
-        Some(Some(other)) if other != resource => Some("audience"),
+        Audience::Nobody => Some("no-audience"),
+        Audience::Named(other) if other != resource => Some("audience"),
         _ => None,
     };
     let issuer = order.issuer.is_some().then_some("issuer");
@@ -87,11 +90,11 @@ mod tests {
 
     #[test]
     fn an_order_tells_its_flaws() {
-        let usual = || TokenOrder { audience: Some(Some("http://h/mcp".to_owned())), ..TokenOrder::default() };
+        let usual = || TokenOrder { audience: Audience::Named("http://h/mcp".to_owned()), ..TokenOrder::default() };
         let told = |order: TokenOrder| flaws(&order, "http://h/mcp");
         assert!(told(usual()).is_empty() && told(TokenOrder { not_before: Some(-9), ..usual() }).is_empty());
-        assert_eq!(told(TokenOrder { audience: Some(None), ..usual() }), ["no-audience"]);
-        let elsewhere = Some(Some("http://h/".to_owned()));
+        assert_eq!(told(TokenOrder { audience: Audience::Nobody, ..usual() }), ["no-audience"]);
+        let elsewhere = Audience::Named("http://h/".to_owned());
         let kind = TokenKind::Unsigned;
         assert_eq!(told(TokenOrder { audience: elsewhere, kind, ..usual() }), ["unsigned", "audience"]);
         let worn = TokenOrder { expires_in: Some(-60), not_before: Some(60), ..usual() };

@@ -96,7 +96,7 @@ async fn visit(mut socket: TcpStream, visits: &Visits) -> std::io::Result<()> {
     visits.tap.record(&visits.client, EventKind::Fetched { url, method: method.to_owned() });
     let mut answer = format!("HTTP/1.1 {} -\r\ncontent-length: {}\r\n", page.status, page.body.len());
     for (name, value) in &page.headers {
-        answer.push_str(&format!("{name}: {value}\r\n"));
+        answer.extend([name, ": ", value, "\r\n"]);
     }
     answer.push_str("connection: close\r\n\r\n");
     socket.write_all(answer.as_bytes()).await?;

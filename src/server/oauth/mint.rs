@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::issuer::{Issuer, SCOPES};
 use super::jws::{Keys, compact, signing_input};
-use crate::model::{TokenKind, TokenOrder};
+use crate::model::{Audience, TokenKind, TokenOrder};
 
 /// Who holds the minted tokens.
 const CLIENT: &str = "minted";
@@ -58,11 +58,11 @@ fn payload(issuer: &Issuer, order: &TokenOrder) -> Value {
     });
     let only = issuer.resources.first().filter(|_| issuer.resources.len() == 1);
     let audience = match &order.audience {
-        Some(wanted) => wanted.as_deref(),
-        None => only.map(String::as_str),
+        Audience::Usual => only.map(String::as_str),
+        wanted => wanted.named(),
     };
     if matches!(order.kind, TokenKind::IdToken) {
-        payload["aud"] = json!(order.audience.as_ref().and_then(Option::as_deref).unwrap_or(CLIENT));
+        payload["aud"] = json!(order.audience.named().unwrap_or(CLIENT));
         return payload;
     }
     payload["client_id"] = json!(CLIENT);

@@ -27,7 +27,7 @@ impl Issuer {
     pub(crate) fn stated(&self, token: &str) -> Option<Stated> {
         let parsed = jws::parse(token)?;
         let access = is_access_token(&parsed);
-        if !self.authentic(&parsed) || !(access || !self.faults.holds(Rule::TokenTypeChecked)) {
+        if !self.authentic(&parsed) || (!access && self.faults.holds(Rule::TokenTypeChecked)) {
             return None;
         }
         let claims = &parsed.payload;
