@@ -59,17 +59,23 @@ impl Document<'_> {
 struct Look<'v> {
     ask: Ask<'v>,
     document: Document<'v>,
-    /// Whether the document was fetched for this very request.
-    now: bool,
-    /// Whether it was fetched since it was published in this form.
-    since: bool,
-    /// Whether anything was ever fetched from its URL.
-    ever: bool,
+    /// Where in the transcript its URL was asked for last, before the answer.
+    visited: Option<u32>,
     /// Whether a client with a right document was let in before.
     proven: bool,
 }
 
 impl Look<'_> {
+    /// Whether the document was fetched for this very request.
+    fn now(&self) -> bool {
+        self.visited.is_some_and(|seq| seq > self.ask.exchange.seq)
+    }
+
+    /// Whether it was fetched since it was published in this form.
+    fn since(&self) -> bool {
+        self.visited.is_some_and(|seq| seq > self.document.seq)
+    }
+
     fn granted(&self) -> bool {
         matches!(self.ask.answer, Answer::Code(_))
     }
@@ -110,23 +116,21 @@ fn looks<'v>(view: &'v View<'_>, out: &Findings) -> Vec<Look<'v>> {
     for ask in asks_under(view, out) {
         let Some(url) = ask.param("client_id").map(str::to_owned) else { continue };
         let (Some(document), Some(end)) = (document(view, ask.exchange, &url), ask.exchange.end_seq) else { continue };
-        let visits = view.events.iter().filter_map(|event| match &event.kind {
+        let mut visits = view.events.iter().filter_map(|event| match &event.kind {
             EventKind::Fetched { url: visited, .. } if *visited == url && event.seq < end => Some(event.seq),
             _ => None,
         });
-        let last = visits.last();
-        let proof = |look: &Look<'_>| look.granted() && look.since && look.document.is_right() && look.goes_home();
+        let visited = visits.next_back();
+        let proof = |look: &Look<'_>| look.granted() && look.since() && look.document.is_right() && look.goes_home();
         let proven = found.iter().any(proof);
-        let after = |seq: u32| last.is_some_and(|last| last > seq);
-        let (now, since, ever) = (after(ask.exchange.seq), after(document.seq), last.is_some());
-        found.push(Look { ask, document, now, since, ever, proven });
+        found.push(Look { ask, document, visited, proven });
     }
     found
 }
 
 fn fetched(view: &View<'_>, out: &mut Findings) {
     for look in looks(view, out).iter().filter(|look| look.granted()) {
-        out.require(look.ever, || {
+        out.require(look.visited.is_some(), || {
             let fix = "fetch the document at the client_id, and take from it what is known of the client";
             look.breach("A client was let in whose document was never fetched.", "the document fetched first", fix)
         });
@@ -136,7 +140,8 @@ fn fetched(view: &View<'_>, out: &mut Findings) {
 fn advertised(view: &View<'_>, out: &mut Findings) {
     let metadata = wire::server_documents(view);
     let said = metadata.iter().any(|found| found["client_id_metadata_document_supported"] == true);
-    for look in looks(view, out).iter().filter(|look| look.granted() && look.ever && !metadata.is_empty()) {
+    for look in looks(view, out).iter().filter(|look| look.granted() && look.visited.is_some() && !metadata.is_empty())
+    {
         out.require(said, || {
             let fix = "say so in the metadata: clients that look for it register or give up instead";
             let what =
@@ -148,7 +153,7 @@ fn advertised(view: &View<'_>, out: &mut Findings) {
 
 /// Documents that the server read, after it has let in a client with a right one.
 fn read(view: &View<'_>, out: &mut Findings, wrong: fn(&Look<'_>) -> bool, what: &str, fix: &str) {
-    for look in looks(view, out).iter().filter(|look| look.proven && look.since && wrong(look)) {
+    for look in looks(view, out).iter().filter(|look| look.proven && look.since() && wrong(look)) {
         if look.granted() {
             out.breach(look.breach(what, "a refusal", fix));
         } else if look.refused() {
@@ -183,7 +188,8 @@ fn bounded(view: &View<'_>, out: &mut Findings) {
 }
 
 fn redirects(view: &View<'_>, out: &mut Findings) {
-    for look in looks(view, out).iter().filter(|look| look.proven && look.ever && look.document.is_right()) {
+    for look in looks(view, out).iter().filter(|look| look.proven && look.visited.is_some() && look.document.is_right())
+    {
         // Another port or path may be a matter of taste; another host is none.
         let uri = look.ask.param("redirect_uri").and_then(origin);
         let same =
@@ -212,10 +218,10 @@ fn errors_forgotten(view: &View<'_>, out: &mut Findings) {
         let earlier =
             |other: &&Look<'_>| other.document.url == look.document.url && other.document.seq < look.document.seq;
         let Some(before) = looks[..index].iter().rev().find(earlier) else { continue };
-        if before.document.is_right() || !before.since || before.granted() {
+        if before.document.is_right() || !before.since() || before.granted() {
             continue;
         }
-        if look.since {
+        if look.since() {
             out.pass();
         } else if look.refused() {
             let fix = "keep neither error answers nor documents that are not valid";
@@ -234,13 +240,13 @@ fn cached(view: &View<'_>, out: &mut Findings) {
             .events
             .iter()
             .any(|event| between.contains(&event.seq) && matches!(event.kind, EventKind::Clock { .. }));
-        let same = first.document.seq == second.document.seq && first.since && first.granted() && second.granted();
+        let same = first.document.seq == second.document.seq && first.since() && first.granted() && second.granted();
         let Some(control) = header(second.document.headers, "cache-control").filter(|_| same && !moved) else {
             continue;
         };
         let control = control.to_ascii_lowercase();
         if control.contains("no-store") {
-            out.require(second.now, || {
+            out.require(second.now(), || {
                 let fix = "keep no document that says no-store";
                 second.breach(
                     "A document that must not be kept was not fetched again.",
@@ -249,7 +255,7 @@ fn cached(view: &View<'_>, out: &mut Findings) {
                 )
             });
         } else if !control.contains("no-cache") && lifetime(&control).is_some_and(|seconds| seconds >= LASTING_S) {
-            out.require(!second.now, || {
+            out.require(!second.now(), || {
                 let fix = "keep a document as long as its cache headers allow";
                 let what = "A document that may be kept was fetched again for the next request.";
                 second.breach(what, "the document taken from the cache", fix)
