@@ -68,6 +68,7 @@ pub static CHECKS: &[&[Check]] = &[
     // auth, the authorization server up to the code
     auth::server_metadata::CHECKS,
     auth::registration::CHECKS,
+    auth::documents::CHECKS,
     auth::authorize::CHECKS,
     auth::redirects::CHECKS,
     auth::pkce::CHECKS,
@@ -78,6 +79,7 @@ pub static CHECKS: &[&[Check]] = &[
     auth::challenge::CHECKS,
     auth::refusal::CHECKS,
     auth::admission::CHECKS,
+    auth::forged::CHECKS,
     auth::scope::CHECKS,
     auth::subject::CHECKS,
 ];

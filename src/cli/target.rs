@@ -89,6 +89,8 @@ async fn named_target(name: &str, found: &TargetConfig, patience: Duration) -> R
         Some(listen) => Some(be_issuer(listen, &url).await.map_err(|error| format!("{}: {error}", at("login")))?),
         None => None,
     };
+    // Forged tokens are to be had from the same hand as right ones.
+    target.minter = issuer.as_ref().and_then(RunningServer::minter);
     // Clients that share a grant would use its refresh token twice.
     let jobs = if matches!(entry, Entry::Grant(_)) { Some(1) } else { found.jobs };
     (target.entry, target.client, target.scope) = (entry, client, scope);

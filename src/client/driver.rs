@@ -64,6 +64,7 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
     }
     for sim in clients.values() {
         sim.disconnect();
+        sim.state().site = None;
     }
     // Readers that were cut note it within a moment; nothing is waited for beyond that.
     for _ in 0..100 {

@@ -5,6 +5,7 @@
 mod auth;
 mod calling;
 mod compose;
+mod control;
 mod driver;
 mod entry;
 mod exchange;
@@ -13,6 +14,7 @@ mod sim;
 mod step;
 mod target;
 
+pub use auth::token_to_order;
 pub use driver::{Drive, drive};
 pub use entry::{Entry, FormStep, Grant, Hidden, Keep, KnownClient, Person, Wallet};
 pub use target::{SafeCall, Target, TargetError, TimeControl};

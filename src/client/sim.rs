@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::auth::Credential;
+use super::auth::{Credential, Site};
 use super::target::Target;
 use crate::model::{Clock, Rng, id_text};
 use crate::profile::Profile;
@@ -72,6 +72,8 @@ pub(super) struct State {
     /// How the conversation was opened, so that it can be opened again.
     pub(super) opening: Option<Negotiate>,
     pub(super) credential: Credential,
+    /// Where this client publishes documents, once it has.
+    pub(super) site: Option<Site>,
     /// The last exchange with an authorization server.
     pub(super) last_fetch: Option<u32>,
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::compose;
+use super::control;
 use super::exchange::{Answered, Options};
 use super::sim::Sim;
 use super::target::TimeControl;
@@ -61,6 +62,8 @@ impl Sim {
             Action::Refresh(_) => self.refresh(turn).await,
             Action::Revoke(_) => self.revoke(turn).await,
             Action::OAuth(step) => self.oauth(step, turn).await,
+            Action::Mint(step) => self.mint(step).await,
+            Action::Publish(step) => self.publish(step).await,
             Action::Restart(_) => {
                 let text = format!("`{}` cannot be done against this target; the step was left out", action.word());
                 self.tap.record(&self.name, EventKind::Note { text });
@@ -211,14 +214,8 @@ impl Sim {
                 tokio::task::yield_now().await;
             }
             TimeControl::Endpoint(base) => {
-                let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build();
-                let moved = match client {
-                    Ok(client) => {
-                        let body = json!({"advance_ms": advanced_ms});
-                        client.post(format!("{base}/clock")).json(&body).send().await.is_ok()
-                    }
-                    Err(_) => false,
-                };
+                let body = json!({"advance_ms": advanced_ms});
+                let moved = control::ask(base, "clock", &body).await.is_ok_and(|(status, _)| status == 200);
                 if moved {
                     self.tap.record(&self.name, EventKind::Clock { advanced_ms });
                 }

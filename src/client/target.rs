@@ -1,13 +1,14 @@
 //! The server under rehearsal: where it is, and how its clock can be moved.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use url::Url;
+use url::{Host, Url};
 
 use super::compose;
 use super::entry::{Entry, Hidden, KnownClient};
-use crate::model::HybridClock;
+use crate::model::{HybridClock, Mint};
 use crate::transcript::{Headers, header};
 
 /// How the target's time can be moved.
@@ -55,6 +56,8 @@ pub struct Target {
     pub path: String,
     /// Its time.
     pub time: TimeControl,
+    /// Who signs tokens to order, where somebody in this process does.
+    pub minter: Option<Arc<dyn Mint>>,
     /// The longest that anything is waited for.
     pub patience: Duration,
     /// Whether the endpoint asks for access tokens.
@@ -100,6 +103,7 @@ impl Target {
             host: url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}")),
             path,
             time: TimeControl::None,
+            minter: None,
             patience,
             asks_for_tokens: false,
             safe_call: SafeCall::default(),
@@ -130,6 +134,17 @@ impl Target {
             Entry::Login | Entry::ClientCredentials | Entry::Grant(_) => {}
         }
         all
+    }
+
+    /// Whether it runs on this machine, as far as its address tells.
+    pub fn is_on_this_machine(&self) -> bool {
+        let Ok(url) = Url::parse(&self.url) else { return false };
+        match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
     }
 
     /// Puts the target's own headers into a request. They replace those of the profile, but never a token that the
@@ -168,6 +183,10 @@ mod tests {
         assert_eq!((target.address.as_str(), target.host.as_str()), ("localhost:8080", "localhost:8080"));
         assert_eq!(target.path, "/mcp?x=1");
         assert_eq!(Target::parse("http://h/", Duration::ZERO).expect("valid").address, "h:80");
+        let here = |url| Target::parse(url, Duration::ZERO).expect("valid").is_on_this_machine();
+        assert!(
+            here("http://localhost:1/") && here("http://127.9.9.9/") && here("http://[::1]:1/") && !here("http://h/")
+        );
         assert!(matches!(Target::parse("ftp://h/", Duration::ZERO), Err(TargetError::Scheme(..))));
         assert!(matches!(Target::parse("h", Duration::ZERO), Err(TargetError::NotAUrl(..))));
     }

@@ -101,6 +101,11 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         "clock" => missing(survey.clock, "the target's clock cannot be moved (--control names its control endpoint)"),
         "reference" => missing(survey.reference, "only the reference server has the fixtures for this"),
         "auth" => missing(survey.auth, "the target asks for no authorization"),
+        "mint" => missing(
+            survey.mint,
+            "nobody signs tokens to order for the target (--control names a control endpoint that does)",
+        ),
+        "documents" => missing(survey.documents, "the target is elsewhere, and cannot read documents of this machine"),
         "restart" => Some("the target cannot be restarted from here".to_owned()),
         "nodes" => Some("the target has a single address".to_owned()),
         other => {

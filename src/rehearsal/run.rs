@@ -199,7 +199,7 @@ async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
             let known = survey(&target, &profile, Arc::new(clock), rng, &[]).await?;
             server.shutdown().await;
             // The embedded server asks for tokens wherever a scenario needs that.
-            Ok(Survey { auth: true, ..known })
+            Ok(Survey { auth: true, mint: true, documents: true, ..known })
         }
     }
 }
@@ -218,13 +218,14 @@ async fn embedded(
     if auth {
         // Tokens for another server are to be had too, so that it shows whether they are refused here.
         let elsewhere = vec!["https://elsewhere.example.com/mcp".to_owned()];
-        config.auth = Some(AuthConfig { elsewhere, ..AuthConfig::default() });
+        config.auth = Some(AuthConfig { elsewhere, documents_on_loopback: true, ..AuthConfig::default() });
         // Sessions are to outlive tokens there.
         config.idle_session = Duration::from_secs(24 * 3600);
     }
     let server = start(config, clock.clone(), rng).await?;
     let mut target = Target::parse(&server.url(), rehearsal.patience)?;
     target.time = TimeControl::Shared(clock.clone());
+    target.minter = server.minter();
     target.safe_call = safe_call.clone();
     target.asks_for_tokens = auth;
     Ok((server, Arc::new(target), clock))

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::client::{Drive, Entry, SafeCall, Target, TimeControl, drive};
-use crate::model::{Clock, Rng, glob};
+use crate::client::{Drive, Entry, SafeCall, Target, TimeControl, drive, token_to_order};
+use crate::model::{Audience, Clock, Rng, TokenOrder, glob};
 use crate::profile::Profile;
 use crate::scenario::parse;
 use crate::transcript::{End, Exchange, Msg, View};
@@ -42,6 +42,10 @@ pub struct Survey {
     pub safe_call: SafeCall,
     /// Whether it asks for access tokens.
     pub auth: bool,
+    /// Whether somebody signs tokens to order that could be good there.
+    pub mint: bool,
+    /// Whether it can read documents that are published on this machine.
+    pub documents: bool,
     /// Whether its clock can be moved.
     pub clock: bool,
     /// How clients come by a token there.
@@ -108,15 +112,19 @@ pub(super) async fn survey(
         (SafeCall::Method(_), None) if !listed.is_empty() => SafeCall::Method("tools/list".to_owned()),
         (said, _) => said.clone(),
     };
+    let auth = !matches!(target.entry, Entry::Login)
+        || view.exchanges.iter().any(|exchange| exchange.status == Some(401) && exchange.target == target.path);
+    let order = TokenOrder { audience: Audience::Named(target.url.clone()), ..TokenOrder::default() };
     Ok(Survey {
+        documents: auth && target.is_on_this_machine(),
+        mint: auth && token_to_order(target, &order).await.is_ok(),
         capabilities: conversation
             .and_then(|conversation| conversation.result.get("capabilities"))
             .cloned()
             .unwrap_or_default(),
         session: conversation.is_some_and(|conversation| conversation.session.is_some()),
         reference,
-        auth: !matches!(target.entry, Entry::Login)
-            || view.exchanges.iter().any(|exchange| exchange.status == Some(401) && exchange.target == target.path),
+        auth,
         entry: target.entry.clone(),
         clock: !matches!(target.time, TimeControl::None),
         tools,

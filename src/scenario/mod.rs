@@ -28,8 +28,8 @@ pub use load::{load_dir, load_file, shipped};
 pub use matcher::{BadMatcher, Matcher, Mismatch, OPERATORS};
 pub use parse::parse;
 pub use schema::{
-    Action, Answers, Await, Cancel, Connect, Disconnect, FIRST_CLIENT, Headers, Invoke, Listen, Negotiate, Notify,
-    OAuthStep, Raw, Reconnect, Scenario, Shutdown, Step, Wait, Word,
+    Action, Answers, Await, Cancel, Connect, Disconnect, FIRST_CLIENT, Headers, Invoke, Listen, MintStep, Negotiate,
+    Notify, OAuthStep, Publish, Raw, Reconnect, Scenario, Shutdown, Step, Wait, Word,
 };
 pub use validate::{NEEDS, NEEDS_REFERENCE};
 pub use words::{DisconnectWhen, HeaderSource, LastEventId, OAuthRequest, Outcome, SessionChange, SessionSource};

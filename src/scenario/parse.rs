@@ -160,6 +160,8 @@ impl<'de> Visitor<'de> for ActionVisitor {
             "revoke" => Action::Revoke(map.next_value::<WordBody>()?.0),
             "restart" => Action::Restart(map.next_value::<WordBody>()?.0),
             "oauth" => Action::OAuth(map.next_value()?),
+            "mint" => Action::Mint(map.next_value()?),
+            "publish" => Action::Publish(map.next_value()?),
             "shutdown" => Action::Shutdown(map.next_value()?),
             other => return Err(A::Error::unknown_variant(other, &Action::WORDS)),
         };
@@ -192,6 +194,8 @@ fn action<'de, D: Deserializer<'de>>(word: &str, empty: impl Fn() -> D) -> Resul
         "revoke" => Action::Revoke(Deserialize::deserialize(empty())?),
         "restart" => Action::Restart(Deserialize::deserialize(empty())?),
         "oauth" => Action::OAuth(Deserialize::deserialize(empty())?),
+        "mint" => Action::Mint(Deserialize::deserialize(empty())?),
+        "publish" => Action::Publish(Deserialize::deserialize(empty())?),
         "shutdown" => Action::Shutdown(Deserialize::deserialize(empty())?),
         other => return Err(D::Error::unknown_variant(other, &Action::WORDS)),
     })

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::delay::Delay;
 use super::expect::Expect;
 use super::words::{DisconnectWhen, HeaderSource, LastEventId, OAuthRequest, SessionSource};
-use crate::model::Span;
+use crate::model::{Span, TokenKind};
 
 /// Headers to add or replace; `null` removes one that would otherwise be sent.
 pub type Headers = BTreeMap<String, Option<String>>;
@@ -305,8 +305,8 @@ bodies! {
         request: OAuthRequest,
         /// Parameters (or members of a registration) to add, replace or (null) leave out. A list sends a parameter
         /// several times. `{access}`, `{refresh}`, `{previous-access}`, `{previous-refresh}`, `{code}`, `{verifier}`,
-        /// `{client}`, `{secret}`, `{redirect}` and `{resource}` stand for what the client holds; `{RESOURCE}` is the
-        /// resource with scheme and host in capitals.
+        /// `{client}`, `{secret}`, `{redirect}`, `{resource}` and `{document}` stand for what the client holds;
+        /// `{RESOURCE}` is the resource with scheme and host in capitals.
         #[serde(default)]
         set: BTreeMap<String, Value>,
         /// Headers to add, replace or (null) leave out; the same words in braces are known.
@@ -321,6 +321,55 @@ bodies! {
         /// Whether the client keeps what it gets: client id, code, tokens.
         #[serde(default)]
         keep: bool,
+    }
+
+    /// Give the client an access token that the issuer signs to order, in place of the one it holds; what is left out
+    /// is as it should be. Where nobody signs to order, the rest of the steps is left out.
+    MintStep {
+        /// How it is made.
+        #[serde(default)]
+        kind: TokenKind,
+        /// Whom it is about.
+        #[serde(default)]
+        subject: Option<String>,
+        /// The resource it is for; null for none. The words in braces that `oauth` knows are known here too.
+        #[serde(default, deserialize_with = "present")]
+        audience: Option<Value>,
+        /// Whom it names as its issuer.
+        #[serde(default)]
+        issuer: Option<String>,
+        /// What it may do.
+        #[serde(default)]
+        scope: Option<String>,
+        /// Seconds from now until its end; negative for one that has ended.
+        #[serde(default)]
+        expires_in: Option<i64>,
+        /// Seconds from now until its life begins.
+        #[serde(default)]
+        not_before: Option<i64>,
+    }
+
+    /// Publish a document on this machine for the rest of the case: the right metadata document of this client, but for
+    /// what is set here. `{document}` stands for its URL from here on, also as the `client_id` of `oauth`.
+    Publish {
+        /// Its path; what was published there before is replaced.
+        #[serde(default = "client_json")]
+        path: String,
+        /// Members to add, replace or (null) leave out; the words in braces that `oauth` knows are known here too.
+        #[serde(default)]
+        set: BTreeMap<String, Value>,
+        /// A text to publish in place of the document.
+        #[serde(default)]
+        body: Option<String>,
+        /// HTTP status of the answer.
+        #[serde(default = "two_hundred")]
+        status: u16,
+        /// Headers of the answer beside `content-type: application/json`, or in its place.
+        #[serde(default)]
+        headers: Headers,
+        /// How many spaces are put behind the document.
+        #[serde(default)]
+        pad: usize,
     }
 
     /// End the conversation as the profile does.
@@ -386,13 +435,17 @@ pub enum Action {
     Restart(Word),
     /// `oauth`
     OAuth(Box<OAuthStep>),
+    /// `mint`
+    Mint(Box<MintStep>),
+    /// `publish`
+    Publish(Box<Publish>),
     /// `shutdown`
     Shutdown(Shutdown),
 }
 
 impl Action {
     /// Every word a step may be, in the order of a conversation.
-    pub const WORDS: [&str; 18] = [
+    pub const WORDS: [&str; 20] = [
         "connect",
         "negotiate",
         "invoke",
@@ -410,6 +463,8 @@ impl Action {
         "revoke",
         "restart",
         "oauth",
+        "mint",
+        "publish",
         "shutdown",
     ];
 
@@ -433,6 +488,8 @@ impl Action {
             Self::Revoke(_) => "revoke",
             Self::Restart(_) => "restart",
             Self::OAuth(_) => "oauth",
+            Self::Mint(_) => "mint",
+            Self::Publish(_) => "publish",
             Self::Shutdown(_) => "shutdown",
         }
     }
@@ -452,6 +509,8 @@ impl Action {
             Self::Raw(body) => body.as_ref(),
             Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
             Self::OAuth(body) => body.as_ref(),
+            Self::Mint(body) => body.as_ref(),
+            Self::Publish(body) => body.as_ref(),
             Self::Shutdown(body) => body,
             Self::Together(_) => return None,
         })
@@ -472,6 +531,8 @@ impl Action {
             Self::Raw(body) => body.as_mut(),
             Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
             Self::OAuth(body) => body.as_mut(),
+            Self::Mint(body) => body.as_mut(),
+            Self::Publish(body) => body.as_mut(),
             Self::Shutdown(body) => body,
             Self::Together(_) => return None,
         })
@@ -508,6 +569,14 @@ fn once() -> u32 {
     1
 }
 
+fn two_hundred() -> u16 {
+    200
+}
+
+fn client_json() -> String {
+    "/client.json".to_owned()
+}
+
 fn post() -> String {
     "POST".to_owned()
 }
@@ -540,6 +609,8 @@ impl JsonSchema for Step {
             "revoke": word,
             "restart": word,
             "oauth": generator.subschema_for::<OAuthStep>(),
+            "mint": generator.subschema_for::<MintStep>(),
+            "publish": generator.subschema_for::<Publish>(),
             "shutdown": generator.subschema_for::<Shutdown>(),
         });
         json_schema!({

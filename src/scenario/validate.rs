@@ -11,14 +11,16 @@ use regex::Regex;
 use super::delay::Delay;
 use super::diagnostics::Diagnostic;
 use super::interpolate::PLACEHOLDER;
-use super::schema::{Action, Cancel, Disconnect, Invoke, Raw, Scenario, Step, Wait};
+use super::schema::{Action, Cancel, Disconnect, Invoke, MintStep, Publish, Raw, Scenario, Step, Wait};
 use super::suggest::closest;
 use super::words::DisconnectWhen;
 use crate::model::{Revision, Span};
 
 /// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
-pub const NEEDS: [&str; 15] = [
+pub const NEEDS: [&str; 17] = [
     "auth",
+    "mint",
+    "documents",
     "session",
     "clock",
     "restart",
@@ -166,6 +168,8 @@ impl Check<'_> {
             | Action::Restart(_)
             | Action::OAuth(_)
             | Action::Shutdown(_) => {}
+            Action::Mint(mint) => self.mint(step, mint),
+            Action::Publish(publish) => self.publish(step, publish),
         }
     }
 
@@ -300,6 +304,34 @@ impl Check<'_> {
         {
             let span = self.value(at, "bytes", bytes);
             self.say(span, "`bytes` is no base64", "expected base64 with padding", "for example `bytes: //79`");
+        }
+    }
+
+    fn mint(&mut self, step: &Step, mint: &MintStep) {
+        if mint.audience.as_ref().is_some_and(|audience| !audience.is_string() && !audience.is_null()) {
+            let span = self.key(step.span, "audience");
+            self.say(span, "`audience` is no text", "expected a text or null", "null means a token for nobody");
+        }
+        self.sends_nothing(step);
+    }
+
+    fn publish(&mut self, step: &Step, publish: &Publish) {
+        if !publish.path.starts_with('/') {
+            let span = self.value(step.span, "path", &publish.path);
+            self.say(span, format!("`{}` is no path", publish.path), "expected a slash first", "write `/client.json`");
+        }
+        if !(200..=599).contains(&publish.status) {
+            let span = self.value(step.span, "status", &publish.status.to_string());
+            self.say(span, format!("`{}` ends no request", publish.status), "expected 200 to 599", "");
+        }
+        self.sends_nothing(step);
+    }
+
+    fn sends_nothing(&mut self, step: &Step) {
+        if step.expect().is_some() {
+            let span = self.key(step.span, "expect");
+            let message = format!("`{}` sends nothing", step.action.word());
+            self.say(span, message, "nothing comes back", "put the `expect` at the step that sends something");
         }
     }
 

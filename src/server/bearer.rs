@@ -9,7 +9,7 @@ use url::form_urlencoded;
 use super::dispatch::App;
 use super::fault::Rule;
 use super::http::{Reply, header};
-use super::oauth::{Bearer, Issuer, SCOPES};
+use super::oauth::{Bearer, Issuer, SCOPES, Stated, is_signed_text};
 use crate::model::Clock as _;
 
 /// How long after the start of the server tokens still count as fresh where a fault asks.
@@ -21,6 +21,15 @@ pub(crate) struct Caller {
     /// The person, or the client itself.
     pub(crate) subject: String,
     scopes: Vec<String>,
+}
+
+/// What a token says that is good but for its audience.
+struct Known {
+    subject: String,
+    scopes: Vec<String>,
+    audience: Option<String>,
+    /// Seconds since the Unix epoch at which it was issued.
+    issued: u64,
 }
 
 impl Caller {
@@ -68,7 +77,12 @@ fn waved_through(app: &App, issuer: &Issuer, method: &Method, headers: &HeaderMa
     let session = header(headers, "mcp-session-id").and_then(|id| app.sessions.find(id, app.clock.elapsed()));
     let subject = session.and_then(|session| session.subject.clone());
     let sent = header(headers, "authorization");
-    let forged = || sent.and_then(token_of).is_some_and(|token| issuer.tokens.read_access(token).is_none());
+    let forged = || {
+        sent.and_then(token_of).is_some_and(|token| {
+            // What is signed claims at least is looked at.
+            issuer.tokens.read_access(token).is_none() && !is_signed_text(token)
+        })
+    };
     let scopes = SCOPES.iter().map(|scope| (*scope).to_owned()).collect();
     if sent.is_none() && !app.faults.holds(rule) {
         return subject.map(|subject| Caller { subject, scopes });
@@ -84,23 +98,36 @@ fn refused(app: &App) -> Reply {
 
 /// Who stands behind a token.
 fn verified(app: &App, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
-    let bearer = issuer.bearer(token).ok_or_else(|| refused(app))?;
-    if !meant_for(app, &bearer) && app.faults.holds(Rule::AudienceEnforced) {
+    let Known { mut subject, scopes, audience, issued } = known(issuer, token).ok_or_else(|| refused(app))?;
+    let meant = audience.as_ref().map_or(!app.faults.holds(Rule::AudienceDemanded), |one| *one == app.resource());
+    if !meant && app.faults.holds(Rule::AudienceEnforced) {
         return Err(refused(app));
     }
     let began = issuer.now().saturating_sub(app.clock.elapsed()).as_secs();
-    if !app.faults.holds(Rule::FreshTokensTaken) && bearer.claims.issued > began + FRESH_S {
+    if !app.faults.holds(Rule::FreshTokensTaken) && issued > began + FRESH_S {
         return Err(refused(app));
     }
-    let mut subject = bearer.grant.subject;
     if !app.faults.holds(Rule::SessionOutlivesToken) {
         subject = format!("{subject} {token}");
     }
-    let caller = Caller { subject, scopes: bearer.scopes };
+    let caller = Caller { subject, scopes };
     if !caller.may(SCOPES[0]) && app.faults.holds(Rule::ScopeEnforced) {
         return Err(insufficient(app, SCOPES[0]));
     }
     Ok(caller)
+}
+
+/// What a token says that is good but for its audience: by the grant behind it, or by its own claims where there is none.
+fn known(issuer: &Issuer, token: &str) -> Option<Known> {
+    if let Some(Bearer { claims, grant, scopes, audience }) = issuer.bearer(token) {
+        return Some(Known { subject: grant.subject, scopes, audience, issued: claims.issued });
+    }
+    // A grant that is over is not made good by what its token says.
+    if issuer.tokens.read_access(token).is_some() {
+        return None;
+    }
+    let Stated { subject, scopes, audience, issued } = issuer.stated(token)?;
+    Some(Known { subject, scopes, audience, issued })
 }
 
 /// The token of a `Bearer` credential; the scheme has no case (RFC 9110 section 11.1).
@@ -110,10 +137,6 @@ fn token_of(header: &str) -> Option<&str> {
     // b64token of RFC 6750 section 2.1.
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(legal)).then_some(token)
-}
-
-fn meant_for(app: &App, bearer: &Bearer) -> bool {
-    bearer.audience.as_deref() == Some(app.resource().as_str())
 }
 
 /// The refusal of a token with too little scope (RFC 6750 section 3.1).

@@ -44,7 +44,9 @@ pub(crate) enum Rule {
     AcceptReadAsHttp,
     AccessRevocable,
     AccessRevocationWorks,
+    AlgorithmFixed,
     AllMethodsGuarded,
+    AudienceDemanded,
     AudienceEnforced,
     BatchAnsweredWhole,
     BatchesTaken,
@@ -74,6 +76,13 @@ pub(crate) enum Rule {
     DeleteEnds,
     DeleteOffered,
     DeleteScoped,
+    DocumentErrorsForgotten,
+    DocumentIdMatched,
+    DocumentRedirectsMatched,
+    DocumentsBounded,
+    DocumentsChecked,
+    DocumentsFresh,
+    DocumentsKept,
     EarlyPingAnswered,
     ElicitationDeclared,
     ElicitationModeDeclared,
@@ -92,6 +101,7 @@ pub(crate) enum Rule {
     ImplicitRefused,
     IssOnErrors,
     IssuerAtOrigin,
+    IssuerChecked,
     IssuerPlain,
     KeepAliveUnseen,
     LevelsTaken,
@@ -109,6 +119,7 @@ pub(crate) enum Rule {
     MissingResourceRefused,
     NoBroadcast,
     NoOutage,
+    NotBeforeEnforced,
     NullIdRefused,
     OfferUsable,
     OpenidComplete,
@@ -186,6 +197,7 @@ pub(crate) enum Rule {
     SessionOutlivesConnection,
     SessionOutlivesToken,
     SessionsManifold,
+    SignatureVerified,
     StateEchoed,
     StreamEndsAfterResponse,
     StreamsKeptOpen,
@@ -197,6 +209,7 @@ pub(crate) enum Rule {
     TaskStatusSilent,
     TimeoutCancels,
     TokenByPost,
+    TokenTypeChecked,
     TokensVerified,
     ToolArgumentsChecked,
     ToolErrorsAreResults,
@@ -209,6 +222,7 @@ pub(crate) enum Rule {
     UnknownRevoked,
     UnknownSessionRefused,
     UnknownToolRefused,
+    UnsignedRefused,
     UnsubscribeHonoured,
     UpdatesSent,
     VersionEchoed,
@@ -219,7 +233,7 @@ pub(crate) enum Rule {
 }
 
 /// The faults of one server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<&'static Fault>);
 
 impl Faults {

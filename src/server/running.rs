@@ -16,10 +16,10 @@ use super::config::{ServerConfig, ServerError};
 use super::dispatch::{App, origin};
 use super::fault::{Faults, Rule};
 use super::http::serve;
-use super::oauth::Issuer;
+use super::oauth::{Issuer, minted};
 use super::session::Store;
 use super::socket::{Connections, Spelling};
-use crate::model::{HybridClock, Rng};
+use crate::model::{HybridClock, Mint, Rng, TokenOrder};
 
 /// How long open connections get to end by themselves.
 const GRACE: Duration = Duration::from_millis(200);
@@ -101,6 +101,17 @@ async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Rece
     let _ = tokio::time::timeout(GRACE, ends).await;
 }
 
+/// The signing half of a server.
+#[derive(Debug)]
+struct Minter(Arc<App>);
+
+impl Mint for Minter {
+    fn mint(&self, order: &TokenOrder) -> Result<String, String> {
+        let issuer = self.0.issuer.as_ref().ok_or_else(|| "the server has no authorization server".to_owned())?;
+        minted(issuer, order)
+    }
+}
+
 impl RunningServer {
     /// The endpoint's URL.
     pub fn url(&self) -> String {
@@ -110,6 +121,12 @@ impl RunningServer {
     /// The issuer identifier of its authorization server, where it has one.
     pub fn issuer(&self) -> Option<String> {
         self.app.issuer.as_ref().map(Issuer::identifier)
+    }
+
+    /// Who signs tokens of its authorization server to order, where it has one; works while the server runs.
+    pub fn minter(&self) -> Option<Arc<dyn Mint>> {
+        self.app.issuer.as_ref()?;
+        Some(Arc::new(Minter(Arc::clone(&self.app))))
     }
 
     /// The address the server listens on.

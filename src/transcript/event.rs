@@ -176,6 +176,37 @@ pub enum EventKind {
         /// The claims.
         claims: Value,
     },
+    /// The client was given an access token that was made to order.
+    Minted {
+        /// Label of the token.
+        label: String,
+        /// What is wrong with it, in stable words; empty for a right one.
+        flaws: Vec<String>,
+        /// Seconds since its end, where it was made with its end in the past.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        ended_s: Option<u64>,
+    },
+    /// A document was published on this machine.
+    Published {
+        /// Where.
+        url: String,
+        /// HTTP status of its answer.
+        status: u16,
+        /// Headers of its answer.
+        headers: Headers,
+        /// The document.
+        body: Arc<str>,
+        /// How many spaces follow it.
+        #[serde(default)]
+        pad: usize,
+    },
+    /// Somebody asked for a document at the place where documents are published.
+    Fetched {
+        /// Its URL.
+        url: String,
+        /// HTTP method.
+        method: String,
+    },
     /// The target's clock was moved.
     Clock {
         /// By so many milliseconds.

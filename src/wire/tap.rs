@@ -111,6 +111,14 @@ impl Tap {
                 header: self.in_value(&header),
                 claims: self.in_value(&claims),
             },
+            EventKind::Published { url, status, headers, body, pad } => {
+                self.find(secrets::in_json(&body), &mut seen);
+                let headers = self.headers(headers, &mut seen);
+                EventKind::Published { url, status, headers, body: self.labels.redact_shared(body), pad }
+            }
+            EventKind::Minted { label, flaws, ended_s } => {
+                EventKind::Minted { label: self.secret("access", &label, &mut seen), flaws, ended_s }
+            }
             other => other,
         };
         (kind, seen)

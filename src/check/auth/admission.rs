@@ -2,7 +2,7 @@
 //! another server, or fresh.
 
 use super::vault::{Credential, Vault, fair, query_token};
-use super::{resource_metadata, wire as oauth};
+use super::{forged, resource_metadata, wire as oauth};
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
 use crate::transcript::{Exchange, View};
@@ -75,6 +75,10 @@ fn scheme_case(view: &View<'_>, out: &mut Findings) {
 }
 
 fn audience(view: &View<'_>, out: &mut Findings) {
+    forged::each(view, out, &["audience"], |out, exchange| {
+        let fix = "accept only tokens whose audience is this server, whoever signed them";
+        out.breach(breach("A token whose audience is another server was served here.", exchange, "status 401", fix));
+    });
     let Some(vault) = Vault::open(view) else { return };
     for (exchange, credential) in vault.asked() {
         let Some(token) = vault.token(exchange).filter(|token| !token.resources.is_empty()) else { continue };

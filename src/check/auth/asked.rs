@@ -25,6 +25,12 @@ impl Registration<'_> {
         self.exchange.is_success().then(|| self.answer["client_id"].as_str()).flatten()
     }
 
+    /// Whether it says that it is a program on a person's own machine (OpenID Connect Dynamic Client Registration
+    /// section 2); who says nothing is taken for a web application by some servers.
+    pub(crate) fn native(&self) -> bool {
+        [&self.answer, &self.sent].iter().any(|document| document["application_type"] == "native")
+    }
+
     /// The redirect URIs in force: those of the answer, or else those of the request.
     pub(crate) fn redirects(&self) -> Vec<&str> {
         let stated = self.answer["redirect_uris"].as_array().or_else(|| self.sent["redirect_uris"].as_array());

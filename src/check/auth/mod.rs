@@ -8,6 +8,8 @@ pub(crate) mod authorize;
 pub(crate) mod challenge;
 pub(crate) mod codes;
 pub(crate) mod discovery;
+pub(crate) mod documents;
+pub(crate) mod forged;
 pub mod introspection;
 pub(crate) mod ledger;
 pub(crate) mod pkce;

@@ -136,15 +136,19 @@ fn loopback_port(view: &View<'_>, out: &mut Findings) {
         }
         match ask.answer {
             Answer::Nothing | Answer::Elsewhere => out.inconclusive(),
-            _ => out.require(ask.went_back(), || {
-                told(
+            _ if ask.went_back() => out.pass(),
+            _ => {
+                let breach = told(
                     format!("{uri} differs from the registered loopback URI in its port only, and is refused."),
                     &["any port of a loopback address, as programs get theirs when they start"],
                     came(ask.exchange),
                     "leave the port out of the comparison where the host is 127.0.0.1 or [::1]",
                     ask.exchange.evidence(),
-                )
-            }),
+                );
+                // The rule is for programs on a person's own machine; this one did not say that it is one.
+                let says = |known: &Registration<'_>| known.client() == ask.param("client_id") && known.native();
+                if registered.iter().any(says) { out.breach(breach) } else { out.contested(breach) }
+            }
         }
     }
 }
@@ -184,7 +188,7 @@ fn no_http(view: &View<'_>, out: &mut Findings) {
 mod tests {
     use serde_json::json;
 
-    use super::super::asked::play::{BACK, asked, back, begun, registered, wanted, with};
+    use super::super::asked::play::{BACK, asked, back, begun, document, found, given, registered, wanted, with};
     use super::*;
     use crate::check::Outcome;
     use crate::check::testing::{expect_three, judge};
@@ -230,8 +234,13 @@ mod tests {
     fn the_port_of_a_loopback_address_is_free() {
         let id = "auth.authorization.redirect-loopback-port";
         let other = "http://127.0.0.1:9/cb";
-        let refused = to("2025-11-25", other).answer(400, &[], "no");
-        expect_three(id, &followed("2025-11-25", other), &refused, &followed("2025-11-25", BACK));
+        let native = || {
+            let sent = with(wanted(), "application_type", "native".into());
+            registered(found(Builder::new().initialize("2025-11-25"), &document()), &sent, 201, &given())
+        };
+        let refused = |start| asked(start, &[("redirect_uri", other)]).answer(400, &[], "no");
+        expect_three(id, &followed("2025-11-25", other), &refused(native()), &followed("2025-11-25", BACK));
+        assert_eq!(judge(id, &refused(begun("2025-11-25"))).outcome, Outcome::Warn, "it did not say what it is");
         assert_eq!(
             judge("auth.authorization.redirect-exact", &followed("2025-11-25", other)).outcome,
             Outcome::NotExercised

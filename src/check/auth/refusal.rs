@@ -1,7 +1,7 @@
 //! Who has to stay outside: requests without a token, and with one that is wrong, over or revoked.
 
 use super::vault::{Credential, Vault};
-use super::wire as oauth;
+use super::{forged, wire as oauth};
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
 use crate::transcript::{Exchange, View};
@@ -59,14 +59,17 @@ fn missing(view: &View<'_>, out: &mut Findings) {
 
 fn invalid(view: &View<'_>, out: &mut Findings) {
     each(view, out, |_, out, exchange, credential| {
-        if credential != Credential::Unknown {
-            return;
-        }
+        let deed = match credential {
+            Credential::Unknown => "A request carried a token that nobody had issued",
+            // Where it is served, what is wrong with it says which requirement is broken.
+            Credential::Forged if !exchange.is_success() => "A request carried a forged token",
+            _ => return,
+        };
         if exchange.status == Some(401) {
             return out.pass();
         }
         let fix = "verify each token, and answer 401 with error=\"invalid_token\" to those that do not verify";
-        let breach = breach("A request carried a token that nobody had issued", exchange, CHALLENGE, fix);
+        let breach = breach(deed, exchange, CHALLENGE, fix);
         // Whether nonsense is a bad token or a badly formed request is for the server to say.
         if exchange.status == Some(400) { out.contested(breach) } else { out.breach(breach) }
     });
@@ -80,6 +83,11 @@ fn validated(view: &View<'_>, out: &mut Findings) {
                 breach("A request carried a token that nobody had issued", exchange, "a refusal", fix)
             });
         }
+    });
+    forged::each(view, out, &["not-yet-valid"], |out, exchange| {
+        let fix = "look at nbf as well as at exp (RFC 7519 section 4.1.5)";
+        // Resource servers are told to validate tokens, not that this claim is part of it.
+        out.contested(breach("A request carried a token whose life had not begun", exchange, "a refusal", fix));
     });
 }
 

@@ -117,6 +117,10 @@ fn invalid_client(view: &View<'_>, out: &mut Findings) {
         if !unknown || !plain || !ask.sound() || !ask.refused() || ask.error().is_none() {
             continue;
         }
+        // One name in the header and another in the form is a request that makes no sense (RFC 6749 section 2.3).
+        if basic && ask.param("client_id").is_some() && ask.error() == Some("invalid_request") {
+            continue;
+        }
         let challenge = challenged(ask.exchange).iter().any(|challenge| challenge.is("basic"));
         let named = ask.error() == Some("invalid_client");
         let breach = wrong(

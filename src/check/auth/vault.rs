@@ -4,7 +4,7 @@
 
 use super::wire;
 use crate::check::wire::{faultless, foreign_origin};
-use crate::transcript::{EventKind, Exchange, View};
+use crate::transcript::{Event, EventKind, Exchange, Msg, View};
 
 /// How long before and after its end nobody can say whether a token still counts.
 const BLURRED_S: u64 = 10;
@@ -34,6 +34,8 @@ pub(crate) enum Credential {
     Malformed,
     /// A token that no authorization server of the transcript gave out.
     Unknown,
+    /// A token made to order with something wrong about it, where a right one was served before.
+    Forged,
     /// A token that ended so many seconds ago.
     Expired(u64),
     /// A token that was revoked.
@@ -47,7 +49,7 @@ pub(crate) enum Credential {
 impl Credential {
     /// Whether no server may serve it.
     pub(crate) fn is_bad(self) -> bool {
-        matches!(self, Self::Unknown | Self::Expired(_) | Self::Revoked)
+        matches!(self, Self::Unknown | Self::Forged | Self::Expired(_) | Self::Revoked)
     }
 }
 
@@ -58,6 +60,19 @@ pub(crate) struct Vault<'v> {
     /// Every request to a token or revocation endpoint: each may end what was good before.
     turns: Vec<&'v Exchange>,
     revocations: Vec<&'v Exchange>,
+    minted: Vec<Minted<'v>>,
+    /// Where in the transcript a right token that was made to order was served for the first time.
+    proven: Option<u32>,
+}
+
+/// An access token that was made to order.
+struct Minted<'v> {
+    label: &'v str,
+    flaws: &'v [String],
+    /// Seconds since its end at the moment it was made.
+    ended_s: Option<u64>,
+    seq: u32,
+    at: u64,
 }
 
 impl<'v> Vault<'v> {
@@ -70,7 +85,43 @@ impl<'v> Vault<'v> {
         let issued = turns.iter().filter_map(|exchange| issued(view, exchange)).collect();
         let revocations: Vec<&Exchange> = wire::to(view, "revocation_endpoint", "/revoke");
         turns.extend(revocations.iter().copied());
-        Some(Self { view, issued, turns, revocations })
+        let minted: Vec<Minted<'_>> = view.events.iter().filter_map(minted).collect();
+        let right = |exchange: &&Exchange| {
+            let label = wire::token_of(exchange);
+            minted.iter().any(|one| one.flaws.is_empty() && Some(one.label) == label && one.seq < exchange.seq)
+        };
+        let good = |(index, exchange): &(usize, &'v Exchange)| right(exchange) && served(view, *index, exchange);
+        let proven = view.exchanges.iter().enumerate().find(good).map(|(_, exchange)| exchange.seq);
+        Some(Self { view, issued, turns, revocations, minted, proven })
+    }
+
+    /// What is wrong with the token of a request, where it was made to order and a right one was served before: without
+    /// that a server that takes no such tokens at all would look careful.
+    pub(crate) fn flaws(&self, exchange: &Exchange) -> &'v [String] {
+        let label = wire::token_of(exchange);
+        let order = label.and_then(|label| self.order(label, exchange));
+        order.filter(|_| self.proves(exchange)).map_or(&[], |order| order.flaws)
+    }
+
+    fn order(&self, label: &str, exchange: &Exchange) -> Option<&Minted<'v>> {
+        self.minted.iter().find(|one| one.label == label && one.seq < exchange.seq)
+    }
+
+    fn proves(&self, exchange: &Exchange) -> bool {
+        self.proven.is_some_and(|seq| seq < exchange.seq)
+    }
+
+    /// What a token that was made to order is worth.
+    fn worth_of_order(&self, order: &Minted<'_>, exchange: &Exchange) -> Credential {
+        if order.flaws.is_empty() || !self.proves(exchange) {
+            return Credential::Unclear;
+        }
+        match (order.flaws, order.ended_s) {
+            ([only], Some(ended)) if only == "expired" => {
+                Credential::Expired(ended + self.passed(order.seq, order.at, exchange))
+            }
+            _ => Credential::Forged,
+        }
     }
 
     /// The token that a request carries, where it was given out before.
@@ -104,6 +155,9 @@ impl<'v> Vault<'v> {
 
     /// What a token is worth when an exchange begins.
     pub(crate) fn worth(&self, label: &str, exchange: &Exchange) -> Credential {
+        if let Some(order) = self.order(label, exchange) {
+            return self.worth_of_order(order, exchange);
+        }
         let Some(token) = self.find(label, exchange) else {
             let known = self.issued.iter().any(|one| one.exchange.seq < exchange.seq);
             return if known { Credential::Unknown } else { Credential::Unclear };
@@ -133,13 +187,17 @@ impl<'v> Vault<'v> {
 
     /// Seconds between the birth of a token and a request. A server whose clock was moved has lived longer than we.
     fn age(&self, token: &Issued<'_>, exchange: &Exchange) -> u64 {
-        let born = token.exchange.end_at.unwrap_or(token.exchange.at);
-        let between = |event: &&crate::transcript::Event| event.seq > token.exchange.seq && event.seq < exchange.seq;
+        self.passed(token.exchange.seq, token.exchange.end_at.unwrap_or(token.exchange.at), exchange)
+    }
+
+    /// Seconds between a moment of the transcript and a request.
+    fn passed(&self, seq: u32, at: u64, exchange: &Exchange) -> u64 {
+        let between = |event: &&Event| event.seq > seq && event.seq < exchange.seq;
         let moved = self.view.events.iter().filter(between).map(|event| match event.kind {
             EventKind::Clock { advanced_ms } => advanced_ms,
             _ => 0,
         });
-        (moved.sum::<u64>() / 1_000).max(exchange.at.saturating_sub(born) / 1_000_000)
+        (moved.sum::<u64>() / 1_000).max(exchange.at.saturating_sub(at) / 1_000_000)
     }
 
     fn misshapen(&self, label: &str) -> bool {
@@ -150,6 +208,18 @@ impl<'v> Vault<'v> {
             _ => false,
         })
     }
+}
+
+fn minted(event: &Event) -> Option<Minted<'_>> {
+    let EventKind::Minted { label, flaws, ended_s } = &event.kind else { return None };
+    Some(Minted { label, flaws, ended_s: *ended_s, seq: event.seq, at: event.at })
+}
+
+/// Whether a request brought a result that is no error of a tool.
+pub(crate) fn served(view: &View<'_>, index: usize, exchange: &Exchange) -> bool {
+    let result =
+        |msg: &Msg| msg.received() && msg.value["result"].is_object() && msg.value["result"]["isError"] != true;
+    exchange.is_success() && view.messages_in(index).any(result)
 }
 
 /// Whether some answer of the endpoint shows that it asks for authorization.

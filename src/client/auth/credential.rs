@@ -81,6 +81,8 @@ pub(in crate::client) struct Credential {
     /// A code that was not exchanged yet, and its verifier.
     pub(in crate::client) code: Option<String>,
     pub(in crate::client) verifier: Option<String>,
+    /// The URL of the document that was published last.
+    pub(in crate::client) document: Option<String>,
     /// When the access token ends, on the client's clock, as far as it was told.
     pub(in crate::client) ends: Option<Duration>,
     /// Scopes that were asked for, to widen them.

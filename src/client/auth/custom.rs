@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::Url;
 use url::form_urlencoded::Serializer;
 
@@ -163,31 +163,14 @@ impl Sim {
 
     fn registration(&self, set: &BTreeMap<String, Value>, fill: &impl Fn(&str) -> String) -> Value {
         let does = &self.profile.oauth.value;
-        let mut body = json!({
+        let body = json!({
             "client_name": does.client_name,
             "redirect_uris": [self.redirect_uri()],
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": does.client_auth.as_deref().unwrap_or("none"),
         });
-        let members: &mut Map<String, Value> = match body.as_object_mut() {
-            Some(members) => members,
-            None => return body,
-        };
-        for (name, value) in set {
-            match value {
-                Value::Null => {
-                    members.shift_remove(name);
-                }
-                Value::String(text) => {
-                    members.insert(name.clone(), json!(fill(text)));
-                }
-                other => {
-                    members.insert(name.clone(), other.clone());
-                }
-            }
-        }
-        body
+        with_members(body, set, fill)
     }
 
     /// Puts what the client holds in the place of the words in braces.
@@ -204,6 +187,7 @@ impl Sim {
             ("{verifier}", &credential.verifier),
             ("{client}", &credential.client_id),
             ("{secret}", &credential.client_secret),
+            ("{document}", &credential.document),
             ("{redirect}", &Some(self.redirect_uri())),
             ("{resource}", &credential.target().map(str::to_owned)),
             ("{RESOURCE}", &credential.target().map(shouted)),
@@ -244,6 +228,25 @@ impl Sim {
             _ => {}
         }
     }
+}
+
+/// An object with the scenario's changes.
+pub(super) fn with_members(mut body: Value, set: &BTreeMap<String, Value>, fill: &impl Fn(&str) -> String) -> Value {
+    let Some(members) = body.as_object_mut() else { return body };
+    for (name, value) in set {
+        match value {
+            Value::Null => {
+                members.shift_remove(name);
+            }
+            Value::String(text) => {
+                members.insert(name.clone(), json!(fill(text)));
+            }
+            other => {
+                members.insert(name.clone(), other.clone());
+            }
+        }
+    }
+    body
 }
 
 /// A URL with its scheme and host in capitals, which is the same URL.

@@ -8,10 +8,14 @@ mod custom;
 mod discover;
 mod entry;
 mod fetch;
+mod forge;
 mod login;
 mod pages;
 mod person;
+mod publish;
 mod refresh;
 mod steps;
 
 pub(super) use credential::{Credential, Stage};
+pub use forge::token_to_order;
+pub(super) use publish::Site;

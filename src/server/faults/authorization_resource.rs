@@ -228,8 +228,24 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::QueryTokensIgnored) "A token in the query counts, and before that in the header";
     "rs.scheme-case" breaks ["auth.resource-server.scheme-case"]
         Rule(Rule::SchemeCaseless) "The scheme has to be spelt Bearer";
-    "rs.audience-ignored" breaks ["auth.resource-server.audience"]
+    "rs.audience-ignored" breaks [
+        "auth.resource-server.audience", "auth.resource-server.audience-missing", "auth.resource-server.only-own-tokens",
+    ]
         Rule(Rule::AudienceEnforced) "Tokens for other servers are taken";
+    "rs.no-audience-served" breaks ["auth.resource-server.audience-missing"]
+        Rule(Rule::AudienceDemanded) "Tokens that are for nobody in particular are taken";
+    "rs.issuer-ignored" breaks ["auth.resource-server.issuer", "auth.resource-server.no-foreign-tokens"]
+        Rule(Rule::IssuerChecked) "Tokens that name another issuer are taken";
+    "rs.unsigned-served" breaks ["auth.resource-server.jwt-signature"]
+        Rule(Rule::UnsignedRefused) "Tokens with the algorithm none are taken";
+    "rs.hmac-served" breaks ["auth.resource-server.jwt-signature"]
+        Rule(Rule::AlgorithmFixed) "The public key is taken for the secret of a HMAC where a token says so";
+    "rs.signature-unverified" breaks ["auth.resource-server.jwt-signature"]
+        Rule(Rule::SignatureVerified) "Claims are read without a look at their signature";
+    "rs.id-token-served" breaks ["auth.resource-server.jwt-type"]
+        Rule(Rule::TokenTypeChecked) "ID tokens are taken for access tokens";
+    "rs.early-served" breaks ["auth.resource-server.validate-tokens"]
+        Rule(Rule::NotBeforeEnforced) "A token is taken before its life has begun";
     "rs.fresh-refused" breaks ["auth.resource-server.recover-after-refresh"]
         Rule(Rule::FreshTokensTaken) "Tokens that were issued later than the server has looked are refused";
     "rs.scope-ignored" breaks ["auth.resource-server.403-scope"]

@@ -103,7 +103,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "An endpoint in the metadata is plain http";
     "meta.as-openid-no-registration" breaks ["auth.registration.dcr-should"]
         Rule(Rule::OpenidComplete) "The OpenID discovery document does not tell where to register";
-    "meta.as-no-client-documents" breaks ["auth.registration.cimd-should"]
+    "meta.as-no-client-documents" breaks ["auth.registration.cimd-should", "auth.registration.cimd-advertised"]
         Head(|reply, _| metadata(reply, "client_id_metadata_document_supported", json!(false)))
         "Client ID metadata documents are not taken";
     "as.no-default-endpoints" breaks [
@@ -136,12 +136,26 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         }) "A registration is refused in plain text";
     "as.redirects-untrusted" breaks ["auth.registration.dcr-bad-redirect", "auth.authorization.no-http-redirect"]
         Rule(Rule::RedirectUrisTrusted) "Any redirect URI can be registered, such as javascript: or http:";
-    "as.client-document-unread" breaks ["auth.registration.cimd-fetch-failure"]
+    "as.document-id-unchecked" breaks ["auth.registration.cimd-id-match"]
+        Rule(Rule::DocumentIdMatched) "A client's document may name another client_id than its own URL";
+    "as.document-redirects-open" breaks ["auth.registration.cimd-redirect-match"]
+        Rule(Rule::DocumentRedirectsMatched) "A client with a metadata document may be redirected anywhere";
+    "as.document-unchecked" breaks ["auth.registration.cimd-valid-json"]
+        Rule(Rule::DocumentsChecked) "A client's document may lack anything, and need not even be JSON";
+    "as.document-errors-kept" breaks ["auth.registration.cimd-no-error-cache"]
+        Rule(Rule::DocumentErrorsForgotten) "A client's document that could not be used once is not asked for again";
+    "as.document-kept-for-good" breaks ["auth.registration.cimd-cache"]
+        Rule(Rule::DocumentsFresh) "Clients' documents are kept a day, whatever their cache headers say";
+    "as.document-never-kept" breaks ["auth.registration.cimd-cache"]
+        Rule(Rule::DocumentsKept) "Clients' documents are fetched for each request";
+    "as.document-unbounded" breaks ["auth.registration.cimd-size-limit"]
+        Rule(Rule::DocumentsBounded) "A client's document may have any size";
+    "as.client-document-unread" breaks ["auth.registration.cimd-fetch-failure", "auth.registration.cimd-fetch"]
         Rule(Rule::ClientDocumentsRead) "A client with a metadata document is served without reading it";
     "as.redirect-unchecked" breaks [
         "auth.authorization.redirect-exact", "auth.authorization.redirect-validate",
         "auth.authorization.redirect-no-redirect-on-invalid", "auth.authorization.redirect-untrusted",
-        "auth.authorization.redirect-auto-only-trusted", "auth.authorization.no-http-redirect",
+        "auth.authorization.redirect-auto-only-trusted", "auth.authorization.no-http-redirect", "auth.registration.cimd-redirect-match",
     ] Rule(Rule::RedirectExact) "Codes are sent to whatever redirect URI is asked for";
     "as.redirect-prefix" breaks [
         "auth.authorization.redirect-exact", "auth.authorization.redirect-validate",

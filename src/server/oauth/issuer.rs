@@ -67,7 +67,7 @@ impl Issuer {
         }
         Some(Self {
             clients: Clients::new(&config.clients),
-            documents: Documents::new(config.documents_on_loopback),
+            documents: Documents::new(config.documents_on_loopback, Arc::clone(&faults)),
             grants: Grants::new(config.refresh_ttl, config.grace),
             tokens: Tokens::new(&rng)?,
             pending: Pending::default(),

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA256,
@@ -73,6 +74,13 @@ pub(crate) struct Parsed<'t> {
     pub(crate) payload: Value,
     signed: &'t str,
     signature: Vec<u8>,
+}
+
+impl Parsed<'_> {
+    /// Whether its signature is a MAC with this secret.
+    pub(crate) fn carries_mac(&self, secret: &hmac::Key) -> bool {
+        hmac::verify(secret, self.signed.as_bytes(), &self.signature).is_ok()
+    }
 }
 
 impl Keys {

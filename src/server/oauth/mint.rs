@@ -5,74 +5,44 @@
 //! signed claims and nothing more: no grant stands behind them, so introspection does not know them.
 
 use ring::hmac;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::issuer::{Issuer, SCOPES};
 use super::jws::{Keys, compact, signing_input};
+use crate::model::{Audience, TokenKind, TokenOrder};
 
 /// Who holds the minted tokens.
 const CLIENT: &str = "minted";
 
-/// What a token is to be like; what is left out is as it should be.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Order {
-    subject: Option<String>,
-    /// The resource; without it the only one that this issuer knows.
-    audience: Option<String>,
-    issuer: Option<String>,
-    scope: Option<String>,
-    /// Seconds from now until its end; negative for one that has ended.
-    expires_in: Option<i64>,
-    /// Seconds from now until its life begins; negative for one that began before.
-    not_before: Option<i64>,
-    kind: Kind,
-}
-
-/// What is wrong with the token.
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Kind {
-    /// Nothing.
-    #[default]
-    Right,
-    /// It names the published key, but another one signed it.
-    WrongKey,
-    /// A key signed it that nobody published, and that it names.
-    UnknownKid,
-    /// Nobody signed it: `alg` is `none`.
-    Unsigned,
-    /// HS256 with the published key as if that were a secret (RFC 8725 section 2.1).
-    HmacWithPublicKey,
-    /// It tells a client who logged in, and opens nothing.
-    IdToken,
-}
-
 /// Mints what the body asks for; the error says what is wrong with the order.
 pub(crate) fn mint(issuer: &Issuer, body: &[u8]) -> Result<Value, String> {
     let order: Map<String, Value> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let order: Order = serde_json::from_value(Value::Object(order)).map_err(|error| error.to_string())?;
+    let order: TokenOrder = serde_json::from_value(Value::Object(order)).map_err(|error| error.to_string())?;
+    minted(issuer, &order).map(|token| json!({"access_token": token}))
+}
+
+/// The token of an order.
+pub(crate) fn minted(issuer: &Issuer, order: &TokenOrder) -> Result<String, String> {
     let keys = issuer.tokens.keys();
-    let payload = payload(issuer, &order);
+    let payload = payload(issuer, order);
     let token = match order.kind {
-        Kind::Right => keys.sign("at+jwt", &payload),
-        Kind::IdToken => keys.sign("JWT", &payload),
-        Kind::UnknownKid => Keys::new().and_then(|strange| strange.sign("at+jwt", &payload)),
-        Kind::WrongKey => keys.current().zip(Keys::new()).and_then(|(key, strange)| {
+        TokenKind::Right => keys.sign("at+jwt", &payload),
+        TokenKind::IdToken => keys.sign("JWT", &payload),
+        TokenKind::UnknownKid => Keys::new().and_then(|strange| strange.sign("at+jwt", &payload)),
+        TokenKind::WrongKey => keys.current().zip(Keys::new()).and_then(|(key, strange)| {
             strange.sign_with(&json!({"typ": "at+jwt", "alg": "ES256", "kid": key.id}), &payload)
         }),
-        Kind::Unsigned => Some(compact(&signing_input(&json!({"typ": "at+jwt", "alg": "none"}), &payload), &[])),
-        Kind::HmacWithPublicKey => keys.current().map(|key| {
+        TokenKind::Unsigned => Some(compact(&signing_input(&json!({"typ": "at+jwt", "alg": "none"}), &payload), &[])),
+        TokenKind::HmacWithPublicKey => keys.current().map(|key| {
             let input = signing_input(&json!({"typ": "at+jwt", "alg": "HS256", "kid": key.id}), &payload);
             let secret = hmac::Key::new(hmac::HMAC_SHA256, key.pem().as_bytes());
             compact(&input, hmac::sign(&secret, input.as_bytes()).as_ref())
         }),
     };
-    token.map(|token| json!({"access_token": token})).ok_or_else(|| "no token could be signed".to_owned())
+    token.ok_or_else(|| "no token could be signed".to_owned())
 }
 
-fn payload(issuer: &Issuer, order: &Order) -> Value {
+fn payload(issuer: &Issuer, order: &TokenOrder) -> Value {
     let now = i64::try_from(issuer.now().as_secs()).unwrap_or(i64::MAX);
     let lifetime = i64::try_from(issuer.config.access_ttl.as_secs()).unwrap_or(i64::MAX);
     let end = now.saturating_add(order.expires_in.unwrap_or(lifetime));
@@ -87,9 +57,12 @@ fn payload(issuer: &Issuer, order: &Order) -> Value {
         "jti": issuer.rng.hex(16),
     });
     let only = issuer.resources.first().filter(|_| issuer.resources.len() == 1);
-    let audience = order.audience.as_ref().or(only).map(String::as_str);
-    if matches!(order.kind, Kind::IdToken) {
-        payload["aud"] = json!(order.audience.as_deref().unwrap_or(CLIENT));
+    let audience = match &order.audience {
+        Audience::Usual => only.map(String::as_str),
+        wanted => wanted.named(),
+    };
+    if matches!(order.kind, TokenKind::IdToken) {
+        payload["aud"] = json!(order.audience.named().unwrap_or(CLIENT));
         return payload;
     }
     payload["client_id"] = json!(CLIENT);

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::grants::GrantId;
 use super::jws::{self, Keys};
+use super::stated::is_access_token;
 use crate::model::Rng;
 
 /// Bytes of the keyed hash that are kept.
@@ -149,9 +150,7 @@ impl Tokens {
             return Some((self.read_opaque(token)?, None));
         }
         let parsed = jws::parse(token)?;
-        let kind = parsed.header["typ"].as_str().unwrap_or_default().to_ascii_lowercase();
-        let access = kind == "at+jwt" || kind == "application/at+jwt";
-        if !access || !self.keys.signed(&parsed) {
+        if !is_access_token(&parsed) || !self.keys.signed(&parsed) {
             return None;
         }
         let claims = self.read_opaque(parsed.payload["jti"].as_str()?)?;
