@@ -68,12 +68,15 @@ pub static CHECKS: &[&[Check]] = &[
     // auth, the authorization server up to the code
     auth::server_metadata::CHECKS,
     auth::registration::CHECKS,
+    auth::kinds::CHECKS,
     auth::authorize::CHECKS,
+    auth::tolerance::CHECKS,
     auth::redirects::CHECKS,
     auth::pkce::CHECKS,
     auth::codes::CHECKS,
     // auth: the protected resource
     auth::discovery::CHECKS,
+    auth::places::CHECKS,
     auth::resource_metadata::CHECKS,
     auth::challenge::CHECKS,
     auth::refusal::CHECKS,

@@ -218,7 +218,7 @@ async fn embedded(
     if auth {
         // Tokens for another server are to be had too, so that it shows whether they are refused here.
         let elsewhere = vec!["https://elsewhere.example.com/mcp".to_owned()];
-        config.auth = Some(AuthConfig { elsewhere, ..AuthConfig::default() });
+        config.auth = Some(AuthConfig { elsewhere, documents_on_loopback: true, ..AuthConfig::default() });
         // Sessions are to outlive tokens there.
         config.idle_session = Duration::from_secs(24 * 3600);
     }

@@ -9,8 +9,10 @@ pub(crate) mod challenge;
 pub(crate) mod codes;
 pub(crate) mod discovery;
 pub mod introspection;
+pub(crate) mod kinds;
 pub(crate) mod ledger;
 pub(crate) mod pkce;
+pub(crate) mod places;
 #[cfg(test)]
 pub(crate) mod play;
 pub(crate) mod redirects;
@@ -28,5 +30,6 @@ pub(crate) mod subject;
 pub mod token_errors;
 pub mod token_requests;
 pub mod token_response;
+pub(crate) mod tolerance;
 pub(crate) mod vault;
 pub(crate) mod wire;

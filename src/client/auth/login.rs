@@ -77,15 +77,21 @@ impl Sim {
         // A document of the profile names other places for the way back than the one that is listened at.
         let own_place = self.state().redirect_uri.is_some();
         let documents = credential.server["client_id_metadata_document_supported"] == true && !own_place;
+        let document = does.document.clone().filter(|url| documents && self.document_can_be_read(url));
+        let registers = credential.endpoint("registration_endpoint", "register").is_some();
+        let open = |way: &Registration| match way {
+            Registration::Document => document.is_some(),
+            Registration::Dynamic => registers,
+        };
+        if !does.registration.iter().any(open) {
+            // A server may ask for clients that it knows beforehand; what those would see cannot be told.
+            self.leave_out("the authorization server offers no way to a client id that this client has".to_owned());
+            return false;
+        }
         let mut found = None;
         for way in &does.registration {
             found = match way {
-                Registration::Document if documents => does
-                    .document
-                    .clone()
-                    .filter(|url| self.document_can_be_read(url))
-                    .map(|url| (url, None, "none".to_owned())),
-                Registration::Document => None,
+                Registration::Document => document.clone().map(|url| (url, None, "none".to_owned())),
                 Registration::Dynamic => self.register(&credential, within).await,
             };
             if found.is_some() {
@@ -93,7 +99,7 @@ impl Sim {
             }
         }
         let Some((id, secret, method)) = found else {
-            self.note("this client has no way to a client id that the authorization server offers");
+            self.note("the client came by no client id");
             return false;
         };
         {

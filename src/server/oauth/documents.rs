@@ -60,13 +60,16 @@ impl Documents {
         }
     }
 
-    /// The client that a document describes.
-    pub(crate) async fn client(&self, id: &str, now: Duration) -> Result<Arc<Client>, OAuthError> {
+    /// The client that a document describes. Only a fault takes one whose `client_id` is not its own URL.
+    pub(crate) async fn client(&self, id: &str, now: Duration, own_id: bool) -> Result<Arc<Client>, OAuthError> {
         if let Some((client, _)) = self.lock().get(id).filter(|(_, until)| *until > now) {
             return Ok(Arc::clone(client));
         }
         // Neither failures nor wrong documents are kept.
-        let (document, max_age) = self.fetch(id).await.map_err(|why| refused(&why))?;
+        let (mut document, max_age) = self.fetch(id).await.map_err(|why| refused(&why))?;
+        if !own_id {
+            document.insert("client_id".to_owned(), id.into());
+        }
         let client = Arc::new(client_of(id, document, now)?);
         if max_age > Duration::ZERO {
             let mut kept = self.lock();
@@ -300,7 +303,7 @@ mod tests {
     #[tokio::test]
     async fn this_machine_is_not_asked() {
         let error =
-            Documents::new(false).client("https://localhost/c.json", Duration::ZERO).await.expect_err("refused");
+            Documents::new(false).client("https://localhost/c.json", Duration::ZERO, true).await.expect_err("refused");
         assert_eq!(error.code, "invalid_client");
         assert!(error.description.contains("private network"), "{}", error.description);
     }
