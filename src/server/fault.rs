@@ -121,6 +121,7 @@ pub(crate) enum Rule {
     NoOutage,
     NullIdRefused,
     OfferUsable,
+    OfflineGranted,
     OpenidComplete,
     OriginBeforeBody,
     OriginChecked,

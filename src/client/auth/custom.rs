@@ -246,7 +246,11 @@ impl Sim {
                     if unnamed && document["access_token"].is_string() {
                         self.move_to(Stage::Registered, "the scenario names a client of its own");
                     }
-                    self.keep(&(status, document), "the scenario got tokens");
+                    let why = "the scenario got tokens";
+                    match request {
+                        OAuthRequest::Exchange => self.keep_new(&(status, document), why),
+                        _ => self.keep(&(status, document), why),
+                    };
                 }
             }
             _ => {}

@@ -58,7 +58,7 @@ impl Sim {
             ("code_verifier", verifier),
         ];
         let answer = self.token(pairs, CarriesResource::Token, within).await;
-        answer.is_some_and(|answer| self.keep(&answer, "the code was exchanged"))
+        answer.is_some_and(|answer| self.keep_new(&answer, "the code was exchanged"))
     }
 
     /// Comes by a client id at this issuer: the one that the target's user gave, else in the order of the profile.
@@ -291,6 +291,18 @@ impl Sim {
             .fetch(Ask { method: "POST", url: &url, content_type, authorization, body, ..Ask::default() }, within)
             .await?;
         Some((answered.status?, answered.messages.into_iter().next().unwrap_or_default()))
+    }
+
+    /// Keeps the tokens of a new grant; the refresh token of the one before is none of its own.
+    pub(super) fn keep_new(&self, answer: &(u16, Value), why: &str) -> bool {
+        let before = self.state().credential.refresh.clone();
+        let kept = self.keep(answer, why);
+        if kept && answer.1["refresh_token"].is_null() {
+            let mut state = self.state();
+            state.credential.refresh = None;
+            state.credential.previous_refresh = before;
+        }
+        kept
     }
 
     /// Keeps the tokens of an answer; a refresh token that does not come again stays (RFC 6749 section 6).

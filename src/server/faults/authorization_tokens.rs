@@ -73,6 +73,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "as.token-outage-once" breaks ["auth.resource-server.recover-after-refresh"]
         Rule(Rule::NoOutage) "The first refresh gets 503";
     // Refresh.
+    "as.offline-access-empty" breaks ["auth.resource-server.recover-after-refresh"]
+        Rule(Rule::OfflineGranted) "Who asks for offline_access gets no refresh token";
     "as.refresh-unproven" breaks ["auth.token.refresh-client-auth"]
         Rule(Rule::RefreshProven) "A confidential client may refresh without proving itself";
     "as.refresh-any-client" breaks ["auth.token.refresh-bound-client"]

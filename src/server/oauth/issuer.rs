@@ -164,6 +164,9 @@ impl Issuer {
 
     /// Whether a grant of this client gets a refresh token.
     pub(crate) fn refreshable(&self, client: &Client, scopes: &[String]) -> bool {
+        if scopes.iter().any(|scope| scope == OFFLINE) && !self.faults.holds(Rule::OfflineGranted) {
+            return false;
+        }
         match self.config.refresh {
             RefreshPolicy::Registered => client.may("refresh_token") || scopes.iter().any(|scope| scope == OFFLINE),
             RefreshPolicy::OfflineAccess => scopes.iter().any(|scope| scope == OFFLINE),
