@@ -51,6 +51,8 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
             scenario.why,
             steps.join(" → ")
         )]);
+        let reported = crate::scenario::field_failures().iter().filter(|failure| scenario.field.contains(&failure.id));
+        text.extend(reported.map(|failure| format!("  reported   {} ({})\n", failure.title, failure.id)));
     }
     if let Ok(Some(profile)) = crate::profile::find(id) {
         text.extend([format!(

@@ -6,6 +6,7 @@ mod delay;
 mod diagnostics;
 mod editor_schema;
 mod expect;
+mod field;
 mod interpolate;
 mod load;
 mod matcher;
@@ -23,6 +24,7 @@ pub use expect::{
     BadExpect, BodyMatch, CodeMatch, ErrorMatch, Expect, NotificationMatch, RequestMatch, ResultMatch, StatusMatch,
     StatusPattern,
 };
+pub use field::{FieldFailure, field_failures};
 pub use interpolate::{UnknownVariable, Vars, interpolate, interpolate_matcher};
 pub use load::{load_dir, load_file, shipped};
 pub use matcher::{BadMatcher, Matcher, Mismatch, OPERATORS};

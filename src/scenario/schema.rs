@@ -306,7 +306,8 @@ bodies! {
         /// Parameters (or members of a registration) to add, replace or (null) leave out. A list sends a parameter
         /// several times. `{access}`, `{refresh}`, `{previous-access}`, `{previous-refresh}`, `{code}`, `{verifier}`,
         /// `{client}`, `{secret}`, `{redirect}`, `{resource}` and `{document}` stand for what the client holds;
-        /// `{RESOURCE}` is the resource with scheme and host in capitals.
+        /// `{RESOURCE}` is the resource with scheme and host in capitals; `{endpoint}` is the URL of the endpoint,
+        /// `{origin}` that without its path.
         #[serde(default)]
         set: BTreeMap<String, Value>,
         /// Headers to add, replace or (null) leave out; the same words in braces are known.

@@ -143,6 +143,10 @@ words! {
 pub enum OAuthRequest {
     /// The metadata of the resource.
     ResourceMetadata,
+    /// The same at the root, without the path of the endpoint.
+    RootMetadata,
+    /// The same behind the path of the endpoint, where some clients look.
+    AppendedMetadata,
     /// The metadata of the authorization server.
     ServerMetadata,
     /// The same as OpenID discovery document.

@@ -3,7 +3,7 @@
 //! RFC 6750, RFC 9728 section 5.1, and the authorization page of each revision. It must not know how tokens are made.
 
 use axum::http::{HeaderMap, Method};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::dispatch::App;
@@ -66,6 +66,10 @@ pub(crate) fn admit(app: &App, method: &Method, query: &str, headers: &HeaderMap
         return Err(challenge(app, 400, Some(("invalid_request", "the Authorization header is malformed")), SCOPES[0]));
     };
     if !app.faults.holds(Rule::SchemeCaseless) && !first.as_bytes().starts_with(b"Bearer ") {
+        return Err(refused(app));
+    }
+    // A fault has the audience of this surface from another setting.
+    if *method == Method::GET && !app.faults.holds(Rule::AudienceSame) {
         return Err(refused(app));
     }
     verified(app, issuer, token).map(Some)
@@ -137,6 +141,19 @@ fn token_of(header: &str) -> Option<&str> {
     // b64token of RFC 6750 section 2.1.
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(legal)).then_some(token)
+}
+
+/// What a fault makes of the refusal of a tool call without a token, or with one that is over: a result that only people
+/// can read.
+pub(crate) fn as_tool_error(app: &App, headers: &HeaderMap, message: &Value) -> Option<Reply> {
+    let issuer = app.issuer.as_ref()?;
+    let over = |token| issuer.tokens.read_access(token).is_some_and(|(claims, _)| claims.end() <= issuer.now());
+    if header(headers, "authorization").is_some_and(|sent| !token_of(sent).is_some_and(over)) {
+        return None;
+    }
+    let id = message.get("id").filter(|_| message["method"] == "tools/call")?;
+    let result = json!({"content": [{"type": "text", "text": "Unauthorized"}], "isError": true});
+    Some(Reply::json(200, &json!({"jsonrpc": "2.0", "id": id, "result": result})))
 }
 
 /// The refusal of a token with too little scope (RFC 6750 section 3.1).

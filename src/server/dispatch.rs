@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::config::ServerConfig;
 use super::fault::{Faults, OutCtx, Rule};
-use super::oauth::Issuer;
+use super::oauth::{Issuer, protected_resource};
 use super::peer::Call;
 use super::reply::{Outcome, RpcError, code, response};
 use super::session::{Session, Store};
@@ -59,7 +59,36 @@ impl App {
         if !self.faults.holds(Rule::MetadataAlwaysNamed) {
             return format!("{}{ODD_METADATA}", self.origin());
         }
-        format!("{}{RESOURCE_METADATA}{}", self.origin(), self.config.path)
+        let path = if self.faults.holds(Rule::MetadataAtPath) { self.config.path.as_str() } else { "" };
+        format!("{}{RESOURCE_METADATA}{path}", self.origin())
+    }
+
+    /// The metadata at one of its places, if it is there for everybody; only faults tell them apart.
+    pub(crate) fn resource_metadata(&self, path: &str, issuer: &Issuer) -> Option<Value> {
+        let root = path == RESOURCE_METADATA;
+        if !root && !self.faults.holds(Rule::MetadataAtPath) {
+            return None;
+        }
+        let other = root && !self.faults.holds(Rule::RootMetadataOurs);
+        let resource = if other { format!("{}/other", self.origin()) } else { self.resource() };
+        Some(protected_resource(&resource, &issuer.identifier()))
+    }
+
+    /// Where a client is described that may name this as its id.
+    pub(crate) fn client_document_path(&self) -> String {
+        format!("{}/client.json", self.config.path)
+    }
+
+    /// The description of that client; for rehearsals, as a server on this machine can read no other.
+    pub(crate) fn client_document(&self) -> Value {
+        json!({
+            "client_id": format!("{}{}", self.origin(), self.client_document_path()),
+            "client_name": "A client with a document",
+            "redirect_uris": ["http://127.0.0.1:33418/callback"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+        })
     }
 
     /// Whether a path is one of the two places of that metadata.

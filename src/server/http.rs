@@ -50,6 +50,7 @@ pub(crate) struct Reply {
 #[derive(Debug, Default)]
 pub(crate) struct AskCtx {
     pub(crate) http_method: String,
+    pub(crate) path: String,
     pub(crate) rpc_method: Option<String>,
     pub(crate) is_notification: bool,
     pub(crate) is_response: bool,
@@ -195,6 +196,7 @@ pub(crate) async fn serve(
     let mut body = Body::new(body).into_data_stream();
     let mut ask = AskCtx {
         http_method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
         session: header(&parts.headers, "mcp-session-id").map(str::to_owned),
         resumes: parts.headers.contains_key("last-event-id"),
         ..AskCtx::default()
@@ -253,16 +255,19 @@ async fn authorization(
     let issuer = app.issuer.as_ref()?;
     let metadata = app.is_resource_metadata_path(path);
     let endpoint = oauth::Endpoint::at(path, issuer);
-    if !metadata && endpoint.is_none() {
+    let described = issuer.config.documents_on_loopback && path == app.client_document_path();
+    if !metadata && endpoint.is_none() && !described {
         return None;
     }
     if foreign_host(app, headers) {
         return Some(Reply::refuse(403, None, code::INVALID_REQUEST, "Host is not allowed"));
     }
     let Some(endpoint) = endpoint else {
-        let document = oauth::protected_resource(&app.resource(), &issuer.identifier());
         let reply = match *method {
-            Method::GET | Method::HEAD => Reply::json(200, &document),
+            Method::GET | Method::HEAD if described => Reply::json(200, &app.client_document()),
+            Method::GET | Method::HEAD => {
+                app.resource_metadata(path, issuer).map_or_else(|| Reply::empty(401), |found| Reply::json(200, &found))
+            }
             _ => Reply::empty(405).with("allow", "GET"),
         };
         return Some(reply.with("access-control-allow-origin", "*"));
@@ -302,6 +307,10 @@ async fn route(
     }
     let caller = match bearer::admit(app, method, query, headers) {
         Ok(caller) => caller,
+        Err(refusal) if *method == Method::POST && !app.faults.holds(Rule::CallsChallenged) => {
+            let body = read(app, body, MAX_BODY).await.ok().and_then(|body| serde_json::from_slice(&body).ok());
+            return bearer::as_tool_error(app, headers, &body.unwrap_or_default()).unwrap_or(refusal);
+        }
         Err(refusal) => return refusal,
     };
     let caller = caller.as_ref();
@@ -315,6 +324,7 @@ async fn route(
                 Err(why) => Reply::refuse(why.status(), None, code::INVALID_REQUEST, why.words()),
             }
         }
+        Method::GET if hangs(app, headers) => std::future::pending().await,
         Method::GET => get(app, headers, caller).unwrap_or_else(|refusal| refusal),
         Method::DELETE => delete(app, headers, caller).unwrap_or_else(|refusal| refusal),
         _ => Reply::refuse(405, None, code::INVALID_REQUEST, "Method not allowed").with("allow", "GET, POST, DELETE"),
@@ -357,6 +367,11 @@ pub(crate) fn session_of(
         return Err(Reply::refuse(400, id, code::INVALID_REQUEST, "MCP-Protocol-Version is not supported"));
     }
     Ok(session)
+}
+
+/// Whether a fault leaves a stream without an answer that is asked for before there is a session.
+fn hangs(app: &App, headers: &HeaderMap) -> bool {
+    !app.faults.holds(Rule::EarlyStreamAnswered) && !headers.contains_key("mcp-session-id")
 }
 
 fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {

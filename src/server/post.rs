@@ -12,6 +12,7 @@ use super::dispatch::App;
 use super::envelope::{Loose, check, echo_id};
 use super::fault::{OutCtx, Rule};
 use super::http::{AskCtx, Reply, header, session_of};
+use super::oauth::SCOPES;
 use super::reply::{RpcError, code, error_message, response};
 use super::session::Session;
 use super::{guard, lifecycle, tools};
@@ -149,7 +150,9 @@ fn missing_scope(app: &App, value: &Value, caller: Option<&Caller>) -> Option<&'
     let scope = bearer::scope_of_tool(tools::read_only(value)?);
     // A fault asks for more every other time.
     let more = !app.faults.holds(Rule::ScopesSteady) && value["id"].as_i64().is_some_and(|id| id % 2 == 0);
-    (!caller.may(scope)).then_some(if more { "mcp:write mcp:read" } else { scope })
+    // Another fault asks for more than it names.
+    let needed = if scope != SCOPES[0] && !app.faults.holds(Rule::NamedScopeSuffices) { SCOPES[2] } else { scope };
+    (!caller.may(needed)).then_some(if more { "mcp:write mcp:read" } else { scope })
 }
 
 async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {

@@ -13,6 +13,7 @@ pub(crate) const CHECKS: &[Check] = &[
     Check { id: "auth.resource-server.400-multiple-methods", judge: two_tokens },
     Check { id: "auth.resource-server.scheme-case", judge: scheme_case },
     Check { id: "auth.resource-server.audience", judge: audience },
+    Check { id: "auth.resource-server.own-token-served", judge: own_token },
     Check { id: "auth.resource-server.recover-after-refresh", judge: recovers },
 ];
 
@@ -99,6 +100,34 @@ fn audience(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+fn own_token(view: &View<'_>, out: &mut Findings) {
+    let Some(vault) = Vault::open(view) else { return };
+    for (exchange, _) in vault.asked().filter(|(_, credential)| *credential == Credential::Live) {
+        let Some(token) = vault.token(exchange) else { continue };
+        // Whether the spelling of the scheme counts is judged by itself.
+        let usual = exchange.sent_header("authorization").is_some_and(|header| header.starts_with("Bearer "));
+        let ours = token.resources.iter().all(|resource| resource_metadata::is_ours(view, resource));
+        if !ours || !usual || !out.covers(oauth::around(view, exchange)) {
+            continue;
+        }
+        let lacks_scope =
+            oauth::bearer(exchange).is_some_and(|found| found.param("error") == Some("insufficient_scope"));
+        if exchange.status == Some(401) && !lacks_scope {
+            let asked = token.resources.join(" and ");
+            let what = if asked.is_empty() {
+                "A token that was just issued, for no resource in particular, is refused.".to_owned()
+            } else {
+                format!("A token that was just issued for {asked} is refused.")
+            };
+            let fix = "take the advertised resource, the audience of tokens and the audience that is checked from one \
+                       setting; where a login names no resource, issue tokens for the one there is, or none at all";
+            out.breach(breach(&what, exchange, "the request served", fix));
+        } else if exchange.is_success() {
+            out.pass();
+        }
+    }
+}
+
 fn recovers(view: &View<'_>, out: &mut Findings) {
     let Some(vault) = Vault::open(view) else { return };
     let refused = vault
@@ -132,7 +161,7 @@ fn recovers(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{BAD, NEWEST, deny, inside, ping, pong, token};
+    use super::super::samples::{BAD, NEWEST, deny, inside, nothing_at, ping, pong, refused, token};
     use crate::check::Outcome;
     use crate::check::testing::{expect_three, judge};
     use crate::transcript::Builder;
@@ -182,6 +211,35 @@ mod tests {
         let own = "grant_type=refresh_token&resource=http%3A%2F%2F127.0.0.1%3A8080%2Fmcp";
         let own = pong(ping(token(inside(NEWEST), "access#2", own), "Bearer access#2"));
         assert_eq!(judge(id, &own).outcome, Outcome::NotExercised);
+    }
+
+    #[test]
+    fn a_token_for_this_server_or_for_none_is_served() {
+        let id = "auth.resource-server.own-token-served";
+        let with = |resource: &str| {
+            let form = format!("grant_type=authorization_code&code=code%232{resource}");
+            ping(token(inside(NEWEST), "access#2", &form), "Bearer access#2")
+        };
+        let origin = "&resource=http%3A%2F%2F127.0.0.1%3A8080";
+        for own in
+            ["", "&resource=http%3A%2F%2F127.0.0.1%3A8080%2Fmcp", "&resource=http%3A%2F%2F127.0.0.1%3A8080%2Fmcp%2F"]
+        {
+            assert_eq!(judge(id, &deny(with(own), 401, BAD)).outcome, Outcome::Warn, "{own}");
+            assert_eq!(judge(id, &pong(with(own))).outcome, Outcome::Pass, "{own}");
+        }
+        // The token that opened the conversation was served.
+        let elsewhere = deny(with("&resource=https%3A%2F%2Fother.example.com%2Fmcp"), 401, BAD);
+        assert_eq!(judge(id, &elsewhere).outcome, Outcome::Pass);
+        assert_eq!(
+            judge(id, &deny(with(origin), 401, BAD)).outcome,
+            Outcome::Pass,
+            "the origin may be another resource"
+        );
+        let nobody = nothing_at(inside(NEWEST), "/.well-known/oauth-protected-resource");
+        let form = format!("grant_type=authorization_code&code=code%232{origin}");
+        let nobody = ping(token(nobody, "access#2", &form), "Bearer access#2");
+        assert_eq!(judge(id, &deny(nobody, 401, BAD)).outcome, Outcome::Warn, "and here it is none");
+        assert_eq!(judge(id, &refused(NEWEST, BAD)).outcome, Outcome::NotExercised);
     }
 
     #[test]

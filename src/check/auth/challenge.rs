@@ -55,9 +55,20 @@ fn each_bearer(view: &View<'_>, out: &mut Findings, mut look: impl FnMut(&mut Fi
     }
 }
 
+/// A challenge under another name, as gateways make it that keep `WWW-Authenticate` to themselves.
+fn renamed(exchange: &Exchange) -> Option<&(String, String)> {
+    exchange.response_headers.iter().find(|(name, _)| name.to_ascii_lowercase().ends_with("-www-authenticate"))
+}
+
 fn present(view: &View<'_>, out: &mut Findings) {
     for exchange in refusals(view, out) {
         out.require(exchange.got_header("www-authenticate").is_some(), || {
+            if let Some((name, _)) = renamed(exchange) {
+                let what =
+                    format!("The challenge of a 401 comes as {name}, where no client looks: a gateway renames it.");
+                let fix = "have the gateway map the header back to WWW-Authenticate, or go around it";
+                return breach(&what, exchange, "a WWW-Authenticate header", fix);
+            }
             let fix = "send WWW-Authenticate with every 401; clients learn from it where to log in";
             breach("A 401 came without a challenge.", exchange, "a WWW-Authenticate header", fix)
         });

@@ -11,8 +11,10 @@ pub(crate) mod discovery;
 pub(crate) mod documents;
 pub(crate) mod forged;
 pub mod introspection;
+pub(crate) mod kinds;
 pub(crate) mod ledger;
 pub(crate) mod pkce;
+pub(crate) mod places;
 #[cfg(test)]
 pub(crate) mod play;
 pub(crate) mod redirects;
@@ -30,5 +32,6 @@ pub(crate) mod subject;
 pub mod token_errors;
 pub mod token_requests;
 pub mod token_response;
+pub(crate) mod tolerance;
 pub(crate) mod vault;
 pub(crate) mod wire;

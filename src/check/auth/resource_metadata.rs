@@ -140,6 +140,29 @@ pub(super) fn is_for(view: &View<'_>, resource: &str) -> bool {
     stated || near.is_none_or(|near| near != Nearness::Other)
 }
 
+/// Whether a token for this resource is one for the endpoint and for nothing else: it is the endpoint, or a parent of it
+/// that is no resource of its own, as the place of its metadata shows.
+pub(super) fn is_ours(view: &View<'_>, resource: &str) -> bool {
+    let Ok(url) = resource.parse::<Url>() else { return false };
+    match to_endpoint(view, &url) {
+        Some(Nearness::Same) => true,
+        Some(Nearness::Parent) => {
+            let plain = resource.trim_end_matches('/').parse().ok();
+            if plain.and_then(|plain| to_endpoint(view, &plain)) == Some(Nearness::Same) {
+                return true;
+            }
+            let place = format!("{KNOWN}{}", url.path().trim_end_matches('/'));
+            let mut asked = oauth::resource_metadata(view).filter(|exchange| oauth::path(exchange) == place).peekable();
+            let describes = |exchange: &Exchange| {
+                let named = oauth::document(exchange).and_then(|found| found["resource"].as_str());
+                named.and_then(|named| named.parse().ok()).is_some_and(|named: Url| named == url)
+            };
+            asked.peek().is_some() && !asked.any(describes)
+        }
+        Some(Nearness::Other) | None => false,
+    }
+}
+
 fn matches(view: &View<'_>, out: &mut Findings) {
     for (exchange, document, url) in named(view, out) {
         let Some(mut near) = to_endpoint(view, &url) else { continue };

@@ -24,6 +24,10 @@ fn version_echo(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let exchange = &view.exchanges[conversation.opened];
+        // A refusal agrees to nothing, whatever its body holds.
+        if !exchange.is_success() {
+            continue;
+        }
         out.require(conversation.answered == conversation.requested, || Breach {
             what: format!(
                 "The server supports {} but answered {} to a client that asked for it.",

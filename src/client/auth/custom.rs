@@ -46,11 +46,11 @@ impl Sim {
 
     fn place(&self, request: OAuthRequest, credential: &Credential) -> Option<String> {
         let origin = Url::parse(&self.target.url).ok()?.origin().ascii_serialization();
+        let path = self.target.path.split('?').next().unwrap_or_default().trim_end_matches('/');
         match request {
-            OAuthRequest::ResourceMetadata => {
-                let path = self.target.path.split('?').next().unwrap_or_default().trim_end_matches('/');
-                Some(format!("{origin}/.well-known/oauth-protected-resource{path}"))
-            }
+            OAuthRequest::ResourceMetadata => Some(format!("{origin}/.well-known/oauth-protected-resource{path}")),
+            OAuthRequest::RootMetadata => Some(format!("{origin}/.well-known/oauth-protected-resource")),
+            OAuthRequest::AppendedMetadata => Some(format!("{origin}{path}/.well-known/oauth-protected-resource")),
             OAuthRequest::ServerMetadata => {
                 let issuer = Url::parse(&credential.issuer).ok()?;
                 let path = issuer.path().trim_end_matches('/');
@@ -84,6 +84,8 @@ impl Sim {
         let (mut method, mut content_type, mut body) = ("POST", Some("application/x-www-form-urlencoded"), Vec::new());
         match step.request {
             OAuthRequest::ResourceMetadata
+            | OAuthRequest::RootMetadata
+            | OAuthRequest::AppendedMetadata
             | OAuthRequest::ServerMetadata
             | OAuthRequest::OpenidMetadata
             | OAuthRequest::OriginMetadata => (method, content_type) = ("GET", None),
@@ -191,6 +193,8 @@ impl Sim {
             ("{redirect}", &Some(self.redirect_uri())),
             ("{resource}", &credential.target().map(str::to_owned)),
             ("{RESOURCE}", &credential.target().map(shouted)),
+            ("{endpoint}", &Some(self.target.url.clone())),
+            ("{origin}", &Some(origin_of(&self.target.url))),
         ];
         words.iter().fold(text.to_owned(), |text, (word, value)| {
             if text.contains(word) { text.replace(word, value.as_deref().unwrap_or_default()) } else { text }
@@ -222,7 +226,15 @@ impl Sim {
             }
             OAuthRequest::Exchange | OAuthRequest::Refresh | OAuthRequest::ClientCredentials => {
                 if let Some(status) = answered.status {
-                    self.keep(&(status, document), "the scenario got tokens");
+                    let unnamed = self.state().credential.stage == Stage::Discovered;
+                    if unnamed && document["access_token"].is_string() {
+                        self.move_to(Stage::Registered, "the scenario names a client of its own");
+                    }
+                    let why = "the scenario got tokens";
+                    match request {
+                        OAuthRequest::Exchange => self.keep_new(&(status, document), why),
+                        _ => self.keep(&(status, document), why),
+                    };
                 }
             }
             _ => {}
@@ -253,6 +265,11 @@ pub(super) fn with_members(mut body: Value, set: &BTreeMap<String, Value>, fill:
 fn shouted(url: &str) -> String {
     let path = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
     format!("{}{}", url[..path].to_ascii_uppercase(), &url[path..])
+}
+
+/// Scheme, host and port of a URL.
+fn origin_of(url: &str) -> String {
+    Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
 }
 
 /// The parameters with the scenario's changes; what is empty in the end is left out.

@@ -58,7 +58,7 @@ impl Sim {
             ("code_verifier", verifier),
         ];
         let answer = self.token(pairs, CarriesResource::Token, within).await;
-        answer.is_some_and(|answer| self.keep(&answer, "the code was exchanged"))
+        answer.is_some_and(|answer| self.keep_new(&answer, "the code was exchanged"))
     }
 
     /// Comes by a client id at this issuer: the one that the target's user gave, else in the order of the profile.
@@ -77,15 +77,21 @@ impl Sim {
         // A document of the profile names other places for the way back than the one that is listened at.
         let own_place = self.redirect_uri.get().is_some();
         let documents = credential.server["client_id_metadata_document_supported"] == true && !own_place;
+        let document = does.document.clone().filter(|url| documents && self.document_can_be_read(url));
+        let registers = credential.endpoint("registration_endpoint", "register").is_some();
+        let open = |way: &Registration| match way {
+            Registration::Document => document.is_some(),
+            Registration::Dynamic => registers,
+        };
+        if !does.registration.iter().any(open) {
+            // A server may ask for clients that it knows beforehand; what those would see cannot be told.
+            self.leave_out("the authorization server offers no way to a client id that this client has".to_owned());
+            return false;
+        }
         let mut found = None;
         for way in &does.registration {
             found = match way {
-                Registration::Document if documents => does
-                    .document
-                    .clone()
-                    .filter(|url| self.document_can_be_read(url))
-                    .map(|url| (url, None, "none".to_owned())),
-                Registration::Document => None,
+                Registration::Document => document.clone().map(|url| (url, None, "none".to_owned())),
                 Registration::Dynamic => self.register(&credential, within).await,
             };
             if found.is_some() {
@@ -93,7 +99,7 @@ impl Sim {
             }
         }
         let Some((id, secret, method)) = found else {
-            self.note("this client has no way to a client id that the authorization server offers");
+            self.note("the client came by no client id");
             return false;
         };
         {
@@ -285,6 +291,18 @@ impl Sim {
             .fetch(Ask { method: "POST", url: &url, content_type, authorization, body, ..Ask::default() }, within)
             .await?;
         Some((answered.status?, answered.messages.into_iter().next().unwrap_or_default()))
+    }
+
+    /// Keeps the tokens of a new grant; the refresh token of the one before is none of its own.
+    pub(super) fn keep_new(&self, answer: &(u16, Value), why: &str) -> bool {
+        let before = self.state().credential.refresh.clone();
+        let kept = self.keep(answer, why);
+        if kept && answer.1["refresh_token"].is_null() {
+            let mut state = self.state();
+            state.credential.refresh = None;
+            state.credential.previous_refresh = before;
+        }
+        kept
     }
 
     /// Keeps the tokens of an answer; a refresh token that does not come again stays (RFC 6749 section 6).

@@ -128,6 +128,19 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             });
         })
         "The challenge to GET and DELETE names other metadata than that to POST";
+    "meta.root-only" breaks ["auth.discovery.absent-404", "auth.discovery.prm-unauthenticated"]
+        Rule(Rule::MetadataAtPath) "The metadata is at the root only; the place with the path asks for a token";
+    "meta.root-other" breaks ["auth.discovery.prm-resource-matches", "auth.discovery.prm-resource-covers-endpoint"]
+        Rule(Rule::RootMetadataOurs) "The metadata at the root is of another endpoint of the same host";
+    "meta.places-502" breaks ["auth.discovery.absent-404"]
+        Head(|reply, ask| if ask.path.contains("/.well-known/") { restatus(reply, 404, 502) })
+        "Well-known places that have nothing answer 502, as a proxy does that leads nowhere";
+    "meta.places-login" breaks ["auth.discovery.absent-404"]
+        Head(|reply, ask| if ask.path.contains("/.well-known/") && reply.status == 404 {
+            restatus(reply, 404, 302);
+            set_header(reply, "location", "/login");
+        })
+        "Well-known places that have nothing redirect to a login page";
     "meta.url-once" breaks [
         "auth.resource-server.www-authenticate-all-401", "auth.discovery.prm-challenge-url-required",
     ] Rule(Rule::MetadataAlwaysNamed)
@@ -138,6 +151,22 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         reply.headers.retain(|(name, value)| name != "www-authenticate" || !value.starts_with("Bearer"));
     })
         "A 401 has no challenge";
+    "auth.challenge-remapped" breaks [
+        "auth.resource-server.www-authenticate-present", "auth.discovery.prm-challenge-url-required",
+    ] Head(|reply, _| if reply.status == 401 {
+        let bearer = |(name, value): &&mut (String, String)| name == "www-authenticate" && value.starts_with("Bearer");
+        for (name, _) in reply.headers.iter_mut().filter(bearer) {
+            "x-amzn-remapped-www-authenticate".clone_into(name);
+        }
+    })
+        "A gateway gives the challenge of a 401 another name";
+    "auth.challenge-cut" breaks [
+        "auth.resource-server.401-scope-hint", "auth.resource-server.error-code-invalid-token",
+        "auth.resource-server.403-insufficient-scope",
+    ] Head(|reply, _| for status in [401, 403] {
+        challenge(reply, status, |params| params.retain(|param| param.starts_with("resource_metadata=")));
+    })
+        "A gateway lets one parameter of each challenge through";
     "auth.challenge-nowhere" breaks [
         "auth.discovery.prm-challenge-or-wellknown", "auth.discovery.prm-implemented",
         "auth.discovery.prm-challenge-url-required", "auth.resource-server.403-resource-metadata",
@@ -203,8 +232,13 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A request without a token is redirected to a login page";
     "rs.invalid-500" breaks [
         "auth.resource-server.401-invalid", "auth.resource-server.401-expired", "auth.resource-server.401-revoked",
-        "transport.http.get-sse-or-405", "transport.http.session-delete-405", "base.implements-core"] Head(|reply, _| if names(reply, "invalid_token") { restatus(reply, 401, 500) })
+        "transport.http.get-sse-or-405", "transport.http.session-delete-405", "base.implements-core", "transport.http.session-missing-400"] Head(|reply, _| if names(reply, "invalid_token") { restatus(reply, 401, 500) })
         "A bad token gets 500";
+    "rs.refusal-as-tool-error" breaks [
+        "auth.resource-server.401-missing", "auth.resource-server.401-expired", "auth.resource-server.every-request",
+        "auth.resource-server.expiry-enforced", "transport.http.session-not-authentication",
+    ] Rule(Rule::CallsChallenged)
+        "A tool call without a token, or with one that is over, gets a result that says so to people";
     "rs.invalid-403" breaks [
         "auth.resource-server.401-invalid", "auth.resource-server.401-expired", "auth.resource-server.401-revoked",
     ] Head(|reply, _| if names(reply, "invalid_token") { restatus(reply, 401, 403) })
@@ -246,7 +280,13 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::TokenTypeChecked) "ID tokens are taken for access tokens";
     "rs.early-served" breaks ["auth.resource-server.validate-tokens"]
         Rule(Rule::NotBeforeEnforced) "A token is taken before its life has begun";
-    "rs.fresh-refused" breaks ["auth.resource-server.recover-after-refresh"]
+    "rs.audience-drift" breaks ["auth.resource-server.own-token-served"]
+        Rule(Rule::AudienceSame) "Streams are checked against another audience than calls";
+    "rs.early-stream-hangs" breaks ["transport.http.get-sse-or-405"]
+        Rule(Rule::EarlyStreamAnswered) "A stream that is asked for before there is a session gets no answer";
+    "rs.scope-more-than-named" breaks ["auth.resource-server.403-scope-list"]
+        Rule(Rule::NamedScopeSuffices) "The scope that a 403 names is not enough, and the next 403 names it again";
+    "rs.fresh-refused" breaks ["auth.resource-server.recover-after-refresh", "auth.resource-server.own-token-served"]
         Rule(Rule::FreshTokensTaken) "Tokens that were issued later than the server has looked are refused";
     "rs.scope-ignored" breaks ["auth.resource-server.403-scope"]
         Rule(Rule::ScopeEnforced) "Tokens may do more than their scopes say";

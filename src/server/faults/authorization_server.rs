@@ -52,13 +52,13 @@ fn is_error(pairs: &[(String, String)]) -> bool {
 }
 
 /// Another issuer in the metadata, and the same one in the redirect, so that the two agree.
-fn other_issuer(reply: &mut ReplyHead) {
+fn longer_issuer(reply: &mut ReplyHead, rest: &str) {
     body_with(reply, "authorization_endpoint", |members| {
-        let issuer = members.get("issuer").and_then(Value::as_str).map(|issuer| format!("{issuer}/other"));
+        let issuer = members.get("issuer").and_then(Value::as_str).map(|issuer| format!("{issuer}{rest}"));
         members.insert("issuer".to_owned(), json!(issuer));
     });
     redirect(reply, |pairs| {
-        pairs.iter_mut().filter(|(name, _)| name == "iss").for_each(|(_, iss)| iss.push_str("/other"));
+        pairs.iter_mut().filter(|(name, _)| name == "iss").for_each(|(_, iss)| iss.push_str(rest));
     });
 }
 
@@ -83,7 +83,9 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "meta.as-issuer-query" breaks ["auth.discovery.as-issuer-form", "auth.discovery.prm-issuer-form"]
         Rule(Rule::IssuerPlain) "The issuer identifier has a query";
     "meta.as-issuer-other" breaks ["auth.discovery.as-issuer-match"]
-        Head(|reply, _| other_issuer(reply)) "The metadata is of another issuer than the one it was asked for";
+        Head(|reply, _| longer_issuer(reply, "/other")) "The metadata is of another issuer than the one it was asked for";
+    "meta.as-issuer-slash" breaks ["auth.discovery.as-issuer-match"]
+        Head(|reply, _| longer_issuer(reply, "/")) "The issuer in the metadata has a slash more than the one it was asked for";
     "meta.as-text-plain" breaks ["auth.discovery.as-metadata-json"]
         Head(|reply, _| if is_metadata(reply) { set_header(reply, "content-type", "text/plain") })
         "The metadata is sent as text/plain";
@@ -92,6 +94,11 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "meta.as-no-pkce" breaks ["auth.discovery.as-pkce-advertised-oidc", "auth.discovery.as-pkce-advertised-8414"]
         Head(|reply, _| metadata(reply, "code_challenge_methods_supported", Value::Null))
         "The metadata does not say that PKCE is supported";
+    "meta.as-openid-no-pkce" breaks ["auth.discovery.as-pkce-advertised-oidc"]
+        Head(|reply, _| if says(reply, "\"subject_types_supported\"") {
+            metadata(reply, "code_challenge_methods_supported", Value::Null);
+        })
+        "The OpenID discovery document alone does not say that PKCE is supported";
     "meta.as-plain-only" breaks ["auth.authorization.pkce-s256-as"]
         Head(|reply, _| metadata(reply, "code_challenge_methods_supported", json!(["plain"])))
         "The metadata has plain as the only challenge method";
@@ -114,6 +121,14 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             *reply = ReplyHead { status: 404, headers: Vec::new(), body: Some(Vec::new()) };
         }
     }) "There is no metadata, and no /register either";
+    "as.register-none" breaks ["auth.registration.dcr-should"]
+        Head(|reply, _| metadata(reply, "registration_endpoint", Value::Null)) "Clients cannot register themselves";
+    "as.register-native-refused" breaks ["auth.registration.dcr-native-scheme"]
+        Rule(Rule::NativeSchemesTaken) "A registration is refused for a redirect URI with a private-use scheme";
+    "as.register-native-redirected" breaks ["auth.registration.dcr-native-scheme"]
+        Rule(Rule::NativeSchemesAnswered) "A registration with a private-use scheme is answered by a redirect to a page";
+    "as.clients-forgotten" breaks ["auth.resource-server.recover-after-refresh", "auth.token.error-invalid-grant", "auth.token.refresh-expired-error"]
+        Rule(Rule::ClientsKept) "Registrations are forgotten after half an hour";
     "as.register-200" breaks ["auth.registration.dcr-201"]
         Head(|reply, _| restatus(reply, 201, 200)) "A registration is answered with 200";
     "as.register-silent" breaks ["auth.registration.dcr-echo-metadata"]
@@ -150,8 +165,13 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::DocumentsKept) "Clients' documents are fetched for each request";
     "as.document-unbounded" breaks ["auth.registration.cimd-size-limit"]
         Rule(Rule::DocumentsBounded) "A client's document may have any size";
-    "as.client-document-unread" breaks ["auth.registration.cimd-fetch-failure", "auth.registration.cimd-fetch"]
+    "as.client-document-unread" breaks [
+        "auth.registration.cimd-fetch-failure", "auth.registration.cimd-fetch", "auth.registration.cimd-id-match",
+        "auth.registration.cimd-redirect-match",
+    ]
         Rule(Rule::ClientDocumentsRead) "A client with a metadata document is served without reading it";
+    "as.client-documents-unresolved" breaks ["auth.registration.cimd-fetch"]
+        Rule(Rule::ClientDocumentsResolved) "Client documents are promised, and their URLs are unknown clients";
     "as.redirect-unchecked" breaks [
         "auth.authorization.redirect-exact", "auth.authorization.redirect-validate",
         "auth.authorization.redirect-no-redirect-on-invalid", "auth.authorization.redirect-untrusted",
@@ -223,7 +243,13 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::UnknownParamsIgnored) "An authorization request with an unknown parameter is refused";
     "as.resource-case" breaks ["auth.authorization.resource-case-tolerance"]
         Rule(Rule::ResourceCaseFolded) "A resource with its host in capitals is refused";
-    "as.target-unchecked" breaks ["auth.authorization.resource-invalid-target"]
+    "as.resource-slash" breaks ["auth.authorization.resource-slash-tolerance"]
+        Rule(Rule::ResourceSlashFolded) "A resource with a slash at its end is unknown";
+    "as.resource-beside-scope" breaks ["auth.authorization.resource-beside-scope"]
+        Rule(Rule::ResourceBesideScope) "A resource beside the scope mcp:admin is refused, as if the one had to follow from the other";
+    "as.resource-defaults-to-none" breaks ["auth.resource-server.own-token-served"]
+        Rule(Rule::TargetDefaulted) "Who names no resource gets a token for nobody";
+    "as.target-unchecked" breaks ["auth.authorization.resource-invalid-target", "auth.resource-server.own-token-served"]
         Rule(Rule::TargetChecked) "Tokens are issued for any resource";
     "as.audience-other" breaks ["auth.authorization.resource-audience", "auth.token.access-audience"]
         Head(|reply, _| body_with(reply, "aud", |members| { members.insert("aud".to_owned(), json!("https://other.example.com/")); }))

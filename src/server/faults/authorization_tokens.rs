@@ -66,11 +66,15 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::TokenByPost) "The token endpoint takes its parameters from the URL as well";
     "as.token-unknown-params-refused" breaks ["auth.token.ignore-unknown-params", "auth.authorization.ignore-unknown-params"]
         Rule(Rule::UnknownParamsIgnored) "A token request with an unknown parameter is refused";
-    "as.token-secret-in-body-refused" breaks ["auth.token.client-secret-body"]
+    "as.token-secret-in-body-refused" breaks ["auth.token.client-secret-body", "auth.registration.dcr-method-works"]
         Rule(Rule::SecretInBody) "A client secret in the body is refused";
+    "as.token-secret-in-header-refused" breaks ["auth.registration.dcr-method-works"]
+        Rule(Rule::SecretInHeader) "Clients may register client_secret_basic, and HTTP Basic is refused";
     "as.token-outage-once" breaks ["auth.resource-server.recover-after-refresh"]
         Rule(Rule::NoOutage) "The first refresh gets 503";
     // Refresh.
+    "as.offline-access-empty" breaks ["auth.resource-server.recover-after-refresh"]
+        Rule(Rule::OfflineGranted) "Who asks for offline_access gets no refresh token";
     "as.refresh-unproven" breaks ["auth.token.refresh-client-auth"]
         Rule(Rule::RefreshProven) "A confidential client may refresh without proving itself";
     "as.refresh-any-client" breaks ["auth.token.refresh-bound-client"]
@@ -83,7 +87,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::RefreshScopeRestored) "A refresh with less scope takes the rest away for ever";
     "as.refresh-other-resource" breaks ["auth.token.refresh-bound-grant"]
         Rule(Rule::RefreshResourceBound) "A refresh gives tokens for resources that nobody consented to";
-    "as.refresh-forgets-resource" breaks ["auth.token.refresh-bound-grant"]
+    "as.refresh-forgets-resource" breaks ["auth.token.refresh-bound-grant", "auth.resource-server.own-token-served"]
         Rule(Rule::RefreshResourceKept) "A refresh that names no resource gives a token for none";
     "as.refresh-not-rotated" breaks [
         "auth.token.refresh-rotate-public", "auth.token.refresh-constrain-or-rotate", "auth.token.refresh-rotation-should",

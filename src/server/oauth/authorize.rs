@@ -7,7 +7,7 @@ use super::config::Consent;
 use super::documents::Documents;
 use super::error::OAuthError;
 use super::grants::Code;
-use super::issuer::{Issuer, OFFLINE};
+use super::issuer::{Issuer, OFFLINE, SCOPES};
 use super::params::Params;
 use super::uris::with_query;
 use super::{consent, page};
@@ -144,6 +144,14 @@ fn read(issuer: &Issuer, client: &Client, redirect_uri: String, params: &Params)
         |resource: &str| resource.split('/').take(3).any(|part| part.contains(|c: char| c.is_ascii_uppercase()));
     if params.all("resource").any(shouts) && !issuer.faults.holds(Rule::ResourceCaseFolded) {
         return Err(OAuthError::invalid_target("no such resource is served here"));
+    }
+    if params.all("resource").any(|resource| resource.ends_with('/')) && !issuer.faults.holds(Rule::ResourceSlashFolded)
+    {
+        return Err(OAuthError::invalid_target("the resource is unknown"));
+    }
+    let beside_scope = scopes.iter().any(|scope| scope == SCOPES[2]) && params.get("resource").is_some();
+    if beside_scope && !issuer.faults.holds(Rule::ResourceBesideScope) {
+        return Err(OAuthError::invalid_target("the resource is not the one of the scopes"));
     }
     let resources = issuer.targets(params.all("resource"))?;
     Ok(Request {

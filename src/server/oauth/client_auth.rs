@@ -45,6 +45,9 @@ pub(crate) async fn authenticate(
     if !issuer.faults.holds(Rule::SecretInBody) && basic.is_none() && secret.is_some() {
         return Err(refused("the secret has to be in the Authorization header"));
     }
+    if !issuer.faults.holds(Rule::SecretInHeader) && basic.is_some() {
+        return Err(refused("the secret has to be in the body"));
+    }
     let unproven = secret.is_none() && assertion.is_none() && params.get("grant_type") == Some("refresh_token");
     if unproven && !issuer.faults.holds(Rule::RefreshProven) {
         return Ok(client);

@@ -22,6 +22,9 @@ pub(crate) const OFFLINE: &str = "offline_access";
 /// What the scopes of the reference server are, weakest first; the last implies the others.
 pub(crate) const SCOPES: [&str; 3] = ["mcp:read", "mcp:write", "mcp:admin"];
 
+/// How long registrations are kept where a fault forgets them.
+const FORGOTTEN: Duration = Duration::from_secs(1800);
+
 /// An authorization server.
 #[derive(Debug)]
 pub(crate) struct Issuer {
@@ -100,10 +103,15 @@ impl Issuer {
 
     /// The client of this id: a kept one, or one whose document can be had.
     pub(crate) async fn client(&self, id: &str) -> Result<Arc<Client>, OAuthError> {
-        if let Some(client) = self.clients.get(id) {
+        let forgotten = |client: &Arc<Client>| {
+            let age = self.now().saturating_sub(client.seen);
+            age > FORGOTTEN && !self.faults.holds(Rule::ClientsKept)
+        };
+        if let Some(client) = self.clients.get(id).filter(|client| !forgotten(client)) {
             return Ok(client);
         }
-        if self.config.client_documents && Documents::is_document_url(id) {
+        let resolved = self.faults.holds(Rule::ClientDocumentsResolved);
+        if self.config.client_documents && resolved && Documents::is_document_url(id) {
             if !self.faults.holds(Rule::ClientDocumentsRead) {
                 return Ok(Arc::new(Documents::unread(id, self.now())));
             }
@@ -147,7 +155,7 @@ impl Issuer {
                 targets.push(target);
             }
         }
-        if targets.is_empty() && self.resources.len() == 1 {
+        if targets.is_empty() && self.resources.len() == 1 && self.faults.holds(Rule::TargetDefaulted) {
             targets.extend(self.resources.iter().cloned());
         }
         Ok(targets)
@@ -155,6 +163,9 @@ impl Issuer {
 
     /// Whether a grant of this client gets a refresh token.
     pub(crate) fn refreshable(&self, client: &Client, scopes: &[String]) -> bool {
+        if scopes.iter().any(|scope| scope == OFFLINE) && !self.faults.holds(Rule::OfflineGranted) {
+            return false;
+        }
         match self.config.refresh {
             RefreshPolicy::Registered => client.may("refresh_token") || scopes.iter().any(|scope| scope == OFFLINE),
             RefreshPolicy::OfflineAccess => scopes.iter().any(|scope| scope == OFFLINE),

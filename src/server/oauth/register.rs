@@ -38,9 +38,17 @@ const KNOWN: [&str; 17] = [
 /// `POST /register`
 pub(crate) fn register(issuer: &Issuer, body: &[u8]) -> Reply {
     match client(issuer, body) {
+        Ok(client) if native(&client) && !issuer.faults.holds(Rule::NativeSchemesAnswered) => {
+            Reply::bytes(302, "text/html", b"<p>Back</p>".to_vec()).with("location", "/")
+        }
         Ok(client) => answer(issuer, client),
         Err(error) => error.reply(),
     }
+}
+
+/// Whether some redirect URI has a scheme of its own, as those of editors have.
+fn native(client: &Client) -> bool {
+    client.redirect_uris.iter().any(|uri| !uri.starts_with("http://") && !uri.starts_with("https://"))
 }
 
 fn answer(issuer: &Issuer, client: Client) -> Reply {
@@ -74,13 +82,17 @@ fn client(issuer: &Issuer, body: &[u8]) -> Result<Client, OAuthError> {
         let members = metadata.get(name).and_then(Value::as_array);
         members.into_iter().flatten().filter_map(|member| member.as_str().map(str::to_owned)).collect()
     };
+    let redirect_uris = list("redirect_uris");
+    if redirect_uris.iter().any(|uri| !uri.starts_with("http")) && !issuer.faults.holds(Rule::NativeSchemesTaken) {
+        return Err(OAuthError::invalid_redirect_uri("a redirect URI is neither https nor http on loopback"));
+    }
     let method = metadata["token_endpoint_auth_method"].as_str().unwrap_or_default().to_owned();
     let scopes = metadata.get("scope").and_then(Value::as_str).unwrap_or_default();
     Ok(Client {
         id: issuer.rng.hex(12),
         secret: method.starts_with("client_secret").then(|| issuer.rng.hex(24)),
-        redirect_uris: list("redirect_uris"),
         grant_types: list("grant_types"),
+        redirect_uris,
         scopes: scopes.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
         method,
         seen: issuer.now(),
