@@ -206,8 +206,8 @@ fn why_unclear(view: &View<'_>) -> String {
     limits.chain(&view.exchanges).find_map(amiss).unwrap_or_else(|| "nothing came back that could be judged".to_owned())
 }
 
-/// Whether a broken clause tells why a step did not see what it expects: it was broken in the step's own exchange, or
-/// it is the step's own clause, or something that fails was found elsewhere in the case and the step names no clause, or it
+/// Whether a broken clause tells why a step did not see what it expects: it was broken in the step's own exchange or on
+/// the way to its token, or it is the step's own clause, or something that fails was found elsewhere in the case and the step names no clause, or it
 /// comes after an opening that never gave its client a conversation or has no exchange at all, and anything
 /// was found.
 fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View<'_>) -> bool {
@@ -215,12 +215,22 @@ fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View
     let own = unmet.exchange.and_then(|number| view.exchanges.iter().position(|exchange| exchange.number == number));
     let breaches = || findings.iter().flat_map(|finding| &finding.breaches);
     let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(|seq| holder(*seq) == own));
+    // A client that met a broken rule on its way to a token comes without the token that the step needs.
+    let refused = own.is_some_and(|own| matches!(view.exchanges[own].status, Some(401 | 403)));
+    let of_step = |seq: u32| {
+        holder(seq).is_some_and(|at| own.is_some_and(|own| view.exchanges[at].step == view.exchanges[own].step))
+    };
+    let on_the_way = refused
+        && findings
+            .iter()
+            .filter(|finding| finding.requirement.starts_with("auth."))
+            .any(|finding| finding.breaches.iter().any(|breach| breach.evidence.iter().any(|seq| of_step(*seq))));
     let told = unmet.clause.as_ref().is_some_and(|clause| stories.iter().any(|story| story.id == *clause));
     let loose = unmet.clause.is_none() && stories.iter().any(|story| story.fails);
     let locked_out = own.is_some_and(|own| outside(own, view)) && !stories.is_empty();
     // A step without an exchange says nothing by itself.
     let nothing_seen = own.is_none() && !stories.is_empty();
-    same_exchange || told || nothing_seen || locked_out || loose
+    same_exchange || on_the_way || told || nothing_seen || locked_out || loose
 }
 
 /// Whether the client of an exchange was never let in: its latest `initialize` before it got no result under its id.

@@ -125,7 +125,9 @@ fn url_works(view: &View<'_>, out: &mut Findings) {
 fn open(view: &View<'_>, out: &mut Findings) {
     for exchange in requests(view) {
         let anonymous = exchange.sent_header("authorization").is_none();
-        let told_apart = exchange.is_success() || matches!(exchange.status, Some(401 | 403));
+        let walled = exchange.status == Some(401)
+            || (exchange.status == Some(403) && exchange.got_header("www-authenticate").is_some());
+        let told_apart = exchange.is_success() || walled;
         if anonymous && told_apart && out.covers(oauth::around(view, exchange)) {
             out.require(exchange.is_success(), || {
                 let fix = "serve the metadata to everybody: who asks for it has no token yet";

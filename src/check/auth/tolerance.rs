@@ -15,8 +15,8 @@ pub(crate) const CHECKS: &[Check] = &[
 
 /// What the resource is called in its metadata, where that and the asked name differ by slashes at the end only.
 fn otherwise_spelled(view: &View<'_>, asked: &str) -> Option<String> {
-    let named = wire::resource_metadata(view).filter_map(wire::document);
-    let mut names = named.filter_map(|found| found["resource"].as_str());
+    let documents = wire::resource_metadata(view).filter_map(wire::document);
+    let mut names = documents.filter_map(|found| found["resource"].as_str());
     names.find(|name| *name != asked && name.trim_end_matches('/') == asked.trim_end_matches('/')).map(str::to_owned)
 }
 

@@ -21,7 +21,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "transport.http.origin-403", "auth.resource-server.www-authenticate-present", "auth.discovery.prm-challenge-url-required"] Head(|reply, _| if says(reply, "is not allowed") { restatus(reply, 403, 401) }) "A foreign origin is refused with 401 instead of 403";
     "http.origin-403-id" breaks ["transport.http.origin-403-body"]
         Rule(Rule::OriginBeforeBody) "The 403 to a foreign origin has the id of the request";
-    "http.origin-required" breaks ["transport.http.origin-absent"]
+    "http.origin-required" breaks ["transport.http.origin-absent", "auth.discovery.absent-404"]
         Rule(Rule::OriginOptional) "A request without Origin is refused";
     "http.host-unchecked" breaks ["transport.http.host-rebinding"]
         Rule(Rule::HostChecked) "A foreign Host is served on loopback";

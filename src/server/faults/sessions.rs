@@ -36,7 +36,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::UnknownSessionRefused) "A request with an unknown session id is served in somebody's session";
     "session.unknown-400" breaks [
         "transport.http.session-unknown-id-404", "transport.http.session-404-after-termination",
-        "transport.http.session-404-after-termination-all-methods",
+        "transport.http.session-404-after-termination-all-methods", "auth.discovery.absent-404",
     ] Head(|reply, _| restatus(reply, 404, 400)) "An unknown or ended session gets 400 instead of 404";
     "session.unknown-get-405" breaks ["transport.http.session-404-after-termination-all-methods"]
         Head(|reply, ask| if ask.http_method == "GET" && reply.status == 404 {
