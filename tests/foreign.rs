@@ -22,15 +22,21 @@ use outside::{Program, installed, root};
 /// Starts a server of `scripts/foreign`, which ends when what is given back is dropped; gives its URL as well.
 fn start(name: &str) -> (Program, String) {
     let mut command = Command::new(root().join("scripts/foreign"));
-    let program = Program::start(command.args(["run", name, "--until-eof"]).stderr(Stdio::null()));
+    let (name, lifetime) = match name.strip_suffix("-short") {
+        Some(name) => (name, "5"),
+        None => (name, "3600"),
+    };
+    command.args(["run", name, "--until-eof"]).env("ACCESS_TTL", lifetime);
+    let program = Program::start(command.stderr(Stdio::null()));
     let port = program.line("listening on ");
     (program, format!("http://127.0.0.1:{port}/mcp"))
 }
 
 fn rehearse(url: &str, options: &[&str], report: &Path) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_mcp-rehearsal"))
-        .args(["run", url, "--quiet", "--patience", "10", "--jobs", "4", "--report"])
+        .args(["run", url, "--quiet", "--jobs", "4", "--report"])
         .arg(format!("json={}", report.display()))
+        .args(if options.contains(&"--patience") { &[][..] } else { &["--patience", "10"] })
         .args(options)
         .output()
         .expect("the program can be started");
@@ -60,6 +66,7 @@ struct Broken {
 /// The report without anything that differs from run to run.
 fn summary(report: &Value) -> String {
     let made_up = regex::Regex::new("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").expect("a pattern");
+    let port = regex::Regex::new(r"127\.0\.0\.1:\d+").expect("a pattern");
     let mut broken: BTreeMap<String, Broken> = BTreeMap::new();
     let mut scenarios: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for case in list(&report["cases"]) {
@@ -68,7 +75,8 @@ fn summary(report: &Value) -> String {
             let entry = broken.entry(text(story, "id").to_owned()).or_default();
             let verdict = if story["fails"] == true { "fails" } else { "warns" };
             entry.level = format!("{verdict} ({})", story["level"].as_str().unwrap_or("scenario"));
-            entry.says.insert(made_up.replace_all(text(&story["breach"], "what"), "<id>").into_owned());
+            let says = made_up.replace_all(text(&story["breach"], "what"), "<id>");
+            entry.says.insert(port.replace_all(&says, "127.0.0.1:<port>").into_owned());
             entry.clients.insert(format!("{}/{}", text(case, "profile"), text(case, "revision")));
             entry.scenarios.insert(text(case, "scenario").to_owned());
         }
@@ -97,7 +105,7 @@ fn summary(report: &Value) -> String {
 
 /// Rehearses the server with these options and compares with `snapshots/foreign_<told>.snap`.
 fn compare(name: &str, options: &[&str], told: &str) {
-    if !installed("scripts/foreign", name) {
+    if !installed("scripts/foreign", name.trim_end_matches("-short")) {
         return;
     }
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,6 +142,20 @@ fn fastmcp() {
     compare("fastmcp", &[], "fastmcp");
 }
 
+/// An authorization server; the clients log in there, and tokens of five seconds end by themselves.
+#[test]
+fn oidc() {
+    let scenarios = "authorize.*,refresh.*,revoke.*,expire.*,connect.auth*,connect.metadata-places";
+    let clients = "reference,cursor,ts-sdk,py-sdk";
+    compare("oidc", &["-s", scenarios, "-c", clients, "-r", "2025-11-25"], "oidc");
+}
+
+/// The same with a patience that outlasts its tokens.
+#[test]
+fn oidc_and_the_end_of_its_tokens() {
+    compare("oidc-short", &["-s", "refresh.mid-session", "-c", "reference,ts-sdk", "--patience", "45"], "oidc_short");
+}
+
 #[test]
 fn rmcp() {
     compare("rmcp", &[], "rmcp");
@@ -146,7 +168,7 @@ fn the_documentation_knows_each_snapshot() {
         |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     let documentation = read("docs/foreign-servers.md");
     let broken = regex::Regex::new(r"(?m)^(\S+): (?:fails|warns) \(").expect("a pattern");
-    for name in ["everything", "everything_own", "mcp", "fastmcp", "rmcp"] {
+    for name in ["everything", "everything_own", "mcp", "fastmcp", "rmcp", "oidc", "oidc_short"] {
         let snapshot = read(&format!("snapshots/foreign_{name}.snap"));
         let count = |name: &str| {
             let start = format!("{name}: ");
