@@ -274,6 +274,7 @@ fn moves_clock(scenario: &Scenario) -> bool {
     fn moves(step: &Step) -> bool {
         match &step.action {
             Action::Wait(wait) => wait.r#for.is_some(),
+            Action::Expire(_) => true,
             Action::Together(steps) => steps.iter().any(moves),
             _ => false,
         }

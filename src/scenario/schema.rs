@@ -326,6 +326,7 @@ bodies! {
 
     /// Give the client an access token that the issuer signs to order, in place of the one it holds; what is left out
     /// is as it should be. Where nobody signs to order, the rest of the steps is left out.
+    #[derive(Default)]
     MintStep {
         /// How it is made.
         #[serde(default)]

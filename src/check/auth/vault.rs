@@ -88,7 +88,10 @@ impl<'v> Vault<'v> {
         let minted: Vec<Minted<'_>> = view.events.iter().filter_map(minted).collect();
         let right = |exchange: &&Exchange| {
             let label = wire::token_of(exchange);
+            // Signed claims that the issuer gave out by itself prove as much as those it signed to order.
+            let signed = |event: &Event| matches!(&event.kind, EventKind::Claims { label: of, .. } if Some(of.as_str()) == label);
             minted.iter().any(|one| one.flaws.is_empty() && Some(one.label) == label && one.seq < exchange.seq)
+                || view.events.iter().any(|event| event.seq < exchange.seq && signed(event))
         };
         let good = |(index, exchange): &(usize, &'v Exchange)| right(exchange) && served(view, *index, exchange);
         let proven = view.exchanges.iter().enumerate().find(good).map(|(_, exchange)| exchange.seq);
