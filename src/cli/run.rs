@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::{Color, ExitCode, out, say};
 use super::target::TargetArgs;
 use crate::client::{Entry, SafeCall, TimeControl};
-use crate::model::{Revision, glob};
+use crate::model::{Revision, glob, quoted};
 use crate::profile::Profile;
 use crate::rehearsal::{Rehearsal, RehearsalError, Selection, Stage, SurveyError, rehearse};
 use crate::report;
@@ -65,6 +65,21 @@ pub(super) struct RunArgs {
     /// No progress on standard error.
     #[arg(short, long)]
     quiet: bool,
+}
+
+/// The target with what belongs to it, for a command that is to play a case again. Headers may be secret, and stay out.
+fn in_command(args: &RunArgs) -> Option<String> {
+    let mut command = quoted(args.target.as_ref()?);
+    let config = args.more.config().map(|path| path.display().to_string());
+    for (option, value) in [("--config", &config), ("--control", &args.control), ("--call", &args.call)] {
+        if let Some(value) = value {
+            command.extend([" ", option, " ", &quoted(value)]);
+        }
+    }
+    for tool in &args.allow_tool {
+        command.extend([" --allow-tool ", &quoted(tool)]);
+    }
+    Some(command)
 }
 
 /// What names the embedded server in a command that is to play a case again: its faults, if it has any.
@@ -240,7 +255,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
             scenarios: scenarios(args.scenarios.as_deref(), color)?,
             profiles: profiles(&args.clients)?,
             revisions: args.revisions.clone(),
-            target: args.target.clone().or_else(|| embedded_target(&args.fault)),
+            target: in_command(args).or_else(|| embedded_target(&args.fault)),
         },
         jobs: jobs.unwrap_or(if args.target.is_some() { 4 } else { 12 }),
         stage,

@@ -1,6 +1,6 @@
 //! TARGET on the command line: an address, or a name of `rehearsal.toml`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -47,6 +47,11 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 impl TargetArgs {
+    /// The file that was named.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// Reads TARGET, and starts what it needs.
     pub(super) async fn meet(&self, text: &str, patience: Duration) -> Result<Met, String> {
         let named = !text.contains("://") && (self.config.is_some() || PathBuf::from(config::USUAL).is_file());

@@ -12,6 +12,7 @@ mod resource;
 mod revision;
 mod rng;
 mod secret;
+mod shell;
 mod span;
 
 pub use challenge::{Challenge, challenges};
@@ -24,4 +25,5 @@ pub use resource::covers;
 pub use revision::{Era, Facts, Revision};
 pub use rng::Rng;
 pub use secret::Labels;
+pub use shell::quoted;
 pub use span::Span;

@@ -18,7 +18,8 @@ pub struct Selection {
     pub profiles: Vec<Arc<Profile>>,
     /// Revisions to ask for instead of the profiles' own; empty for the profiles' own.
     pub revisions: Vec<Revision>,
-    /// The target as the user wrote it; for the embedded server, the options that give it faults.
+    /// The target as it stands in a command, with the options that belong to it; for the embedded server, those that give
+    /// it faults.
     pub target: Option<String>,
 }
 

@@ -106,16 +106,7 @@ pub(super) fn again(summary: &Summary, case: &Case) -> String {
         // A command comes last: everything behind the dashes is its own.
         Some(command) if command.starts_with("-- ") => format!("mcp-rehearsal run{options} {command}"),
         Some(faults) if faults.starts_with("--fault ") => format!("mcp-rehearsal run{options} {faults}"),
-        Some(target) => format!("mcp-rehearsal run {}{options}", quoted(&target)),
-    }
-}
-
-fn quoted(target: &str) -> String {
-    let safe = |letter: char| letter.is_ascii_alphanumeric() || "-._~:/@%+=,[]".contains(letter);
-    if !target.contains(['[', ']']) && target.chars().all(safe) {
-        target.to_owned()
-    } else {
-        format!("'{}'", target.replace('\'', r"'\''"))
+        Some(target) => format!("mcp-rehearsal run {target}{options}"),
     }
 }
 
@@ -236,9 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn the_command_survives_a_shell() {
+    fn the_command_plays_the_case_again() {
         let options = "-s negotiate.minimal-capabilities -c claude-code";
-        assert_eq!(command("http://h/mcp?a=1&b"), format!("mcp-rehearsal run 'http://h/mcp?a=1&b' {options}"));
+        assert_eq!(
+            command("http://h/mcp --control c"),
+            format!("mcp-rehearsal run http://h/mcp --control c {options}")
+        );
         assert_eq!(command("--fault cap.require"), format!("mcp-rehearsal run {options} --fault cap.require"));
         assert_eq!(command("-- node server.js"), format!("mcp-rehearsal run {options} -- node server.js"));
     }

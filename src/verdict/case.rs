@@ -23,7 +23,7 @@ pub struct Plan {
     pub profile_title: String,
     /// The revision asked for, where the profile has several.
     pub revision: String,
-    /// The target as the user wrote it, for the command that plays the case again.
+    /// The target as it stands in the command that plays the case again, with the options that belong to it.
     pub target: Option<String>,
 }
 
