@@ -10,7 +10,10 @@ use crate::scenario::{Delay, MintStep, Word};
 
 /// How long after its end a token is certainly over, whatever leeway the server grants (RFC 7519 section 4.1.4: no more
 /// than a few minutes).
-const BEYOND: Duration = Duration::from_secs(30);
+const BEYOND: Duration = Duration::from_mins(10);
+
+/// How long after its end a token is over at most servers; more is not waited for in real time.
+const SOON: Duration = Duration::from_secs(30);
 
 impl Sim {
     /// Lets the access token end, in the first way that works on this target.
@@ -30,7 +33,8 @@ impl Sim {
                 return;
             }
         };
-        let left = ends.saturating_sub(self.clock.elapsed()) + BEYOND;
+        let beyond = if matches!(self.target.time, TimeControl::None) { SOON } else { BEYOND };
+        let left = ends.saturating_sub(self.clock.elapsed()) + beyond;
         let too_long = matches!(self.target.time, TimeControl::None) && left > self.target.patience;
         if too_long && self.target.minter.is_some() {
             self.note("nobody can move the target's clock, so the issuer signs a token that ended an hour ago");
