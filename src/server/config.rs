@@ -51,12 +51,12 @@ impl Default for ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The catalogue has no fault of that name.
-    #[error("no fault is called `{id}`; there are: {known}")]
+    #[error("no fault is called `{id}`; nearest are {near}; `list faults` names all")]
     UnknownFault {
         /// What was asked for.
         id: String,
-        /// The ids that exist, separated by commas.
-        known: String,
+        /// The ids that are most like it, separated by commas.
+        near: String,
     },
     /// The address cannot be had.
     #[error("cannot listen on {addr}: {source}; choose another port, or port 0 for a free one")]

@@ -247,6 +247,17 @@ pub(crate) enum Rule {
     WorkOutlivesConnection,
 }
 
+/// How many ids are offered in the place of one that nobody knows.
+const OFFERED: usize = 5;
+
+/// The ids most like this one, the likest first.
+fn nearest(id: &str) -> Vec<&'static str> {
+    let mut all: Vec<(f64, &str)> =
+        faults().map(|fault| (strsim::normalized_damerau_levenshtein(id, fault.id), fault.id)).collect();
+    all.sort_by(|one, other| other.0.total_cmp(&one.0));
+    all.into_iter().take(OFFERED).map(|(_, id)| id).collect()
+}
+
 /// The faults of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<&'static Fault>);
@@ -255,10 +266,8 @@ impl Faults {
     /// Looks the names up.
     pub(crate) fn named(ids: &[String]) -> Result<Self, ServerError> {
         let find = |id: &String| {
-            faults().find(|fault| fault.id == id).ok_or_else(|| ServerError::UnknownFault {
-                id: id.clone(),
-                known: faults().map(|fault| fault.id).collect::<Vec<_>>().join(", "),
-            })
+            let unknown = || ServerError::UnknownFault { id: id.clone(), near: nearest(id).join(", ") };
+            faults().find(|fault| fault.id == id).ok_or_else(unknown)
         };
         ids.iter().map(find).collect::<Result<_, _>>().map(Self)
     }
@@ -300,8 +309,8 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_fault_names_what_exists() {
-        let error = Faults::named(&["no.such".to_owned()]).expect_err("unknown").to_string();
-        assert!(error.contains("session.delete-ignored"), "{error}");
+    fn an_unknown_fault_names_what_is_like_it() {
+        let error = Faults::named(&["sesion.deleteignored".to_owned()]).expect_err("unknown").to_string();
+        assert!(error.contains("nearest are session.delete-ignored, "), "{error}");
     }
 }
