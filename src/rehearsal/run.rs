@@ -18,7 +18,7 @@ use crate::verdict::{Case, Summary, judge_case};
 const MOST_SILENT: usize = 8;
 
 /// How long the embedded server's tools work between two reports.
-const TICK: Duration = Duration::from_millis(3);
+const TICK: Duration = Duration::from_millis(25);
 
 /// Where the cases are played.
 #[derive(Debug, Clone)]
