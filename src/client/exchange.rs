@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::compose::{self, Slots};
 use super::sim::Sim;
 use crate::model::id_text;
 use crate::profile::Answer;
@@ -452,47 +451,6 @@ impl Sim {
             let within = self.target.patience;
             self.exchange(request, Options { within, ..Options::default() }).await;
         })
-    }
-
-    /// A POST of a message with the headers of the profile.
-    pub(super) fn post(&self, message: &Value, method: Option<&str>, name: Option<&str>) -> Request {
-        let body = message.to_string().into_bytes();
-        let state = self.state();
-        let templates = if method == Some("initialize") {
-            &self.profile.headers_initialize.value
-        } else {
-            &self.profile.headers_post.value
-        };
-        let slots = Slots {
-            host: &self.target.host,
-            length: Some(body.len()),
-            session: state.session.as_deref(),
-            revision: state.revision.as_deref(),
-            method,
-            name,
-        };
-        let mut headers = compose::headers(templates, &slots);
-        compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
-        Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body, pad: 0, address: None }
-    }
-
-    /// A GET or DELETE with the headers of the profile.
-    pub(super) fn bare(&self, method: &str) -> Request {
-        let state = self.state();
-        let templates = match method {
-            "DELETE" if !self.profile.headers_delete.value.is_empty() => &self.profile.headers_delete.value,
-            _ => &self.profile.headers_get.value,
-        };
-        let slots = Slots {
-            host: &self.target.host,
-            session: state.session.as_deref(),
-            revision: state.revision.as_deref(),
-            ..Slots::default()
-        };
-        let mut headers = compose::headers(templates, &slots);
-        compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
-        let target = self.target.path.clone();
-        Request { method: method.to_owned(), target, headers, body: Vec::new(), pad: 0, address: None }
     }
 }
 

@@ -10,6 +10,7 @@ mod driver;
 mod entry;
 mod exchange;
 mod opening;
+mod requests;
 mod sim;
 mod step;
 mod target;

@@ -14,6 +14,7 @@ mod rng;
 mod secret;
 mod shell;
 mod span;
+mod suggest;
 
 pub use challenge::{Challenge, challenges};
 pub use clock::{Clock, HybridClock, WallClock};
@@ -27,3 +28,4 @@ pub use rng::Rng;
 pub use secret::Labels;
 pub use shell::quoted;
 pub use span::Span;
+pub use suggest::{closest, nearest};

@@ -2,6 +2,7 @@
 //!
 //! Must not know who runs a scenario or how a step looks on the wire.
 
+mod action;
 mod delay;
 mod diagnostics;
 mod editor_schema;
@@ -13,10 +14,11 @@ mod matcher;
 mod parse;
 mod resolve;
 mod schema;
-mod suggest;
+mod schema_auth;
 mod validate;
 mod words;
 
+pub use action::Action;
 pub use delay::Delay;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use editor_schema::editor_schema;
@@ -30,8 +32,9 @@ pub use load::{load_dir, load_file, shipped};
 pub use matcher::{BadMatcher, Matcher, Mismatch, OPERATORS};
 pub use parse::parse;
 pub use schema::{
-    Action, Answers, Await, Cancel, Connect, Disconnect, FIRST_CLIENT, Headers, Invoke, Listen, MintStep, Negotiate,
-    Notify, OAuthStep, Publish, Raw, Reconnect, Scenario, Shutdown, Step, Wait, Word,
+    Answers, Await, Cancel, Connect, Disconnect, FIRST_CLIENT, Headers, Invoke, Listen, Negotiate, Notify, Raw,
+    Reconnect, Scenario, Shutdown, Step, Wait, Word,
 };
+pub use schema_auth::{MintStep, OAuthStep, Publish};
 pub use validate::{NEEDS, NEEDS_REFERENCE};
 pub use words::{DisconnectWhen, HeaderSource, LastEventId, OAuthRequest, Outcome, SessionChange, SessionSource};

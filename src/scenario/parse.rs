@@ -9,12 +9,12 @@ use serde::de::value::MapDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_saphyr::{DefaultMessageFormatter, Location, MessageFormatter as _, Spanned};
 
+use super::action::Action;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::resolve::resolve;
-use super::schema::{Action, Scenario, Step, Word};
-use super::suggest::closest;
+use super::schema::{Scenario, Step, Word};
 use super::validate::validate;
-use crate::model::Span;
+use crate::model::{Span, closest};
 
 /// Reads one scenario; `name` is the file's name in messages.
 ///

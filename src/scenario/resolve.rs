@@ -4,10 +4,11 @@
 
 use serde_json::Value;
 
+use super::action::Action;
 use super::expect::{BodyMatch, Expect, ResultMatch};
 use super::interpolate::{Vars, interpolate, interpolate_matcher};
 use super::matcher::Matcher;
-use super::schema::{Action, Body, Scenario, Step};
+use super::schema::{Body, Scenario, Step};
 
 /// Replaces every `${name}` in JSON bodies and in expectations.
 pub(super) fn resolve(scenario: &mut Scenario) {

@@ -8,10 +8,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::action::Action;
 use super::delay::Delay;
 use super::expect::Expect;
-use super::words::{DisconnectWhen, HeaderSource, LastEventId, OAuthRequest, SessionSource};
-use crate::model::{Span, TokenKind};
+use super::schema_auth::{MintStep, OAuthStep, Publish};
+use super::words::{DisconnectWhen, HeaderSource, LastEventId, SessionSource};
+use crate::model::Span;
 
 /// Headers to add or replace; `null` removes one that would otherwise be sent.
 pub type Headers = BTreeMap<String, Option<String>>;
@@ -117,8 +119,10 @@ macro_rules! bodies {
     )*};
 }
 
+pub(super) use bodies;
+
 /// What every body has.
-pub(super) trait Body {
+pub(in crate::scenario) trait Body {
     fn client(&self) -> Option<&str>;
     fn expect(&self) -> Option<&Expect>;
     fn expect_mut(&mut self) -> Option<&mut Expect>;
@@ -299,81 +303,6 @@ bodies! {
         what: Option<String>,
     }
 
-    /// Send a request of OAuth: the right one at this point, but for what is set here.
-    OAuthStep {
-        /// Which request.
-        request: OAuthRequest,
-        /// Parameters (or members of a registration) to add, replace or (null) leave out. A list sends a parameter
-        /// several times. `{access}`, `{refresh}`, `{previous-access}`, `{previous-refresh}`, `{code}`, `{verifier}`,
-        /// `{client}`, `{secret}`, `{redirect}`, `{resource}` and `{document}` stand for what the client holds;
-        /// `{RESOURCE}` is the resource with scheme and host in capitals; `{endpoint}` is the URL of the endpoint,
-        /// `{origin}` that without its path.
-        #[serde(default)]
-        set: BTreeMap<String, Value>,
-        /// Headers to add, replace or (null) leave out; the same words in braces are known.
-        #[serde(default)]
-        headers: Headers,
-        /// A text to send in place of the body.
-        #[serde(default)]
-        body: Option<String>,
-        /// HTTP method in place of the right one.
-        #[serde(default)]
-        method: Option<String>,
-        /// Whether the client keeps what it gets: client id, code, tokens.
-        #[serde(default)]
-        keep: bool,
-    }
-
-    /// Give the client an access token that the issuer signs to order, in place of the one it holds; what is left out
-    /// is as it should be. Where nobody signs to order, the rest of the steps is left out.
-    #[derive(Default)]
-    MintStep {
-        /// How it is made.
-        #[serde(default)]
-        kind: TokenKind,
-        /// Whom it is about.
-        #[serde(default)]
-        subject: Option<String>,
-        /// The resource it is for; null for none. The words in braces that `oauth` knows are known here too.
-        #[serde(default, deserialize_with = "present")]
-        audience: Option<Value>,
-        /// Whom it names as its issuer.
-        #[serde(default)]
-        issuer: Option<String>,
-        /// What it may do.
-        #[serde(default)]
-        scope: Option<String>,
-        /// Seconds from now until its end; negative for one that has ended.
-        #[serde(default)]
-        expires_in: Option<i64>,
-        /// Seconds from now until its life begins.
-        #[serde(default)]
-        not_before: Option<i64>,
-    }
-
-    /// Publish a document on this machine for the rest of the case: the right metadata document of this client, but for
-    /// what is set here. `{document}` stands for its URL from here on, also as the `client_id` of `oauth`.
-    Publish {
-        /// Its path; what was published there before is replaced.
-        #[serde(default = "client_json")]
-        path: String,
-        /// Members to add, replace or (null) leave out; the words in braces that `oauth` knows are known here too.
-        #[serde(default)]
-        set: BTreeMap<String, Value>,
-        /// A text to publish in place of the document.
-        #[serde(default)]
-        body: Option<String>,
-        /// HTTP status of the answer.
-        #[serde(default = "two_hundred")]
-        status: u16,
-        /// Headers of the answer beside `content-type: application/json`, or in its place.
-        #[serde(default)]
-        headers: Headers,
-        /// How many spaces are put behind the document.
-        #[serde(default)]
-        pad: usize,
-    }
-
     /// End the conversation as the profile does.
     Shutdown {
         /// Whether to delete the session; as the profile does where nothing is said.
@@ -400,147 +329,6 @@ pub struct Answers {
     pub silent: bool,
 }
 
-/// What a step does.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// `connect`
-    Connect(Connect),
-    /// `negotiate`
-    Negotiate(Negotiate),
-    /// `invoke`
-    Invoke(Box<Invoke>),
-    /// `await`
-    Await(Await),
-    /// `cancel`
-    Cancel(Cancel),
-    /// `notify`
-    Notify(Notify),
-    /// `listen`
-    Listen(Listen),
-    /// `disconnect`
-    Disconnect(Disconnect),
-    /// `reconnect`
-    Reconnect(Reconnect),
-    /// `wait`
-    Wait(Wait),
-    /// `raw`
-    Raw(Box<Raw>),
-    /// `together`: several steps at the same time.
-    Together(Vec<Step>),
-    /// `expire`
-    Expire(Word),
-    /// `refresh`
-    Refresh(Word),
-    /// `revoke`
-    Revoke(Word),
-    /// `restart`
-    Restart(Word),
-    /// `oauth`
-    OAuth(Box<OAuthStep>),
-    /// `mint`
-    Mint(Box<MintStep>),
-    /// `publish`
-    Publish(Box<Publish>),
-    /// `shutdown`
-    Shutdown(Shutdown),
-}
-
-impl Action {
-    /// Every word a step may be, in the order of a conversation.
-    pub const WORDS: [&str; 20] = [
-        "connect",
-        "negotiate",
-        "invoke",
-        "await",
-        "cancel",
-        "notify",
-        "listen",
-        "disconnect",
-        "reconnect",
-        "wait",
-        "raw",
-        "together",
-        "expire",
-        "refresh",
-        "revoke",
-        "restart",
-        "oauth",
-        "mint",
-        "publish",
-        "shutdown",
-    ];
-
-    /// The word that names the action in a file.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Connect(_) => "connect",
-            Self::Negotiate(_) => "negotiate",
-            Self::Invoke(_) => "invoke",
-            Self::Await(_) => "await",
-            Self::Cancel(_) => "cancel",
-            Self::Notify(_) => "notify",
-            Self::Listen(_) => "listen",
-            Self::Disconnect(_) => "disconnect",
-            Self::Reconnect(_) => "reconnect",
-            Self::Wait(_) => "wait",
-            Self::Raw(_) => "raw",
-            Self::Together(_) => "together",
-            Self::Expire(_) => "expire",
-            Self::Refresh(_) => "refresh",
-            Self::Revoke(_) => "revoke",
-            Self::Restart(_) => "restart",
-            Self::OAuth(_) => "oauth",
-            Self::Mint(_) => "mint",
-            Self::Publish(_) => "publish",
-            Self::Shutdown(_) => "shutdown",
-        }
-    }
-
-    fn body(&self) -> Option<&dyn Body> {
-        Some(match self {
-            Self::Connect(body) => body,
-            Self::Negotiate(body) => body,
-            Self::Invoke(body) => body.as_ref(),
-            Self::Await(body) => body,
-            Self::Cancel(body) => body,
-            Self::Notify(body) => body,
-            Self::Listen(body) => body,
-            Self::Disconnect(body) => body,
-            Self::Reconnect(body) => body,
-            Self::Wait(body) => body,
-            Self::Raw(body) => body.as_ref(),
-            Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
-            Self::OAuth(body) => body.as_ref(),
-            Self::Mint(body) => body.as_ref(),
-            Self::Publish(body) => body.as_ref(),
-            Self::Shutdown(body) => body,
-            Self::Together(_) => return None,
-        })
-    }
-
-    pub(super) fn body_mut(&mut self) -> Option<&mut dyn Body> {
-        Some(match self {
-            Self::Connect(body) => body,
-            Self::Negotiate(body) => body,
-            Self::Invoke(body) => body.as_mut(),
-            Self::Await(body) => body,
-            Self::Cancel(body) => body,
-            Self::Notify(body) => body,
-            Self::Listen(body) => body,
-            Self::Disconnect(body) => body,
-            Self::Reconnect(body) => body,
-            Self::Wait(body) => body,
-            Self::Raw(body) => body.as_mut(),
-            Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
-            Self::OAuth(body) => body.as_mut(),
-            Self::Mint(body) => body.as_mut(),
-            Self::Publish(body) => body.as_mut(),
-            Self::Shutdown(body) => body,
-            Self::Together(_) => return None,
-        })
-    }
-}
-
 impl Step {
     /// The simulated client that acts.
     pub fn client(&self) -> &str {
@@ -559,7 +347,7 @@ impl Step {
 }
 
 /// A member that is there, also when it is `null`.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+pub(super) fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
@@ -569,14 +357,6 @@ fn yes() -> bool {
 
 fn once() -> u32 {
     1
-}
-
-fn two_hundred() -> u16 {
-    200
-}
-
-fn client_json() -> String {
-    "/client.json".to_owned()
 }
 
 fn post() -> String {

@@ -8,13 +8,14 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use regex::Regex;
 
+use super::action::Action;
 use super::delay::Delay;
 use super::diagnostics::Diagnostic;
 use super::interpolate::PLACEHOLDER;
-use super::schema::{Action, Cancel, Disconnect, Invoke, MintStep, Publish, Raw, Scenario, Step, Wait};
-use super::suggest::closest;
+use super::schema::{Cancel, Disconnect, Invoke, Raw, Scenario, Step, Wait};
+use super::schema_auth::{MintStep, Publish};
 use super::words::DisconnectWhen;
-use crate::model::{Revision, Span};
+use crate::model::{Revision, Span, closest};
 
 /// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
 pub const NEEDS: [&str; 17] = [

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::config::ServerError;
 use super::faults::faults;
 use super::http::{AskCtx, ReplyHead};
+use crate::model::nearest;
 
 /// One way of being wrong.
 #[derive(Debug)]
@@ -250,14 +251,6 @@ pub(crate) enum Rule {
 /// How many ids are offered in the place of one that nobody knows.
 const OFFERED: usize = 5;
 
-/// The ids most like this one, the likest first.
-fn nearest(id: &str) -> Vec<&'static str> {
-    let mut all: Vec<(f64, &str)> =
-        faults().map(|fault| (strsim::normalized_damerau_levenshtein(id, fault.id), fault.id)).collect();
-    all.sort_by(|one, other| other.0.total_cmp(&one.0));
-    all.into_iter().take(OFFERED).map(|(_, id)| id).collect()
-}
-
 /// The faults of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<&'static Fault>);
@@ -266,7 +259,10 @@ impl Faults {
     /// Looks the names up.
     pub(crate) fn named(ids: &[String]) -> Result<Self, ServerError> {
         let find = |id: &String| {
-            let unknown = || ServerError::UnknownFault { id: id.clone(), near: nearest(id).join(", ") };
+            let unknown = || ServerError::UnknownFault {
+                id: id.clone(),
+                near: nearest(id, faults().map(|fault| fault.id), OFFERED).join(", "),
+            };
             faults().find(|fault| fault.id == id).ok_or_else(unknown)
         };
         ids.iter().map(find).collect::<Result<_, _>>().map(Self)
