@@ -147,6 +147,21 @@ fn kind(control: &ElementRef<'_>) -> String {
     control.attr("type").unwrap_or(usual).to_ascii_lowercase()
 }
 
+/// What stands in a control that nobody touched.
+fn standing(control: &ElementRef<'_>) -> String {
+    let value = |element: &ElementRef<'_>| element.attr("value").map(str::to_owned);
+    match control.value().name() {
+        "textarea" => control.text().collect(),
+        "select" => {
+            let options: Vec<ElementRef<'_>> =
+                control.descendent_elements().filter(|element| element.value().name() == "option").collect();
+            let chosen = options.iter().find(|option| option.attr("selected").is_some()).or(options.first());
+            chosen.map(|option| value(option).unwrap_or_else(|| option.text().collect())).unwrap_or_default()
+        }
+        _ => value(control).unwrap_or_default(),
+    }
+}
+
 fn is_button(control: &ElementRef<'_>, press: &str) -> bool {
     let written = control.text().collect::<String>();
     let is = |text: Option<&str>| text.is_some_and(|text| text.trim().eq_ignore_ascii_case(press));
@@ -163,14 +178,14 @@ fn filled(
 ) -> Result<Filled, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for control in controls {
-        let Some(name) = control.attr("name") else { continue };
+        let Some(name) = control.attr("name").filter(|_| control.attr("disabled").is_none()) else { continue };
         let own = step.fields.iter().find(|(known, _)| known == name);
         let value = match (own, kind(control).as_str()) {
             (Some((_, Hidden(value))), _) => value.clone(),
             (None, "submit" | "image" | "button" | "reset") => continue,
             (None, "checkbox" | "radio") if control.attr("checked").is_none() => continue,
             (None, "checkbox" | "radio") => control.attr("value").unwrap_or("on").to_owned(),
-            (None, _) => control.attr("value").unwrap_or_default().to_owned(),
+            (None, _) => standing(control),
         };
         if !(own.is_some() && pairs.iter().any(|(known, _)| known == name)) {
             pairs.push((name.to_owned(), value));
@@ -192,7 +207,9 @@ mod tests {
 
     const PAGE: &str = r#"<form action="/other"><input name="q"></form>
         <form method="post" action="login?x=1"><input type="hidden" name="csrf" value="t1">
-        <input name="user"><input type="password" name="password"><input type="checkbox" name="stay">
+        <textarea name="note">as it is</textarea><input name="gone" value="x" disabled>
+        <select name="tenant"><option value="a">A</option><option value="b" selected>B</option></select>
+        <select name="region"><option>north</option></select><input name="user"><input type="password" name="password"><input type="checkbox" name="stay">
         <button name="do" value="deny">Deny</button><button name="do" value="allow">Allow access</button></form>"#;
 
     fn step(fields: &[(&str, &str)], press: Option<&str>) -> FormStep {
@@ -207,7 +224,18 @@ mod tests {
         let form = fill(PAGE, &here, &wanted).expect("found");
         assert_eq!((form.post, form.action.as_str()), (true, "http://h/a/login?x=1"));
         let pairs: Vec<(&str, &str)> = form.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("csrf", "t1"), ("user", "ada"), ("password", "secret"), ("do", "allow")]);
+        assert_eq!(
+            pairs,
+            [
+                ("csrf", "t1"),
+                ("note", "as it is"),
+                ("tenant", "b"),
+                ("region", "north"),
+                ("user", "ada"),
+                ("password", "secret"),
+                ("do", "allow"),
+            ]
+        );
     }
 
     #[test]
