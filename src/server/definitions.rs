@@ -1,5 +1,7 @@
 //! The catalogue of the fixture tools and the forms they elicit with: data only.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use super::tools::PNG;
@@ -94,6 +96,9 @@ pub(crate) static ADDED: Tool =
 
 /// The tool that answers with the error -32042.
 pub(crate) const REQUIRED: &str = "test_url_elicitation_required";
+
+/// The entries of [`TOOLS`] in `tools/list`, made once.
+pub(crate) static ENTRIES: LazyLock<Vec<Value>> = LazyLock::new(|| TOOLS.iter().map(Tool::definition).collect());
 
 impl Tool {
     /// The entry of `tools/list`.

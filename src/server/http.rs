@@ -70,7 +70,7 @@ impl Reply {
     }
 
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        Self::bytes(status, "application/json", body.to_string().into_bytes())
+        Self::bytes(status, "application/json", serde_json::to_vec(body).unwrap_or_default())
     }
 
     pub(crate) fn refuse(status: u16, id: Option<&Value>, code: i64, message: &str) -> Self {

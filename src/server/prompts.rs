@@ -37,7 +37,7 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
         items.push(json!({"name": "test_added_prompt", "description": "Was not there at the beginning"}));
     }
     trim_all(&mut items, session.revision);
-    page(app, "prompts/list", params, "prompts", &items, usize::MAX / 2)
+    page(app, "prompts/list", params, "prompts", items, usize::MAX / 2)
 }
 
 /// The names of a prompt's arguments, or `None` if there is no such prompt.

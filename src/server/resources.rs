@@ -27,7 +27,7 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
         items.push(entry(ADDED, "added-resource", "Was not there at the beginning", "text/plain"));
     }
     trim_all(&mut items, session.revision);
-    page(app, "resources/list", params, "resources", &items, usize::MAX / 2)
+    page(app, "resources/list", params, "resources", items, usize::MAX / 2)
 }
 
 fn entry(uri: &str, name: &str, description: &str, mime: &str) -> Value {
@@ -46,7 +46,7 @@ pub(crate) fn templates(app: &App, session: &Session, params: &Value) -> Outcome
         })
     });
     trim_all(&mut items, session.revision);
-    page(app, "resources/templates/list", params, "resourceTemplates", &items, 1)
+    page(app, "resources/templates/list", params, "resourceTemplates", items.into(), 1)
 }
 
 fn uri(params: &Value) -> Result<&str, RpcError> {

@@ -64,7 +64,14 @@ pub(crate) fn method_of_cursor(params: &Value) -> Option<String> {
 }
 
 /// The answer of a list method: `size` items at a time, beginning where the cursor says.
-pub(crate) fn page(app: &App, method: &str, params: &Value, member: &str, items: &[Value], size: usize) -> Outcome {
+pub(crate) fn page(
+    app: &App,
+    method: &str,
+    params: &Value,
+    member: &str,
+    mut items: Vec<Value>,
+    size: usize,
+) -> Outcome {
     let start = match params.get("cursor") {
         None => 0,
         Some(cursor) => match cursor.as_str().and_then(|text| decode_cursor(method, text)) {
@@ -76,8 +83,11 @@ pub(crate) fn page(app: &App, method: &str, params: &Value, member: &str, items:
     let end = (start + size).min(items.len());
     let first = if app.faults.holds(Rule::PagesApart) { start } else { start.saturating_sub(1) };
     let mut result = json!({});
-    result[member] = Value::from(items[first..end].to_vec());
-    if end < items.len() {
+    let more = end < items.len();
+    items.truncate(end);
+    items.drain(..first);
+    result[member] = Value::from(items);
+    if more {
         result["nextCursor"] = json!(encode_cursor(method, end));
     }
     Ok(result)

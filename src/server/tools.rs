@@ -26,14 +26,12 @@ const AWAY_MS: u64 = 100;
 
 /// `tools/list`.
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
-    let mut items: Vec<Value> = definitions::TOOLS
-        .iter()
-        .filter(|tool| session.revision >= tool.since || !app.faults.holds(Rule::FeaturesByRevision))
-        .chain(Some(&definitions::ADDED).filter(|_| session.marked("tools")))
-        .map(definitions::Tool::definition)
-        .collect();
+    let fits = |tool: &definitions::Tool| session.revision >= tool.since || !app.faults.holds(Rule::FeaturesByRevision);
+    let entries = definitions::TOOLS.iter().zip(definitions::ENTRIES.iter());
+    let mut items: Vec<Value> = entries.filter(|(tool, _)| fits(tool)).map(|(_, entry)| entry.clone()).collect();
+    items.extend(session.marked("tools").then(|| definitions::ADDED.definition()));
     trim_all(&mut items, session.revision);
-    page(app, "tools/list", params, "tools", &items, usize::MAX / 2)
+    page(app, "tools/list", params, "tools", items, usize::MAX / 2)
 }
 
 /// Whether the call wants a stream, because it may say something before its result.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+use url::form_urlencoded;
 
 use super::{End, Event, EventKind, Headers, header};
 use crate::model::Revision;
@@ -75,6 +76,9 @@ pub struct Exchange {
     sent: OnceCell<Option<Value>>,
     /// The body of the answer, parsed once for all checks.
     got: OnceCell<Option<Value>>,
+    /// The parameters of the query, and those of the body read as a form; parsed once for all checks.
+    query: OnceCell<Vec<(String, String)>>,
+    form: OnceCell<Vec<(String, String)>>,
 }
 
 impl Exchange {
@@ -96,6 +100,16 @@ impl Exchange {
     /// The JSON that came back outside an event stream; `None` where the body is none.
     pub fn got_json(&self) -> Option<&Value> {
         self.got.get_or_init(|| serde_json::from_str(self.response_body.as_deref()?).ok()).as_ref()
+    }
+
+    /// The parameters of the query.
+    pub fn query(&self) -> &[(String, String)] {
+        self.query.get_or_init(|| pairs(self.target.split_once('?').map(|(_, query)| query).unwrap_or_default()))
+    }
+
+    /// The parameters of the body, read as a form whatever its content type says.
+    pub fn form(&self) -> &[(String, String)] {
+        self.form.get_or_init(|| pairs(self.body.as_deref().unwrap_or_default()))
     }
 
     /// What was amiss about its end, in plain words.
@@ -130,6 +144,10 @@ impl Exchange {
     }
 }
 
+fn pairs(text: &str) -> Vec<(String, String)> {
+    form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+}
+
 /// The exchanges of a transcript in order of their requests.
 pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
     let mut list: Vec<Exchange> = Vec::new();
@@ -161,6 +179,8 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
                 revision: None,
                 sent: OnceCell::new(),
                 got: OnceCell::new(),
+                query: OnceCell::new(),
+                form: OnceCell::new(),
             });
             continue;
         }

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -139,7 +140,7 @@ pub struct View<'t> {
     /// Conversations in order of opening.
     pub conversations: Vec<Conversation>,
     /// Selections of exchanges that many checks ask for, by name.
-    gathered: RefCell<HashMap<&'static str, Vec<usize>>>,
+    gathered: RefCell<HashMap<&'static str, Rc<[usize]>>>,
 }
 
 impl<'t> View<'t> {
@@ -168,13 +169,21 @@ impl<'t> View<'t> {
 
     /// A selection of exchanges, as indexes in order, made at the first question for its name only.
     pub fn gather(&self, name: &'static str, select: impl FnOnce() -> Vec<usize>) -> Vec<&Exchange> {
-        let known = self.gathered.borrow().get(name).cloned();
-        let indexes = known.unwrap_or_else(|| {
-            let indexes = select();
-            self.gathered.borrow_mut().insert(name, indexes.clone());
+        self.indexes(name, select).iter().map(|index| &self.exchanges[*index]).collect()
+    }
+
+    /// Whether an exchange belongs to such a selection.
+    pub fn gathers(&self, name: &'static str, exchange: &Exchange, select: impl FnOnce() -> Vec<usize>) -> bool {
+        self.indexes(name, select).binary_search_by_key(&exchange.seq, |index| self.exchanges[*index].seq).is_ok()
+    }
+
+    fn indexes(&self, name: &'static str, select: impl FnOnce() -> Vec<usize>) -> Rc<[usize]> {
+        let known = self.gathered.borrow().get(name).map(Rc::clone);
+        known.unwrap_or_else(|| {
+            let indexes: Rc<[usize]> = select().into();
+            self.gathered.borrow_mut().insert(name, Rc::clone(&indexes));
             indexes
-        });
-        indexes.into_iter().map(|index| &self.exchanges[index]).collect()
+        })
     }
 
     /// The conversation of a message.

@@ -14,9 +14,9 @@ pub(crate) struct Registration<'v> {
     /// The exchange.
     pub exchange: &'v Exchange,
     /// What was sent; null where it is no JSON.
-    pub sent: Value,
+    pub sent: &'v Value,
     /// The JSON object that came back; null where there is none.
-    pub answer: Value,
+    pub answer: &'v Value,
 }
 
 impl Registration<'_> {
@@ -45,8 +45,8 @@ pub(crate) fn registrations<'v>(view: &'v View<'_>) -> Vec<Registration<'v>> {
         .filter(|exchange| exchange.method == "POST")
         .map(|exchange| Registration {
             exchange,
-            sent: exchange.sent_json().cloned().unwrap_or_default(),
-            answer: wire::document(exchange).cloned().unwrap_or_default(),
+            sent: exchange.sent_json().unwrap_or(&Value::Null),
+            answer: wire::document(exchange).unwrap_or(&Value::Null),
         })
         .collect()
 }
@@ -73,7 +73,7 @@ pub(crate) struct Ask<'v> {
     /// The exchange.
     pub exchange: &'v Exchange,
     /// The parameters of the request.
-    pub params: Vec<(String, String)>,
+    pub params: &'v [(String, String)],
     /// What came back to the client, if it was redirected to.
     pub back: Vec<(String, String)>,
     /// The answer in short.
@@ -83,7 +83,7 @@ pub(crate) struct Ask<'v> {
 impl Ask<'_> {
     /// A parameter of the request.
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
-        wire::param(&self.params, name)
+        wire::param(self.params, name)
     }
 
     /// A parameter of the answer.
@@ -158,7 +158,7 @@ pub(crate) struct Redeemed<'a, 'v> {
     /// The token request.
     pub exchange: &'v Exchange,
     /// Its parameters.
-    pub form: Vec<(String, String)>,
+    pub form: &'v [(String, String)],
     /// The code.
     pub code: String,
     /// Where the code came from.

@@ -28,22 +28,27 @@ fn pointer(exchange: &Exchange) -> Option<Url> {
 
 /// Whether a request went where an earlier challenge pointed.
 pub(super) fn was_pointed_to(view: &View<'_>, exchange: &Exchange) -> bool {
-    view.exchanges
-        .iter()
-        .filter(|earlier| earlier.seq < exchange.seq && oauth::at_endpoint(view, earlier))
+    let points = |exchange: &Exchange| oauth::at_endpoint(view, exchange) && pointer(exchange).is_some();
+    let select = || (0..view.exchanges.len()).filter(|index| points(&view.exchanges[*index])).collect();
+    let earlier = view.gather("challenges that point", select);
+    earlier
+        .into_iter()
+        .take_while(|earlier| earlier.seq < exchange.seq)
         .filter_map(pointer)
         .any(|url| oauth::goes_to(exchange, &url))
 }
 
 /// Requests for the metadata of the resource that were answered: at well-known places, and where challenges point.
 fn requests<'v>(view: &'v View<'_>) -> Vec<&'v Exchange> {
-    let known = oauth::resource_metadata(view).map(|exchange| exchange.seq).collect::<Vec<_>>();
-    let asks = |exchange: &&Exchange| {
-        let get = exchange.method == "GET" && !matches!(exchange.status, None | Some(429 | 502..=504));
-        get && (known.contains(&exchange.seq)
-            || (!oauth::at_endpoint(view, exchange) && was_pointed_to(view, exchange)))
-    };
-    view.exchanges.iter().filter(asks).collect()
+    view.gather("resource metadata", || {
+        let known = oauth::resource_metadata(view).map(|exchange| exchange.seq).collect::<Vec<_>>();
+        let asks = |exchange: &Exchange| {
+            let get = exchange.method == "GET" && !matches!(exchange.status, None | Some(429 | 502..=504));
+            get && (known.contains(&exchange.seq)
+                || (!oauth::at_endpoint(view, exchange) && was_pointed_to(view, exchange)))
+        };
+        (0..view.exchanges.len()).filter(|index| asks(&view.exchanges[*index])).collect()
+    })
 }
 
 /// The metadata documents that were found.

@@ -23,22 +23,22 @@ pub(crate) struct Ask<'v> {
     /// The exchange.
     pub exchange: &'v Exchange,
     /// What was sent.
-    pub form: Vec<(String, String)>,
+    pub form: &'v [(String, String)],
     /// The JSON object that came back; null where none did.
-    pub answer: Value,
+    pub answer: &'v Value,
     /// The revision that governs it.
     pub revision: Option<Revision>,
 }
 
 impl Ask<'_> {
     fn of<'v>(view: &View<'_>, exchange: &'v Exchange) -> Ask<'v> {
-        let answer = document(exchange).cloned().unwrap_or_default();
+        let answer = document(exchange).unwrap_or(&Value::Null);
         Ask { exchange, form: form(exchange), answer, revision: around(view, exchange) }
     }
 
     /// A parameter that is there and not empty.
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
-        param(&self.form, name).filter(|value| !value.is_empty())
+        param(self.form, name).filter(|value| !value.is_empty())
     }
 
     /// Whether a grant type was asked for.
@@ -212,18 +212,18 @@ impl<'v> Ledger<'v> {
         ledger
     }
 
-    fn enter(&mut self, view: &View<'_>, index: usize) {
+    fn enter(&mut self, view: &'v View<'_>, index: usize) {
         let ask = &self.asks[index];
         let Some(access) = ask.access().map(str::to_owned) else { return };
         let known = ask.presented().and_then(|token| self.refresh.get(token)).map(|origin| origin.grant);
         let refresh = ask.refresh().map(str::to_owned);
         let grant = known.unwrap_or_else(|| {
             let begun = ask.param("code").and_then(|code| authorization(view, code)).unwrap_or_default();
-            let asked = param(&begun, "scope").or_else(|| ask.param("scope")).map(words);
-            let resource = ask.param("resource").or_else(|| param(&begun, "resource"));
+            let asked = param(begun, "scope").or_else(|| ask.param("scope")).map(words);
+            let resource = ask.param("resource").or_else(|| param(begun, "resource"));
             self.grants.push(Grant {
                 client: ask.client().to_owned(),
-                id: ask.param("client_id").or_else(|| param(&begun, "client_id")).map(str::to_owned),
+                id: ask.param("client_id").or_else(|| param(begun, "client_id")).map(str::to_owned),
                 proven: ask.proof().is_some(),
                 scope: ask.stated().or(asked),
                 resource: resource.map(str::to_owned),
@@ -342,7 +342,7 @@ impl<'v> Ledger<'v> {
 }
 
 /// The parameters of the authorization request that a code came from.
-fn authorization(view: &View<'_>, code: &str) -> Option<Vec<(String, String)>> {
+fn authorization<'v>(view: &'v View<'_>, code: &str) -> Option<&'v [(String, String)]> {
     let asked = authorization_requests(view);
     let origin = asked
         .into_iter()

@@ -35,3 +35,5 @@ pub mod token_response;
 pub(crate) mod tolerance;
 pub(crate) mod vault;
 pub(crate) mod wire;
+
+pub(crate) use wire::occurs;

@@ -9,6 +9,18 @@ use crate::check::wire::{nearest, to_endpoint};
 use crate::model::{Challenge, Revision, challenges};
 use crate::transcript::{Exchange, View};
 
+/// Whether anything in a transcript has to do with authorization: a credential, a refusal, a request to another place
+/// than the endpoint, or a parameter.
+pub(crate) fn occurs(view: &View<'_>) -> bool {
+    view.exchanges.iter().any(|exchange| {
+        matches!(exchange.status, Some(401 | 403))
+            || exchange.sent_header("authorization").is_some()
+            || exchange.got_header("www-authenticate").is_some()
+            || exchange.target.contains('?')
+            || !to_endpoint(view, exchange)
+    })
+}
+
 /// The path of a request without its query.
 pub(crate) fn path(exchange: &Exchange) -> &str {
     exchange.target.split('?').next().unwrap_or(&exchange.target)
@@ -93,15 +105,13 @@ pub(crate) fn authorization_requests<'v>(view: &'v View<'_>) -> Vec<&'v Exchange
 }
 
 /// The parameters of a form.
-pub(crate) fn form(exchange: &Exchange) -> Vec<(String, String)> {
-    let body = exchange.body.as_deref().unwrap_or_default();
-    form_urlencoded::parse(body.as_bytes()).into_owned().collect()
+pub(crate) fn form(exchange: &Exchange) -> &[(String, String)] {
+    exchange.form()
 }
 
 /// The parameters of a query.
-pub(crate) fn query(exchange: &Exchange) -> Vec<(String, String)> {
-    let query = exchange.target.split_once('?').map(|(_, query)| query).unwrap_or_default();
-    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+pub(crate) fn query(exchange: &Exchange) -> &[(String, String)] {
+    exchange.query()
 }
 
 /// The first parameter of a name.
@@ -135,12 +145,16 @@ pub(crate) fn refused_with<'v>(view: &'v View<'_>, status: u16) -> impl Iterator
 /// Whether a request went to the MCP endpoint, also where no conversation was opened: then the first POST of a JSON-RPC
 /// message says where it is.
 pub(crate) fn at_endpoint(view: &View<'_>, exchange: &Exchange) -> bool {
-    if to_endpoint(view, exchange) {
-        return true;
-    }
-    let asked = view.calls_to("initialize").map(|(request, _)| view.exchange_of(request));
-    let mut asked = asked.filter(|opening| path(opening) == path(exchange));
-    asked.any(|opening| authority(opening) == authority(exchange))
+    view.gathers("the endpoint", exchange, || {
+        let openings: Vec<&Exchange> =
+            view.calls_to("initialize").map(|(request, _)| view.exchange_of(request)).collect();
+        let like = |exchange: &Exchange, opening: &&Exchange| {
+            path(opening) == path(exchange) && authority(opening) == authority(exchange)
+        };
+        let there =
+            |exchange: &Exchange| to_endpoint(view, exchange) || openings.iter().any(|opening| like(exchange, opening));
+        (0..view.exchanges.len()).filter(|index| there(&view.exchanges[*index])).collect()
+    })
 }
 
 /// The label of the access token that a request carried.
