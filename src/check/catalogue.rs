@@ -1,6 +1,6 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, Outcome, auth, base, features, http, lifecycle, session, utilities};
+use super::{Finding, Findings, Outcome, auth, base, features, http, lifecycle, session, shape, utilities};
 use crate::model::requirements;
 use crate::transcript::View;
 
@@ -22,6 +22,7 @@ pub static CHECKS: &[&[Check]] = &[
     base::batch::CHECKS,
     base::meta::CHECKS,
     base::schema::CHECKS,
+    shape::CHECKS,
     // lifecycle
     lifecycle::version::CHECKS,
     lifecycle::offer::CHECKS,

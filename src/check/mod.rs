@@ -16,6 +16,7 @@ pub mod features;
 pub mod http;
 pub mod lifecycle;
 pub mod session;
+pub mod shape;
 pub mod utilities;
 
 pub use catalogue::{CHECKS, Check, judge_all};

@@ -1,0 +1,132 @@
+//! Every message of the server against the shape that its revision gives it.
+
+use std::collections::HashMap;
+
+use super::fit::Misfit;
+use super::message::{Reading, Sender, read};
+use crate::check::wire::{received, short, told};
+use crate::check::{Check, Findings};
+use crate::model::{Kind, id_text};
+use crate::transcript::{Msg, View};
+
+/// The checks of this topic.
+pub(crate) const CHECKS: &[Check] = &[
+    Check { id: "shape.request", judge: request },
+    Check { id: "shape.notification", judge: notification },
+    Check { id: "shape.result", judge: result },
+    Check { id: "shape.error", judge: error },
+];
+
+fn request(view: &View<'_>, out: &mut Findings) {
+    each(view, out, |msg| msg.kind == Kind::Request);
+}
+
+fn notification(view: &View<'_>, out: &mut Findings) {
+    each(view, out, |msg| msg.kind == Kind::Notification);
+}
+
+fn result(view: &View<'_>, out: &mut Findings) {
+    each(view, out, |msg| msg.kind == Kind::Response && msg.value.get("error").is_none());
+}
+
+fn error(view: &View<'_>, out: &mut Findings) {
+    each(view, out, |msg| msg.kind == Kind::Response && msg.value.get("error").is_some());
+}
+
+fn each(view: &View<'_>, out: &mut Findings, of_kind: impl Fn(&Msg) -> bool) {
+    let mut methods: Option<HashMap<(u32, String), &str>> = None;
+    for (msg, _, revision) in received(view) {
+        let Some(revision) = revision.filter(|revision| of_kind(msg) && out.covers(Some(*revision))) else { continue };
+        let answers = match msg.kind {
+            Kind::Response => methods.get_or_insert_with(|| answered(view)).get(&key(msg)).copied(),
+            _ => None,
+        };
+        match read(revision, &msg.value, Sender::Server, answers) {
+            Reading::Unknown => {}
+            Reading::Fits => out.pass(),
+            Reading::Misfit(misfit) => out.breach(breach(msg, answers, &misfit, revision.name())),
+        }
+    }
+}
+
+/// A response by its position and, as several may share one, its id.
+fn key(msg: &Msg) -> (u32, String) {
+    (msg.seq, msg.message().id().map(id_text).unwrap_or_default())
+}
+
+/// The method that each response answers.
+fn answered<'v>(view: &'v View<'_>) -> HashMap<(u32, String), &'v str> {
+    let pairs = view.calls.iter().filter_map(|call| Some((call, view.messages[call.request].method()?)));
+    pairs
+        .flat_map(|(call, method)| call.responses.iter().map(move |index| (key(&view.messages[*index]), method)))
+        .collect()
+}
+
+fn breach(msg: &Msg, answers: Option<&str>, misfit: &Misfit, revision: &str) -> crate::check::Breach {
+    let of = match (msg.method(), answers) {
+        (Some(method), _) => format!("`{method}`"),
+        (None, Some(method)) => format!("the response to `{method}`"),
+        (None, None) => "a response".to_owned(),
+    };
+    told(
+        format!("In {of}, `{}` {}.", misfit.path, misfit.what),
+        &[&format!("the shape that revision {revision} gives this message")],
+        short(&msg.value.to_string()),
+        "send the member as the schema of that revision has it, or leave it out where it is optional: clients that check \
+         what they get refuse the whole message",
+        vec![msg.seq],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::expect_three;
+    use crate::transcript::Builder;
+    use serde_json::{Value, json};
+
+    fn begun() -> Builder {
+        Builder::new().initialize("2025-06-18")
+    }
+
+    fn said(message: &Value) -> Builder {
+        begun().request("GET", &[], None).stream().sse(Some("1"), message)
+    }
+
+    #[test]
+    fn results_are_compared_with_what_their_method_asks_for() {
+        let listed = |tools: Value| begun().call("tools/list", json!({}), json!({"tools": tools}));
+        let sound = listed(json!([{"name": "a", "inputSchema": {"type": "object"}}]));
+        let silent = Builder::new();
+        expect_three("shape.result", &sound, &listed(json!([{"name": "a"}])), &silent);
+    }
+
+    #[test]
+    fn requests_notifications_and_errors_are_compared_too() {
+        let ask = |params: Value| {
+            said(&json!({"jsonrpc": "2.0", "id": 1, "method": "sampling/createMessage", "params": params}))
+        };
+        expect_three(
+            "shape.request",
+            &ask(json!({"messages": [], "maxTokens": 5})),
+            &ask(json!({"messages": []})),
+            &begun(),
+        );
+        let log = |params: Value| said(&json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params}));
+        expect_three(
+            "shape.notification",
+            &log(json!({"level": "info", "data": 1})),
+            &log(json!({"level": "loud", "data": 1})),
+            &begun(),
+        );
+        let refused = |error: Value| {
+            let sent = json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "x"}});
+            begun().post(&sent).json(200, &json!({"jsonrpc": "2.0", "id": 5, "error": error}))
+        };
+        expect_three(
+            "shape.error",
+            &refused(json!({"code": -1, "message": "m"})),
+            &refused(json!({"code": -1})),
+            &begun(),
+        );
+    }
+}
