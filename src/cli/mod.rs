@@ -8,6 +8,7 @@ mod explain;
 mod keep;
 mod list;
 mod output;
+mod pipes;
 mod run;
 mod schema;
 mod serve;

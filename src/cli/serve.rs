@@ -1,13 +1,17 @@
-//! `serve`: the reference server in the foreground, or its authorization server alone.
+//! `serve`: the reference server in the foreground, on its transports, or its authorization server alone.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::output::{ExitCode, out, say};
-use crate::model::{HybridClock, Rng};
-use crate::server::{AuthConfig, Consent, KnownClient, RefreshPolicy, ServerConfig, TokenFormat, start};
+use super::pipes::{standard_input, standard_output};
+use crate::model::{HybridClock, Rng, Via};
+use crate::server::{
+    AuthConfig, Consent, KnownClient, RefreshPolicy, ServerConfig, Tls, TokenFormat, serve_io, start,
+};
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -20,6 +24,13 @@ pub(super) struct ServeArgs {
     /// Path of the endpoint.
     #[arg(long, default_value = "/mcp")]
     path: String,
+    /// Path of the stream of the older transport (HTTP+SSE).
+    #[arg(long, default_value = "/sse")]
+    sse_path: String,
+    /// What to offer; may be repeated. `all` is everything that has an address; `stdio` serves one client on standard
+    /// input and output.
+    #[arg(short, long = "transport", value_enum, default_value = "all")]
+    transports: Vec<Offered>,
     /// Whether the endpoint asks for access tokens of its own authorization server.
     #[arg(long, value_enum, default_value = "none")]
     auth: Auth,
@@ -55,6 +66,18 @@ struct Common {
     /// Serve the control endpoint (clock, state, drop, keys, tokens). Loopback only.
     #[arg(long)]
     control: bool,
+    /// TLS with a certificate that is made on the spot. Its authority is told in PEM, for clients to trust.
+    #[arg(long)]
+    tls: bool,
+    /// Write the authority of `--tls` to this file instead.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    tls_ca_out: Option<PathBuf>,
+    /// TLS with this certificate: a PEM file with its chain.
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "tls")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of `--tls-cert`: a PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -90,6 +113,20 @@ struct IssuerArgs {
     /// A client known from the start, as `ID[:SECRET]=REDIRECT_URI[,…]`; may be repeated.
     #[arg(long = "client", value_parser = known_client)]
     clients: Vec<KnownClient>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Offered {
+    /// The three below that have an address.
+    All,
+    /// Streamable HTTP.
+    StreamableHttp,
+    /// HTTP+SSE (2024-11-05).
+    Sse,
+    /// WebSocket.
+    Websocket,
+    /// Standard input and output.
+    Stdio,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -174,15 +211,83 @@ impl IssuerArgs {
     }
 }
 
+/// The transports that were named.
+fn transports(named: &[Offered]) -> Vec<Via> {
+    let each = named.iter().flat_map(|offered| match offered {
+        Offered::All => vec![Via::StreamableHttp, Via::LegacySse, Via::WebSocket],
+        Offered::StreamableHttp => vec![Via::StreamableHttp],
+        Offered::Sse => vec![Via::LegacySse],
+        Offered::Websocket => vec![Via::WebSocket],
+        Offered::Stdio => vec![Via::Stdio],
+    });
+    each.collect()
+}
+
+/// The certificate that was asked for; the error is a sentence.
+fn tls(common: &Common) -> Result<Option<Tls>, String> {
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}; it has to be a PEM file", path.display()))
+    };
+    match (&common.tls_cert, &common.tls_key) {
+        (Some(chain), Some(key)) => Ok(Some(Tls::Pem { chain: read(chain)?, key: read(key)? })),
+        _ => Ok(common.tls.then_some(Tls::SelfMade)),
+    }
+}
+
+/// Tells the authority that clients have to trust, or writes it where it is wanted.
+fn tell_authority(pem: &str, file: Option<&PathBuf>) -> Result<(), String> {
+    let Some(path) = file else {
+        out(pem);
+        return Ok(());
+    };
+    std::fs::write(path, pem).map_err(|error| format!("{}: {error}; choose another file", path.display()))?;
+    out(&format!("ca      {}", path.display()));
+    Ok(())
+}
+
+/// Serves one client on standard input and output. Nothing but messages is written there.
+async fn serve_pipe(config: ServerConfig) -> ExitCode {
+    let (output, written) = standard_output();
+    match serve_io(config, standard_input(), output, HybridClock::new(), Rng::from_system()).await {
+        Ok(()) => {
+            written.all().await;
+            ExitCode::Ok
+        }
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::Usage
+        }
+    }
+}
+
 pub(super) async fn serve(args: ServeArgs) -> ExitCode {
     let (common, auth, issuer_for) = match args.only {
         Some(Only::Issuer { common, issuer, resource }) => (common, Some(issuer.config()), Some(resource)),
         None => (args.common, (args.auth == Auth::Oauth).then(|| args.issuer.config()), None),
     };
     let alone = issuer_for.is_some();
+    let refused = |why: &str| {
+        say(&format!("error: {why}"));
+        ExitCode::Usage
+    };
+    let tls = match tls(&common) {
+        Ok(tls) => tls,
+        Err(error) => return refused(&error),
+    };
+    let transports = transports(&args.transports);
+    let piped = !alone && transports.contains(&Via::Stdio);
+    if piped && (transports.iter().any(|via| *via != Via::Stdio) || auth.is_some() || tls.is_some() || common.control) {
+        return refused(
+            "`--transport stdio` serves one client on standard input and output, so other transports, --auth, --tls \
+             and --control cannot be had with it; start a second server for them",
+        );
+    }
     let config = ServerConfig {
         listen: common.listen,
         path: args.path,
+        sse_path: args.sse_path,
+        transports,
+        tls,
         control: common.control,
         faults: common.fault.clone(),
         auth,
@@ -190,21 +295,29 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
         public_url: common.public_url,
         ..ServerConfig::default()
     };
+    if piped {
+        return serve_pipe(config).await;
+    }
     let server = match start(config, HybridClock::new(), Rng::from_system()).await {
         Ok(server) => server,
-        Err(error) => {
-            say(&format!("error: {error}"));
-            return ExitCode::Usage;
-        }
+        Err(error) => return refused(&error.to_string()),
     };
     if !alone {
-        out(&format!("serving {}", server.url()));
+        let told = [("serving", Via::StreamableHttp), ("sse    ", Via::LegacySse), ("socket ", Via::WebSocket)];
+        for (what, url) in told.into_iter().filter_map(|(what, via)| Some((what, server.url_of(via)?))) {
+            out(&format!("{what} {url}"));
+        }
+    }
+    if let Some(pem) = server.authority()
+        && let Err(error) = tell_authority(pem, common.tls_ca_out.as_ref())
+    {
+        return refused(&error);
     }
     if let Some(issuer) = server.issuer() {
         out(&format!("issuer  {issuer}"));
     }
-    if common.control {
-        out(&format!("control http://{}/control", server.addr()));
+    if let Some(url) = server.control_url() {
+        out(&format!("control {url}"));
     }
     for fault in &common.fault {
         out(&format!("fault   {fault}"));

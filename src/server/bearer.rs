@@ -46,8 +46,15 @@ pub(crate) fn scope_of_tool(read_only: bool) -> &'static str {
     if read_only { SCOPES[0] } else { SCOPES[1] }
 }
 
-/// Lets a request in, or gives the refusal; `None` where the server asks for no authorization.
-pub(crate) fn admit(app: &App, method: &Method, query: &str, headers: &HeaderMap) -> Result<Option<Caller>, Reply> {
+/// Lets a request in, or gives the refusal; `None` where the server asks for no authorization. `door` is the path of the
+/// endpoint that it is for, which is a resource of its own.
+pub(crate) fn admit(
+    app: &App,
+    door: &str,
+    method: &Method,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Reply> {
     let Some(issuer) = &app.issuer else { return Ok(None) };
     if let Some(caller) = waved_through(app, issuer, method, headers) {
         return Ok(Some(caller));
@@ -55,24 +62,26 @@ pub(crate) fn admit(app: &App, method: &Method, query: &str, headers: &HeaderMap
     if !app.faults.holds(Rule::QueryTokensIgnored)
         && let Some((_, token)) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "access_token")
     {
-        return verified(app, issuer, &token).map(Some);
+        return verified(app, door, issuer, &token).map(Some);
     }
     let mut sent = headers.get_all("authorization").iter();
-    let Some(first) = sent.next() else { return Err(challenge(app, 401, None, SCOPES[0])) };
+    let Some(first) = sent.next() else { return Err(challenge(app, door, 401, None, SCOPES[0])) };
     if sent.next().is_some() {
-        return Err(challenge(app, 400, Some(("invalid_request", "several Authorization headers")), SCOPES[0]));
+        let error = Some(("invalid_request", "several Authorization headers"));
+        return Err(challenge(app, door, 400, error, SCOPES[0]));
     }
     let Some(token) = first.to_str().ok().and_then(token_of) else {
-        return Err(challenge(app, 400, Some(("invalid_request", "the Authorization header is malformed")), SCOPES[0]));
+        let error = Some(("invalid_request", "the Authorization header is malformed"));
+        return Err(challenge(app, door, 400, error, SCOPES[0]));
     };
     if !app.faults.holds(Rule::SchemeCaseless) && !first.as_bytes().starts_with(b"Bearer ") {
-        return Err(refused(app));
+        return Err(refused(app, door));
     }
     // A fault has the audience of this surface from another setting.
     if *method == Method::GET && !app.faults.holds(Rule::AudienceSame) {
-        return Err(refused(app));
+        return Err(refused(app, door));
     }
-    verified(app, issuer, token).map(Some)
+    verified(app, door, issuer, token).map(Some)
 }
 
 /// Whom faults let in without a look at the token: whoever names a session, or holds any text at all.
@@ -96,27 +105,27 @@ fn waved_through(app: &App, issuer: &Issuer, method: &Method, headers: &HeaderMa
 }
 
 /// The refusal of a token that is worth nothing here.
-fn refused(app: &App) -> Reply {
-    challenge(app, 401, Some(("invalid_token", "the token is not valid here, expired or revoked")), SCOPES[0])
+fn refused(app: &App, door: &str) -> Reply {
+    challenge(app, door, 401, Some(("invalid_token", "the token is not valid here, expired or revoked")), SCOPES[0])
 }
 
 /// Who stands behind a token.
-fn verified(app: &App, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
-    let Known { mut subject, scopes, audience, issued } = known(issuer, token).ok_or_else(|| refused(app))?;
-    let meant = audience.as_ref().map_or(!app.faults.holds(Rule::AudienceDemanded), |one| *one == app.resource());
+fn verified(app: &App, door: &str, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
+    let Known { mut subject, scopes, audience, issued } = known(issuer, token).ok_or_else(|| refused(app, door))?;
+    let meant = audience.as_ref().map_or(!app.faults.holds(Rule::AudienceDemanded), |one| *one == app.resource_at(door));
     if !meant && app.faults.holds(Rule::AudienceEnforced) {
-        return Err(refused(app));
+        return Err(refused(app, door));
     }
     let began = issuer.now().saturating_sub(app.clock.elapsed()).as_secs();
     if !app.faults.holds(Rule::FreshTokensTaken) && issued > began + FRESH_S {
-        return Err(refused(app));
+        return Err(refused(app, door));
     }
     if !app.faults.holds(Rule::SessionOutlivesToken) {
         subject = format!("{subject} {token}");
     }
     let caller = Caller { subject, scopes };
     if !caller.may(SCOPES[0]) && app.faults.holds(Rule::ScopeEnforced) {
-        return Err(insufficient(app, SCOPES[0]));
+        return Err(insufficient(app, door, SCOPES[0]));
     }
     Ok(caller)
 }
@@ -157,11 +166,11 @@ pub(crate) fn as_tool_error(app: &App, headers: &HeaderMap, message: &Value) -> 
 }
 
 /// The refusal of a token with too little scope (RFC 6750 section 3.1).
-pub(crate) fn insufficient(app: &App, scope: &str) -> Reply {
-    challenge(app, 403, Some(("insufficient_scope", "the token does not cover this operation")), scope)
+pub(crate) fn insufficient(app: &App, door: &str, scope: &str) -> Reply {
+    challenge(app, door, 403, Some(("insufficient_scope", "the token does not cover this operation")), scope)
 }
 
-fn challenge(app: &App, status: u16, error: Option<(&str, &str)>, scope: &str) -> Reply {
+fn challenge(app: &App, door: &str, status: u16, error: Option<(&str, &str)>, scope: &str) -> Reply {
     if let Some(issuer) = app.issuer.as_ref().filter(|_| status == 401) {
         issuer.counts.challenges.one();
     }
@@ -171,7 +180,7 @@ fn challenge(app: &App, status: u16, error: Option<(&str, &str)>, scope: &str) -
         parts.extend([format!("error=\"{code}\""), format!("error_description=\"{description}\"")]);
     }
     if !bad_token || app.faults.holds(Rule::MetadataAlwaysNamed) {
-        parts.push(format!("resource_metadata=\"{}\"", app.resource_metadata_url()));
+        parts.push(format!("resource_metadata=\"{}\"", app.resource_metadata_url(door)));
     }
     parts.push(format!("scope=\"{scope}\""));
     let text = format!("Bearer {}", parts.join(", "));

@@ -4,6 +4,21 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::oauth::AuthConfig;
+use crate::model::Via;
+
+/// Where the certificate of the server comes from.
+#[derive(Debug, Clone)]
+pub enum Tls {
+    /// Made on the spot, for this machine, by an authority that is made with it.
+    SelfMade,
+    /// The user's own, in PEM: the chain, the server's certificate first, and its private key.
+    Pem {
+        /// The certificates.
+        chain: String,
+        /// The key.
+        key: String,
+    },
+}
 
 /// How the server is to be run.
 #[derive(Debug, Clone)]
@@ -12,6 +27,12 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Path of the endpoint, with its leading slash.
     pub path: String,
+    /// Path of the stream of the older transport (HTTP+SSE), with its leading slash.
+    pub sse_path: String,
+    /// The transports that are offered.
+    pub transports: Vec<Via>,
+    /// TLS, where it is wanted.
+    pub tls: Option<Tls>,
     /// Serve `/control/...` too; only on loopback.
     pub control: bool,
     /// Ids of the faults to commit; see [`super::faults`].
@@ -35,6 +56,9 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             path: "/mcp".to_owned(),
+            sse_path: "/sse".to_owned(),
+            transports: vec![Via::StreamableHttp, Via::LegacySse, Via::WebSocket],
+            tls: None,
             control: false,
             faults: Vec::new(),
             auth: None,
@@ -44,6 +68,13 @@ impl Default for ServerConfig {
             tick: Duration::from_millis(50),
             body_within: Duration::from_secs(30),
         }
+    }
+}
+
+impl ServerConfig {
+    /// Whether a transport is offered.
+    pub(crate) fn offers(&self, via: Via) -> bool {
+        self.transports.contains(&via)
     }
 }
 
@@ -75,4 +106,13 @@ pub enum ServerError {
     /// The path does not start with a slash, or belongs to the control endpoint.
     #[error("`{0}` cannot be the endpoint's path; it has to begin with `/` and stay out of `/control`")]
     Path(String),
+    /// Both endpoints would be at one path.
+    #[error("both endpoints cannot be at `{0}`; give the older transport another path, or leave one transport out")]
+    SamePath(String),
+    /// There is nothing that would be served.
+    #[error("no transport is left that can be served here; name streamable-http, sse or websocket")]
+    NoTransport,
+    /// Certificate and key cannot be used.
+    #[error("the certificate cannot be used: {0}; give a PEM file with the chain and one with its private key")]
+    Certificate(String),
 }

@@ -27,7 +27,7 @@ pub(crate) struct Tool {
 const PLAIN: Tool = Tool {
     name: "",
     description: "",
-    since: Revision::V2025_03_26,
+    since: Revision::V2024_11_05,
     streams: false,
     read_only: true,
     input: nothing,
@@ -43,7 +43,7 @@ const CHANGES: Tool = Tool { read_only: false, ..PLAIN };
 pub(crate) static TOOLS: &[Tool] = &[
     Tool { name: "test_simple_text", description: "Returns a text", ..PLAIN },
     Tool { name: "test_image_content", description: "Returns an image", adorned: true, ..PLAIN },
-    Tool { name: "test_audio_content", description: "Returns a sound", ..PLAIN },
+    Tool { name: "test_audio_content", description: "Returns a sound", since: Revision::V2025_03_26, ..PLAIN },
     Tool { name: "test_embedded_resource", description: "Returns an embedded resource", ..PLAIN },
     Tool { name: "test_multiple_content_types", description: "Returns text, image and resource", ..PLAIN },
     Tool {

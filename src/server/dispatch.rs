@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::config::ServerConfig;
+use super::doors::Channels;
 use super::fault::{Faults, OutCtx, Rule};
 use super::oauth::{Issuer, protected_resource};
 use super::peer::Call;
@@ -18,7 +19,7 @@ use super::reply::{Outcome, RpcError, code, response};
 use super::session::{Session, Store};
 use super::socket::Connections;
 use super::{completion, lifecycle, prompts, resources, schema, tools};
-use crate::model::{Clock as _, HybridClock, Rng, id_text};
+use crate::model::{Clock as _, HybridClock, Rng, Via, id_text};
 
 const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 /// Where a fault hides it: at a place that only a challenge can tell.
@@ -26,7 +27,8 @@ const ODD_METADATA: &str = "/about/resource";
 
 /// `http://host:port`, or what the configuration says instead.
 pub(crate) fn origin(config: &ServerConfig, addr: SocketAddr) -> String {
-    config.public_url.as_deref().map_or_else(|| format!("http://{addr}"), |url| url.trim_end_matches('/').to_owned())
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    config.public_url.as_deref().map_or_else(|| format!("{scheme}://{addr}"), |url| url.trim_end_matches('/').to_owned())
 }
 
 /// What all requests share.
@@ -41,6 +43,8 @@ pub(crate) struct App {
     pub(crate) sessions: Store,
     pub(crate) counted: AtomicU64,
     pub(crate) connections: Connections,
+    /// Conversations that have one way for all their messages.
+    pub(crate) channels: Channels,
 }
 
 impl App {
@@ -51,15 +55,20 @@ impl App {
 
     /// The resource identifier of the endpoint (RFC 8707 section 2).
     pub(crate) fn resource(&self) -> String {
-        format!("{}{}", self.origin(), self.config.path)
+        self.resource_at(&self.config.path)
     }
 
-    /// Where the metadata of the endpoint is (RFC 9728 section 3.1).
-    pub(crate) fn resource_metadata_url(&self) -> String {
+    /// The same of the endpoint at a path.
+    pub(crate) fn resource_at(&self, door: &str) -> String {
+        format!("{}{door}", self.origin())
+    }
+
+    /// Where the metadata of the endpoint at a path is (RFC 9728 section 3.1).
+    pub(crate) fn resource_metadata_url(&self, door: &str) -> String {
         if !self.faults.holds(Rule::MetadataAlwaysNamed) {
             return format!("{}{ODD_METADATA}", self.origin());
         }
-        let path = if self.faults.holds(Rule::MetadataAtPath) { self.config.path.as_str() } else { "" };
+        let path = if self.faults.holds(Rule::MetadataAtPath) { door } else { "" };
         format!("{}{RESOURCE_METADATA}{path}", self.origin())
     }
 
@@ -70,7 +79,11 @@ impl App {
             return None;
         }
         let other = root && !self.faults.holds(Rule::RootMetadataOurs);
-        let resource = if other { format!("{}/other", self.origin()) } else { self.resource() };
+        let resource = match path.strip_prefix(RESOURCE_METADATA) {
+            _ if other => format!("{}/other", self.origin()),
+            Some(door) if !root => self.resource_at(door),
+            _ => self.resource(),
+        };
         Some(protected_resource(&resource, &issuer.identifier()))
     }
 
@@ -100,7 +113,9 @@ impl App {
             return path == ODD_METADATA;
         }
         let rest = path.strip_prefix(RESOURCE_METADATA);
-        self.config.issuer_for.is_none() && rest.is_some_and(|rest| rest.is_empty() || rest == self.config.path)
+        let sse = |rest: &str| self.config.offers(Via::LegacySse) && rest == self.config.sse_path;
+        self.config.issuer_for.is_none()
+            && rest.is_some_and(|rest| rest.is_empty() || rest == self.config.path || sse(rest))
     }
 
     /// The number of this handshake, from 1.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::config::ServerError;
 use super::faults::faults;
 use super::http::{AskCtx, ReplyHead};
-use crate::model::nearest;
+use crate::model::{Via, nearest};
 
 /// One way of being wrong.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Fault {
     pub summary: &'static str,
     /// Ids of the requirements it breaks.
     pub caught_by: &'static [&'static str],
+    /// The transport that it shows on, where it shows on one alone.
+    pub over: Option<Via>,
     pub(crate) how: How,
 }
 
@@ -51,7 +53,9 @@ pub(crate) enum Rule {
     AudienceEnforced,
     AudienceSame,
     BatchAnsweredWhole,
+    BatchLinesTaken,
     BatchesTaken,
+    BlankLinesSkipped,
     CallsChallenged,
     CallsSideBySide,
     CancelDecidesOnce,
@@ -93,7 +97,11 @@ pub(crate) enum Rule {
     ElicitationDeclared,
     ElicitationModeDeclared,
     EmptyBatchRefused,
+    EndpointAnnounced,
+    EndpointReal,
     EnumsByRevision,
+    EofCancels,
+    EofEnds,
     EventIdsUnique,
     EveryRequestGuarded,
     ExpiredNamed,
@@ -110,13 +118,19 @@ pub(crate) enum Rule {
     IssuerChecked,
     IssuerPlain,
     KeepAliveUnseen,
+    LegacyGuarded,
+    LegacyOriginChecked,
     LevelsTaken,
+    LinesUnbroken,
     LogFiltered,
     LogLevelChecked,
+    LongLinesRead,
     LoopbackPortFree,
     LostAnswerRepeated,
     MalformedCallRefused,
     MalformedCancelIgnored,
+    MalformedLineSurvived,
+    MessagesNamed,
     MetaOpen,
     MetadataAlwaysNamed,
     MetadataAtPath,
@@ -137,9 +151,12 @@ pub(crate) enum Rule {
     OriginBeforeBody,
     OriginChecked,
     OriginOptional,
+    OutputClean,
+    OutputCleanOnError,
     PagesApart,
     ParamsOpen,
     PasswordRefused,
+    PipedCallsSideBySide,
     PingsApart,
     PkceDowngradeRefused,
     PkceMethodChecked,
@@ -183,6 +200,7 @@ pub(crate) enum Rule {
     ResponseOnOwnStream,
     ResponseOnce,
     ResponseSent,
+    ResponsesOnStream,
     RetryBeforeClose,
     ReuseEndsAccess,
     ReuseRefused,
@@ -214,7 +232,9 @@ pub(crate) enum Rule {
     SessionsManifold,
     SignatureVerified,
     StateEchoed,
+    StreamEndEndsSession,
     StreamEndsAfterResponse,
+    StreamsForMany,
     StreamsKeptOpen,
     StreamsPrimed,
     SubscribersOnly,

@@ -1,29 +1,33 @@
-//! The front door: one HTTP request in, one HTTP answer out, by the rules of Streamable HTTP.
+//! The front door: one HTTP request in, one HTTP answer out; which door it is for, and the rules of Streamable HTTP.
 //!
 //! Owns statuses and headers. What a method does is for `dispatch`.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
 use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 
 use super::bearer::{self, Caller};
 use super::dispatch::App;
+use super::doors::Connection;
 use super::fault::Rule;
 use super::reply::{RpcError, code, error_message};
 use super::session::{Reader, Session};
 use super::sse::{Frame, encode};
-use super::{control, guard, oauth, post};
-use crate::model::{Clock as _, Revision};
+use super::{control, doors, guard, oauth, post};
+use crate::model::{Clock as _, Revision, Via};
 
-/// The largest body that is read.
-const MAX_BODY: usize = 4 * 1024 * 1024;
+/// The largest body, or message, that is read.
+pub(crate) const MAX_BODY: usize = 4 * 1024 * 1024;
 /// How many milliseconds the end of a connection is waited for.
 const NOTICES: u32 = 50;
 /// The most that is taken from the wire of a body that is too large.
@@ -39,11 +43,19 @@ pub(crate) struct ReplyHead {
     pub(crate) body: Option<Vec<u8>>,
 }
 
+/// What a streamed answer says, piece by piece.
+pub(crate) type Outflow = BoxStream<'static, Result<Bytes, std::io::Error>>;
+
 /// An answer before the faults have had it.
-#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) head: ReplyHead,
-    pub(crate) stream: Option<Reader>,
+    pub(crate) stream: Option<Outflow>,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("head", &self.head).finish_non_exhaustive()
+    }
 }
 
 /// What was asked, as far as it is known.
@@ -78,11 +90,16 @@ impl Reply {
     }
 
     pub(crate) fn sse(reader: Reader) -> Self {
+        Self::outflow(events(reader))
+    }
+
+    /// A stream of events.
+    pub(crate) fn outflow(stream: Outflow) -> Self {
         let headers = vec![
             ("content-type".to_owned(), "text/event-stream".to_owned()),
             ("cache-control".to_owned(), "no-cache, no-transform".to_owned()),
         ];
-        Self { head: ReplyHead { status: 200, headers, body: None }, stream: Some(reader) }
+        Self { head: ReplyHead { status: 200, headers, body: None }, stream: Some(stream) }
     }
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
@@ -92,7 +109,7 @@ impl Reply {
 
     fn into_response(self) -> Response<Body> {
         let body = match (self.head.body, self.stream) {
-            (None, Some(reader)) => stream_body(reader),
+            (None, Some(stream)) => Body::from_stream(stream),
             (body, _) => Body::from(body.unwrap_or_default()),
         };
         let mut response = Response::new(body);
@@ -106,8 +123,8 @@ impl Reply {
     }
 }
 
-fn stream_body(reader: Reader) -> Body {
-    Body::from_stream(stream::unfold(reader, |mut reader| async move {
+fn events(reader: Reader) -> Outflow {
+    Box::pin(stream::unfold(reader, |mut reader| async move {
         let frame = reader.recv().await?;
         let item = match frame {
             Frame::Abort => Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)),
@@ -189,9 +206,10 @@ async fn all_taken(body: &mut BodyDataStream, headers: &HeaderMap) -> bool {
 /// Serves one request.
 pub(crate) async fn serve(
     app: Arc<App>,
-    request: Request<Incoming>,
-    connection: u64,
+    mut request: Request<Incoming>,
+    connection: Arc<Connection>,
 ) -> Result<Response<Body>, Infallible> {
+    let on = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let mut body = Body::new(body).into_data_stream();
     let mut ask = AskCtx {
@@ -212,9 +230,12 @@ pub(crate) async fn serve(
         return Ok(reply.into_response());
     }
     let query = parts.uri.query().unwrap_or_default().to_owned();
+    let asked = Asked { method: &parts.method, path: &path, query: &query, headers: &parts.headers };
     let mut reply = match authorization(&app, &parts.method, &path, &query, &parts.headers, &mut body).await {
         Some(reply) => reply,
-        None if parts.method == Method::POST && app.orphaned(&ask, connection).await => Reply::empty(404),
+        None if asked.is_upgrade(&app) => socket(&app, &asked, (&connection, on)),
+        None if asked.is_legacy(&app) => legacy(&app, &asked, &mut body).await,
+        None if parts.method == Method::POST && app.orphaned(&ask, connection.number).await => Reply::empty(404),
         None => route(&app, &parts.method, (&path, &query), &parts.headers, &mut body, &mut ask).await,
     };
     app.faults.head(&mut reply.head, &ask);
@@ -286,6 +307,66 @@ fn foreign_host(app: &App, headers: &HeaderMap) -> bool {
     app.addr.ip().is_loopback() && !guard::is_loopback(host) && app.faults.holds(Rule::HostChecked)
 }
 
+/// The head of a request.
+struct Asked<'a> {
+    method: &'a Method,
+    path: &'a str,
+    query: &'a str,
+    headers: &'a HeaderMap,
+}
+
+impl Asked<'_> {
+    fn is_upgrade(&self, app: &App) -> bool {
+        let config = &app.config;
+        config.offers(Via::WebSocket)
+            && config.issuer_for.is_none()
+            && self.path == config.path
+            && doors::asks_for_websocket(self.method, self.headers)
+    }
+
+    fn is_legacy(&self, app: &App) -> bool {
+        let config = &app.config;
+        config.offers(Via::LegacySse)
+            && config.issuer_for.is_none()
+            && (self.path == config.sse_path || self.path == doors::post_path(app))
+    }
+}
+
+/// Serves a request that wants to become a socket.
+fn socket(app: &Arc<App>, asked: &Asked<'_>, socket: (&Connection, OnUpgrade)) -> Reply {
+    if let Some(refusal) = foreign(app, asked.headers, None) {
+        return refusal;
+    }
+    match bearer::admit(app, &app.config.path, asked.method, asked.query, asked.headers) {
+        Ok(caller) => doors::upgrade(app, asked.query, asked.headers, caller.as_ref(), socket),
+        Err(refusal) => refusal,
+    }
+}
+
+/// Serves the two endpoints of HTTP+SSE.
+async fn legacy(app: &Arc<App>, asked: &Asked<'_>, body: &mut BodyDataStream) -> Reply {
+    let Asked { method, path, query, headers } = *asked;
+    if let Some(refusal) = foreign(app, headers, None).filter(|_| app.faults.holds(Rule::LegacyOriginChecked)) {
+        return refusal;
+    }
+    let caller = match bearer::admit(app, &app.config.sse_path, method, query, headers) {
+        Ok(caller) => caller,
+        Err(_) if !app.faults.holds(Rule::LegacyGuarded) => None,
+        Err(refusal) => return refusal,
+    };
+    let caller = caller.as_ref();
+    if path == app.config.sse_path {
+        return doors::open_legacy(app, method, headers, caller);
+    }
+    if let Some(refusal) = doors::refuse_legacy(app, asked.method, query, headers, caller) {
+        return refusal;
+    }
+    match read(app, body, MAX_BODY).await {
+        Ok(body) => doors::post_legacy(app, query, &body, caller).await,
+        Err(why) => Reply::refuse(why.status(), None, code::INVALID_REQUEST, why.words()),
+    }
+}
+
 async fn route(
     app: &Arc<App>,
     method: &Method,
@@ -302,10 +383,13 @@ async fn route(
         let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
         return foreign(app, headers, body.get("id")).unwrap_or(refusal);
     }
-    if path != app.config.path || app.config.issuer_for.is_some() {
+    let config = &app.config;
+    // Who has only a session of a socket may end it here.
+    let offered = config.offers(Via::StreamableHttp) || (config.offers(Via::WebSocket) && *method == Method::DELETE);
+    if path != config.path || !offered || config.issuer_for.is_some() {
         return Reply::empty(404);
     }
-    let caller = match bearer::admit(app, method, query, headers) {
+    let caller = match bearer::admit(app, &config.path, method, query, headers) {
         Ok(caller) => caller,
         Err(refusal) if *method == Method::POST && !app.faults.holds(Rule::CallsChallenged) => {
             let body = read(app, body, MAX_BODY).await.ok().and_then(|body| serde_json::from_slice(&body).ok());
@@ -343,7 +427,9 @@ pub(crate) fn session_of(
         session.subject.as_deref() == caller.map(|caller| caller.subject.as_str())
             || !app.faults.holds(Rule::SessionBoundToSubject)
     };
-    let found = named.and_then(|name| app.sessions.find(name, app.clock.elapsed())).filter(own);
+    // A session with a channel has no other way.
+    let named_here = named.filter(|name| !app.channels.holds(name));
+    let found = named_here.and_then(|name| app.sessions.find(name, app.clock.elapsed())).filter(own);
     let lent = match named {
         None => !app.faults.holds(Rule::SessionIssued),
         Some(name) => !app.faults.holds(Rule::UnknownSessionRefused) && !name.contains(' '),
@@ -399,6 +485,9 @@ fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply,
 }
 
 fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
+    if let Some(reply) = doors::delete_websocket(app, headers, caller) {
+        return Ok(reply);
+    }
     let session = session_of(app, headers, None, caller)?;
     // Faults lend out the sessions of others, but not to end them.
     if header(headers, "mcp-session-id") != Some(session.id.as_str()) {

@@ -12,14 +12,37 @@ use super::fault::Rule;
 use super::reply::{Outcome, RpcError};
 use super::schema::trim;
 use super::session::Session;
-use crate::model::{Clock as _, Revision};
+use crate::model::{Clock as _, Revision, Via};
 
 /// Log levels, least severe first.
 pub(crate) const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
+/// What a session that begins has from its transport.
+#[derive(Debug, Clone)]
+pub(crate) struct Opening {
+    /// What carries its messages.
+    pub(crate) via: Via,
+    /// The id that it was given already, where it was.
+    pub(crate) id: Option<String>,
+}
+
+/// The revisions that are spoken there: the first one is older than Streamable HTTP.
+fn spoken(via: Via) -> &'static [Revision] {
+    if via == Via::StreamableHttp { &Revision::LEGACY_HTTP } else { &Revision::LEGACY }
+}
+
+/// An id for a session.
+pub(crate) fn session_id(app: &App) -> String {
+    let mut id = if app.faults.holds(Rule::SessionIdRandom) { app.rng.hex(16) } else { app.count().to_string() };
+    if !app.faults.holds(Rule::SessionIdVisible) {
+        id.insert(4.min(id.len()), ' ');
+    }
+    id
+}
+
 /// The revision that answers a request for `asked`: the same if it is known, else the newest.
-pub(crate) fn negotiate(asked: &str, app: &App) -> Revision {
-    let known = Revision::LEGACY_HTTP.into_iter().find(|revision| revision.name() == asked);
+pub(crate) fn negotiate(asked: &str, app: &App, via: Via) -> Revision {
+    let known = spoken(via).iter().copied().find(|revision| revision.name() == asked);
     match known {
         Some(Revision::V2025_11_25) if !app.faults.holds(Rule::VersionEchoed) => Revision::V2025_06_18,
         Some(_) if !app.faults.holds(Rule::VersionEchoed) => Revision::V2025_11_25,
@@ -35,6 +58,7 @@ pub(crate) fn initialize(
     app: &App,
     params: &Value,
     caller: Option<&Caller>,
+    opening: Opening,
 ) -> Result<(Arc<Session>, Value), RpcError> {
     let asked = params
         .get("protocolVersion")
@@ -57,7 +81,7 @@ pub(crate) fn initialize(
     if own && !app.faults.holds(Rule::CapabilitiesOpen) {
         return Err(RpcError::params("A capability is unknown"));
     }
-    let known = Revision::LEGACY_HTTP.iter().any(|revision| revision.name() == asked);
+    let known = spoken(opening.via).iter().any(|revision| revision.name() == asked);
     if !known && !app.faults.holds(Rule::CounterOffered) {
         // The specification's own example refuses with -32602, so that one would be tolerated.
         return Err(RpcError::new(-32000, "Unsupported protocol version"));
@@ -65,11 +89,8 @@ pub(crate) fn initialize(
     if asked == Revision::V2024_11_05.name() && !app.faults.holds(Rule::OfferUsable) {
         return Err(RpcError::params("Unsupported protocol version"));
     }
-    let revision = negotiate(asked, app);
-    let mut id = if app.faults.holds(Rule::SessionIdRandom) { app.rng.hex(16) } else { app.count().to_string() };
-    if !app.faults.holds(Rule::SessionIdVisible) {
-        id.insert(4.min(id.len()), ' ');
-    }
+    let revision = negotiate(asked, app, opening.via);
+    let id = opening.id.unwrap_or_else(|| session_id(app));
     let session =
         Arc::new(Session::new(id, revision, capabilities.clone()).of(caller.map(|caller| caller.subject.clone())));
     app.sessions.insert(session.clone(), app.clock.elapsed());
@@ -89,6 +110,11 @@ pub(crate) fn initialize(
         },
         "instructions": "A reference server for rehearsals; every tool says in its description what it does.",
     });
+    if !revision.facts().completions_capability
+        && let Some(capabilities) = result["capabilities"].as_object_mut()
+    {
+        capabilities.shift_remove("completions");
+    }
     trim(&mut result, revision);
     Ok((session, result))
 }

@@ -1,4 +1,4 @@
-//! The reference server: correct on every legacy revision over HTTP, and wrong on request by a named fault.
+//! The reference server: correct on every legacy revision over every transport, and wrong on request by a named fault.
 //!
 //! Re-exports only. The server imports nothing of the project but `model`.
 
@@ -8,12 +8,14 @@ mod config;
 mod control;
 mod definitions;
 mod dispatch;
+mod doors;
 mod envelope;
 mod fault;
 mod faults;
 mod guard;
 mod http;
 mod lifecycle;
+mod message;
 mod oauth;
 mod peer;
 mod post;
@@ -28,7 +30,8 @@ mod socket;
 mod sse;
 mod tools;
 
-pub use config::{ServerConfig, ServerError};
+pub use config::{ServerConfig, ServerError, Tls};
+pub use doors::serve_io;
 pub use fault::Fault;
 pub use faults::faults;
 pub use oauth::{AuthConfig, Consent, KnownClient, RefreshPolicy, TokenFormat};

@@ -90,7 +90,9 @@ impl Call {
             None => json!("unasked"),
         };
         let mut params = json!({"progressToken": token, "progress": progress, "total": total});
-        params["message"] = json!(message);
+        if self.session.revision >= Revision::V2025_03_26 {
+            params["message"] = json!(message);
+        }
         if self.app.faults.holds(Rule::ProgressOnOwnStream) {
             self.notify("notifications/progress", &params);
         } else {

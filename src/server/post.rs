@@ -1,25 +1,23 @@
-//! What a POST may carry and how it is answered: handshake, request, notification, response, batch.
+//! The POST of Streamable HTTP: which headers it needs, and the status that its message gets.
 //!
 //! It must not know what a method does.
 
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::bearer::{self, Caller};
 use super::dispatch::App;
-use super::envelope::{Loose, check, echo_id};
-use super::fault::{OutCtx, Rule};
+use super::envelope::echo_id;
+use super::fault::Rule;
 use super::http::{AskCtx, Reply, header, session_of};
-use super::oauth::SCOPES;
-use super::reply::{RpcError, code, error_message, response};
+use super::lifecycle::Opening;
+use super::message::{Said, Unusable, batch, handshake, is_modern, missing_scope, not_modern, read, run_on};
+use super::reply::{code, error_message};
 use super::session::Session;
-use super::{guard, lifecycle, tools};
-use crate::model::{Clock as _, Kind, Message, Revision};
-
-/// How many messages a batch may hold.
-const MAX_BATCH: usize = 1000;
+use super::{guard, tools};
+use crate::model::{Clock as _, Kind, Message, Revision, Via};
 
 /// The refusal of a POST by its headers alone.
 pub(crate) fn refuse_headers(app: &App, headers: &HeaderMap) -> Option<Reply> {
@@ -37,11 +35,9 @@ pub(crate) fn refuse_headers(app: &App, headers: &HeaderMap) -> Option<Reply> {
     None
 }
 
-/// A 400 for a message without a usable id: older revisions know only a null one, the newest leaves it out.
-fn invalid(revision: Option<Revision>, code: i64, message: &str) -> Reply {
-    let error = RpcError::new(code, message);
-    let old = revision.is_some_and(|revision| revision < Revision::V2025_11_25);
-    Reply::json(400, &error_message(old.then_some(&Value::Null), &error))
+/// The 400 for what cannot be acted on; outside a session it is answered as the newest revision does.
+fn invalid(revision: Option<Revision>, unusable: &Unusable) -> Reply {
+    Reply::json(400, &unusable.answer(revision.unwrap_or(Revision::V2025_11_25)))
 }
 
 /// Serves the body of a POST.
@@ -54,25 +50,15 @@ pub(crate) async fn serve(
 ) -> Reply {
     let named = header(headers, "mcp-session-id").and_then(|id| app.sessions.find(id, app.clock.elapsed()));
     let revision = named.as_ref().map(|session| session.revision);
-    let Ok(value) = serde_json::from_slice::<Value>(body) else {
-        return invalid(revision, code::PARSE, "Parse error");
-    };
-    if let Value::Array(members) = value {
-        return match session_of(app, headers, None, caller) {
-            Ok(session) => batch(app, session, members).await,
-            Err(refusal) => refusal,
-        };
-    }
-    let loose =
-        Loose { null_id: !app.faults.holds(Rule::NullIdRefused), reply_id: !app.faults.holds(Rule::QuestionIdsWhole) };
-    let kind = match check(&value, loose) {
-        Ok(kind) => kind,
-        Err(why) => {
-            return match echo_id(&value) {
-                Some(id) => Reply::refuse(400, Some(id), code::INVALID_REQUEST, why),
-                None => invalid(revision, code::INVALID_REQUEST, why),
+    let (kind, value) = match read(app, body) {
+        Ok(Said::One(kind, value)) => (kind, value),
+        Ok(Said::Batch(members)) => {
+            return match session_of(app, headers, None, caller) {
+                Ok(session) => answers(app, &session, members).await,
+                Err(refusal) => refusal,
             };
         }
+        Err(unusable) => return invalid(revision, &unusable),
     };
     ask.rpc_method = Message(&value).method().map(str::to_owned);
     ask.is_notification = kind == Kind::Notification;
@@ -80,11 +66,10 @@ pub(crate) async fn serve(
     let id = echo_id(&value).filter(|_| kind == Kind::Request);
     if headers.get("mcp-session-id").is_none() && kind == Kind::Request {
         if Message(&value).method() == Some("initialize") && !is_modern(None, &value) {
-            return handshake(app, &value, caller);
+            return begin(app, &value, caller);
         }
         if is_modern(header(headers, "mcp-protocol-version"), &value) {
-            // The method may exist in a later era; whoever speaks that one learns that it is not spoken here.
-            return Reply::refuse(400, id, code::METHOD_NOT_FOUND, "Method not found; begin with initialize");
+            return Reply::json(400, &error_message(id, &not_modern()));
         }
     }
     let session = match session_of(app, headers, id, caller) {
@@ -92,7 +77,7 @@ pub(crate) async fn serve(
         Err(refusal) => return refusal,
     };
     if let Some(scope) = missing_scope(app, &value, caller) {
-        return bearer::insufficient(app, scope);
+        return bearer::insufficient(app, &app.config.path, scope);
     }
     match kind {
         Kind::Request => request(app, session, value).await,
@@ -116,43 +101,14 @@ fn crashes(app: &App, value: &Value) -> bool {
         && !app.faults.holds(Rule::MalformedCancelIgnored)
 }
 
-/// Whether the request speaks the era without a handshake.
-fn is_modern(version: Option<&str>, value: &Value) -> bool {
-    let meta = value.get("params").and_then(|params| params.get("_meta"));
-    let names = |key: &str| meta.is_some_and(|meta| meta.get(key).is_some());
-    version == Some(Revision::V2026_07_28.name())
-        || names("io.modelcontextprotocol/protocolVersion")
-        || names("io.modelcontextprotocol/clientCapabilities")
-}
-
-fn handshake(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
-    let id = value.get("id").unwrap_or(&Value::Null);
-    if app.count_session() > 1 && !app.faults.holds(Rule::SessionsManifold) {
-        return Reply::refuse(400, Some(id), code::INVALID_REQUEST, "The server is initialized already");
-    }
-    let empty = json!({});
-    match lifecycle::initialize(app, value.get("params").unwrap_or(&empty), caller) {
-        Ok((session, result)) => {
-            let message = app.outgoing(Some("initialize"), response(id, Ok(result)));
-            let reply = Reply::json(200, &message);
+fn begin(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
+    match handshake(app, value, caller, Opening { via: Via::StreamableHttp, id: None }) {
+        Ok((session, answer)) => {
+            let reply = Reply::json(200, &app.outgoing(Some("initialize"), answer));
             if app.faults.holds(Rule::SessionIssued) { reply.with("mcp-session-id", &session.id) } else { reply }
         }
-        Err(error) => Reply::json(400, &error_message(Some(id), &error)),
+        Err(answer) => Reply::json(400, &answer),
     }
-}
-
-/// The scope that the message needs and its sender lacks.
-fn missing_scope(app: &App, value: &Value, caller: Option<&Caller>) -> Option<&'static str> {
-    let caller = caller?;
-    if Message(value).method() != Some("tools/call") || !app.faults.holds(Rule::ScopeEnforced) {
-        return None;
-    }
-    let scope = bearer::scope_of_tool(tools::read_only(value)?);
-    // A fault asks for more every other time.
-    let more = !app.faults.holds(Rule::ScopesSteady) && value["id"].as_i64().is_some_and(|id| id % 2 == 0);
-    // Another fault asks for more than it names.
-    let needed = if scope != SCOPES[0] && !app.faults.holds(Rule::NamedScopeSuffices) { SCOPES[2] } else { scope };
-    (!caller.may(needed)).then_some(if more { "mcp:write mcp:read" } else { scope })
 }
 
 async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
@@ -173,84 +129,21 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     if !app.faults.holds(Rule::KeepAliveUnseen) {
         session.emit(stream, "ping".to_owned(), true);
     }
-    let app = app.clone();
-    let token = value.pointer("/params/_meta/progressToken").cloned();
-    let gone = session.reader_gone(stream);
-    let work = app.clone().perform(session.clone(), Some(stream), value);
+    let work = run_on(app, &session, stream, value);
+    let close = app.faults.holds(Rule::StreamEndsAfterResponse);
     tokio::spawn(async move {
-        let message = if app.faults.holds(Rule::WorkOutlivesConnection) {
-            work.await
-        } else {
-            tokio::select! { message = work => message, () = gone => None }
-        };
-        let answered = message.is_some();
-        if let Some(message) = message {
-            respond(&app, &session, stream, &message, token.is_some());
-        }
-        if let Some(token) = token.filter(|_| answered && !app.faults.holds(Rule::ProgressStops)) {
-            let params = json!({"progressToken": token, "progress": 1000});
-            let late = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params});
-            app.send(&session, stream, late, None);
-        }
-        session.finish(stream, app.faults.holds(Rule::StreamEndsAfterResponse));
+        work.await;
+        session.finish(stream, close);
     });
     Reply::sse(reader)
 }
 
-/// Sends the response to a call on its stream, once; or as the faults have it. Some of them only strike where the
-/// client `watches` the progress of the call.
-fn respond(app: &App, session: &Session, stream: u64, message: &Value, watches: bool) {
-    let holds = |rule| app.faults.holds(rule) || !watches;
-    let stream = if holds(Rule::ResponseOnOwnStream) { Some(stream) } else { session.get_stream() };
-    let undecided = message["error"]["message"] == "Cancelled" && !app.faults.holds(Rule::CancelDecidesOnce);
-    let again = !app.faults.holds(Rule::ResponseOnce) || undecided;
-    let times = usize::from(holds(Rule::ResponseSent)) + usize::from(again);
-    for _ in 0..times {
-        if let Some(stream) = stream {
-            app.send(session, stream, message.clone(), Some("tools/call"));
-        }
+async fn answers(app: &Arc<App>, session: &Arc<Session>, members: Vec<Value>) -> Reply {
+    match batch(app, session, None, members) {
+        Err(unusable) => invalid(Some(session.revision), &unusable),
+        Ok(answers) => match answers.await {
+            answers if answers.is_empty() => Reply::empty(202),
+            answers => Reply::json(200, &Value::from(answers)),
+        },
     }
-}
-
-async fn batch(app: &Arc<App>, session: Arc<Session>, members: Vec<Value>) -> Reply {
-    let revision = Some(session.revision);
-    if !session.revision.facts().batches || !app.faults.holds(Rule::BatchesTaken) {
-        return invalid(revision, code::INVALID_REQUEST, "Batches do not exist in this revision");
-    }
-    if members.is_empty() && !app.faults.holds(Rule::EmptyBatchRefused) {
-        return Reply::empty(202);
-    }
-    if members.is_empty() || members.len() > MAX_BATCH {
-        return invalid(revision, code::INVALID_REQUEST, "A batch holds 1 to 1000 messages");
-    }
-    let mut answers = Vec::new();
-    let mut tasks = Vec::new();
-    for member in members {
-        match check(&member, Loose::default()) {
-            Ok(Kind::Request) if Message(&member).method() == Some("initialize") => {
-                let error = RpcError::new(code::INVALID_REQUEST, "initialize cannot be part of a batch");
-                answers.push(error_message(echo_id(&member), &error));
-            }
-            Ok(Kind::Request) => {
-                let method = Message(&member).method().map(str::to_owned);
-                tasks.push((method, tokio::spawn(app.clone().perform(session.clone(), None, member))));
-            }
-            Ok(Kind::Notification) => app.notified(&session, &member),
-            Ok(Kind::Response | Kind::Other) => session.reply(&member),
-            Err(why) => {
-                let error = RpcError::new(code::INVALID_REQUEST, why);
-                answers.push(error_message(Some(echo_id(&member).unwrap_or(&Value::Null)), &error));
-            }
-        }
-    }
-    for (method, task) in tasks {
-        if let Ok(Some(mut message)) = task.await {
-            app.faults.outgoing(&mut message, &OutCtx { method: method.as_deref() });
-            answers.push(message);
-        }
-    }
-    if !app.faults.holds(Rule::BatchAnsweredWhole) {
-        answers.pop();
-    }
-    if answers.is_empty() { Reply::empty(202) } else { Reply::json(200, &Value::from(answers)) }
 }

@@ -33,6 +33,7 @@ fn catalogue() -> Vec<Value> {
 /// `prompts/list`.
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let mut items = catalogue();
+    items.retain(|prompt| session.revision.facts().audio || prompt["name"] != "test_prompt_with_audio");
     if session.marked("prompts") {
         items.push(json!({"name": "test_added_prompt", "description": "Was not there at the beginning"}));
     }

@@ -5,21 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::{ServerConfig, ServerError};
 use super::dispatch::{App, origin};
-use super::fault::{Faults, Rule};
-use super::http::serve;
-use super::oauth::{Issuer, minted};
+use super::doors::{Channels, Identity, names, serve_socket};
+use super::fault::Faults;
+use super::oauth::{AuthConfig, Issuer, minted};
 use super::session::Store;
-use super::socket::{Connections, Spelling};
-use crate::model::{HybridClock, Mint, Rng, TokenOrder};
+use super::socket::Connections;
+use crate::model::{HybridClock, Mint, Rng, TokenOrder, Via};
 
 /// How long open connections get to end by themselves.
 const GRACE: Duration = Duration::from_millis(200);
@@ -28,6 +25,7 @@ const GRACE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct RunningServer {
     app: Arc<App>,
+    identity: Option<Identity>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -36,35 +34,67 @@ pub struct RunningServer {
 pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result<RunningServer, ServerError> {
     // An error only says that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let faults = Arc::new(Faults::named(&config.faults)?);
     if config.control && !config.listen.ip().is_loopback() {
         return Err(ServerError::ControlNotLoopback(config.listen));
     }
-    if !config.path.starts_with('/') || config.path.starts_with("/control") {
-        return Err(ServerError::Path(config.path));
+    for path in [&config.path, &config.sse_path] {
+        if !path.starts_with('/') || path.starts_with("/control") {
+            return Err(ServerError::Path(path.clone()));
+        }
     }
+    if config.offers(Via::LegacySse) && config.path == config.sse_path {
+        return Err(ServerError::SamePath(config.path));
+    }
+    if !config.transports.iter().any(|via| *via != Via::Stdio) {
+        return Err(ServerError::NoTransport);
+    }
+    let called = names(config.listen.ip(), config.public_url.as_deref());
+    let identity = config.tls.as_ref().map(|tls| Identity::new(tls, &called)).transpose();
+    let identity = identity.map_err(ServerError::Certificate)?;
     let bind = |source| ServerError::Bind { addr: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
-    let sessions = Store::default();
+    let app = assemble(config, Some(addr), clock, rng)?;
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(accept(Arc::clone(&app), identity.clone(), listener, stopped));
+    Ok(RunningServer { app, identity, stop: Some(stop), task })
+}
+
+/// What requests share, whichever way they come in; `addr` is where the server listens, if it does.
+pub(crate) fn assemble(
+    config: ServerConfig,
+    addr: Option<SocketAddr>,
+    clock: HybridClock,
+    rng: Rng,
+) -> Result<Arc<App>, ServerError> {
+    let faults = Arc::new(Faults::named(&config.faults)?);
+    let addr = addr.unwrap_or(config.listen);
     let origin = origin(&config, addr);
     let resources = config.issuer_for.clone().unwrap_or_else(|| vec![format!("{origin}{}", config.path)]);
     let issuer = match &config.auth {
         None => None,
         Some(auth) => {
             let (clock, rng, faults) = (clock.clone(), rng.clone(), Arc::clone(&faults));
-            let issuer = Issuer::new(auth.clone(), origin, resources, clock, rng, faults);
+            let mut auth: AuthConfig = auth.clone();
+            if config.offers(Via::LegacySse) && config.issuer_for.is_none() {
+                // The stream of the older transport is a resource of its own, by its URL.
+                auth.elsewhere.push(format!("{origin}{}", config.sse_path));
+            }
+            let issuer = Issuer::new(auth, origin, resources, clock, rng, faults);
             Some(issuer.ok_or(ServerError::NoRandomness)?)
         }
     };
-    let (counted, connections) = (AtomicU64::new(0), Connections::default());
-    let app = Arc::new(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections });
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(accept(app.clone(), listener, stopped));
-    Ok(RunningServer { app, stop: Some(stop), task })
+    let (counted, connections, channels) = (AtomicU64::new(0), Connections::default(), Channels::default());
+    let sessions = Store::default();
+    Ok(Arc::new(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections, channels }))
 }
 
-async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Receiver<()>) {
+async fn accept(
+    app: Arc<App>,
+    identity: Option<Identity>,
+    listener: TcpListener,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -77,24 +107,12 @@ async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Rece
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 };
-                // Events are small, and a late one would look like a slow server.
-                let _ = socket.set_nodelay(true);
-                let app = app.clone();
-                let number = app.connections.opened();
-                let socket = Spelling::new(socket, app.faults.holds(Rule::HeaderNamesCaseless));
-                connections.spawn(async move {
-                    let serving = app.clone();
-                    let service = service_fn(move |request| serve(serving.clone(), request, number));
-                    // A connection that breaks is the client's affair.
-                    let mut http = http1::Builder::new();
-                    http.timer(TokioTimer::new()).header_read_timeout(app.config.body_within);
-                    let _ = http.serve_connection(TokioIo::new(socket), service).await;
-                    app.connections.closed(number);
-                });
+                connections.spawn(serve_socket(Arc::clone(&app), identity.clone(), socket));
             }
         }
     }
     drop(listener);
+    app.channels.stop();
     app.sessions.all().iter().for_each(|session| session.close());
     let ends = async { while connections.join_next().await.is_some() {} };
     // Keep-alive connections never end by themselves; what is left after the grace is dropped with the set.
@@ -113,9 +131,38 @@ impl Mint for Minter {
 }
 
 impl RunningServer {
-    /// The endpoint's URL.
+    /// The URL of the endpoint, whether or not something is offered there.
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.app.addr, self.app.config.path)
+        format!("{}{}", self.base("http"), self.app.config.path)
+    }
+
+    /// Where a transport is to be had; nowhere if it is not offered, or if it has no URL.
+    pub fn url_of(&self, via: Via) -> Option<String> {
+        if !self.app.config.offers(via) {
+            return None;
+        }
+        match via {
+            Via::StreamableHttp => Some(self.url()),
+            Via::LegacySse => Some(format!("{}{}", self.base("http"), self.app.config.sse_path)),
+            Via::WebSocket => Some(format!("{}{}", self.base("ws"), self.app.config.path)),
+            Via::Stdio => None,
+        }
+    }
+
+    fn base(&self, scheme: &str) -> String {
+        let secure = if self.identity.is_some() { "s" } else { "" };
+        format!("{scheme}{secure}://{}", self.app.addr)
+    }
+
+    /// Where the control endpoint is, if it is served.
+    pub fn control_url(&self) -> Option<String> {
+        self.app.config.control.then(|| format!("{}/control", self.base("http")))
+    }
+
+    /// The certificate, in PEM, of the authority that was made on the spot, where one was: clients that trust it trust
+    /// the server.
+    pub fn authority(&self) -> Option<&str> {
+        self.identity.as_ref().and_then(|identity| identity.authority.as_deref())
     }
 
     /// The issuer identifier of its authorization server, where it has one.

@@ -32,6 +32,9 @@ fn trim_members(members: &mut Map<String, Value>, revision: Revision) {
         members.shift_remove("outputSchema");
         members.shift_remove("_meta");
     }
+    if revision < Revision::V2025_03_26 && members.contains_key("inputSchema") {
+        members.shift_remove("annotations");
+    }
     if revision < Revision::V2025_11_25 && members.contains_key("name") {
         members.shift_remove("icons");
         members.shift_remove("execution");

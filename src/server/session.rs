@@ -90,6 +90,11 @@ impl Session {
     /// Opens a stream; `priming` sends an event that can be resumed from before anything has happened.
     pub(crate) fn open(&self, is_get: bool, priming: bool) -> (u64, Reader) {
         let (sender, reader) = mpsc::unbounded_channel();
+        (self.open_onto(is_get, priming, sender), reader)
+    }
+
+    /// The same for a reader that is there already.
+    pub(crate) fn open_onto(&self, is_get: bool, priming: bool, sender: mpsc::UnboundedSender<Frame>) -> u64 {
         let mut inner = self.inner();
         inner.next_stream += 1;
         let number = inner.next_stream;
@@ -103,7 +108,7 @@ impl Session {
         for old in forget.iter().take(forget.len().saturating_sub(KEPT_STREAMS)) {
             inner.streams.remove(old);
         }
-        (number, reader)
+        number
     }
 
     /// Whether a GET stream has a reader now.
@@ -137,7 +142,7 @@ impl Session {
     }
 
     /// Completes when the reader that a stream has at this moment is gone; only a fault asks.
-    pub(crate) fn reader_gone(&self, number: u64) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn reader_gone(&self, number: u64) -> impl Future<Output = ()> + Send + use<> {
         let live = self.inner().streams.get(&number).and_then(|stream| stream.live.clone());
         async move {
             match live {
@@ -184,9 +189,11 @@ impl Session {
         }
     }
 
-    /// Ends the connection of a stream that goes on, telling the reader when to come back.
+    /// Ends the connection of the stream of a call that goes on, telling the reader when to come back. A stream on which
+    /// more than the one call is answered stays.
     pub(crate) fn close_early(&self, number: u64, retry_ms: Option<u64>) {
         if let Some(stream) = self.inner().streams.get_mut(&number)
+            && !stream.is_get
             && let Some(live) = stream.live.take()
             && let Some(ms) = retry_ms
         {
@@ -218,6 +225,17 @@ impl Session {
             stream.live = Some(sender);
         }
         Ok(reader)
+    }
+
+    /// The number of the last event of a stream; 0 before the first.
+    pub(crate) fn last_event(&self, number: u64) -> u64 {
+        let inner = self.inner();
+        inner.streams.get(&number).and_then(|stream| stream.events.last()).map_or(0, |(last, _)| *last)
+    }
+
+    /// Whether the session has ended.
+    pub(crate) fn closed(&self) -> bool {
+        self.inner().closed
     }
 
     /// Ends every stream and everything that runs.

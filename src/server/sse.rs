@@ -14,6 +14,8 @@ pub(crate) enum Frame {
     },
     /// How many milliseconds to wait before connecting again.
     Retry(u64),
+    /// Where to post to; the first event of the older transport.
+    Endpoint(String),
     /// Break the connection in the middle.
     Abort,
 }
@@ -36,9 +38,23 @@ pub(crate) fn encode(frame: &Frame) -> String {
         Frame::Retry(ms) => {
             let _ = write!(text, "retry: {ms}\n\n");
         }
-        Frame::Abort => {}
+        // Only the older transport has this one.
+        Frame::Endpoint(_) | Frame::Abort => {}
     }
     text
+}
+
+/// The wire text of a frame in HTTP+SSE (2024-11-05), whose events have names and no ids; messages are called `name`.
+pub(crate) fn encode_legacy(frame: &Frame, name: &str) -> String {
+    match frame {
+        Frame::Endpoint(uri) => format!("event: endpoint\ndata: {uri}\n\n"),
+        Frame::Event { data, .. } => {
+            let data = encode(&Frame::Event { id: None, data: data.clone() });
+            format!("event: {name}\n{data}")
+        }
+        // Nobody resumes here.
+        Frame::Retry(_) | Frame::Abort => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +65,13 @@ mod tests {
     fn an_event_has_id_then_data_then_a_blank_line() {
         let frame = Frame::Event { id: Some("3.1".into()), data: "{}".into() };
         assert_eq!(encode(&frame), "id: 3.1\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn the_older_transport_names_its_events() {
+        let frame = Frame::Event { id: Some("3.1".into()), data: "{}".into() };
+        assert_eq!(encode_legacy(&frame, "message"), "event: message\ndata: {}\n\n");
+        assert_eq!(encode_legacy(&Frame::Endpoint("/x?y=1".into()), "message"), "event: endpoint\ndata: /x?y=1\n\n");
     }
 
     #[test]

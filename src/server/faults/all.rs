@@ -2,14 +2,23 @@
 
 use super::{
     asking, authorization_resource, authorization_server, authorization_tokens, capabilities, envelope, http,
-    lifecycle, prompts, resources, sessions, streams, tools, utilities,
+    lifecycle, prompts, resources, sessions, streams, tools, transports, utilities,
 };
 use crate::server::fault::Fault;
 
-/// Rows of the catalogue: `"id" breaks ["requirement", …] How(what) "summary";`
+/// Rows of the catalogue: `"id" breaks ["requirement", …] How(what) "summary";`, with `over Transport` behind the id
+/// where the fault only shows there.
 macro_rules! catalogue {
-    ($($id:literal breaks [$($caught:literal),+ $(,)?] $how:ident($what:expr) $summary:literal;)+) => {
-        &[$(Fault { id: $id, summary: $summary, caught_by: &[$($caught),+], how: How::$how($what) }),+]
+    (@over) => { None };
+    (@over $via:ident) => { Some(crate::model::Via::$via) };
+    ($($id:literal $(over $via:ident)? breaks [$($caught:literal),+ $(,)?] $how:ident($what:expr) $summary:literal;)+) => {
+        &[$(Fault {
+            id: $id,
+            summary: $summary,
+            caught_by: &[$($caught),+],
+            over: catalogue!(@over $($via)?),
+            how: How::$how($what),
+        }),+]
     };
 }
 pub(super) use catalogue;
@@ -17,6 +26,7 @@ pub(super) use catalogue;
 static AREAS: &[&[Fault]] = &[
     http::FAULTS,
     streams::FAULTS,
+    transports::FAULTS,
     sessions::FAULTS,
     envelope::FAULTS,
     lifecycle::FAULTS,

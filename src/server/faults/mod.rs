@@ -16,6 +16,7 @@ mod resources;
 mod sessions;
 mod streams;
 mod tools;
+mod transports;
 mod utilities;
 
 pub use all::faults;

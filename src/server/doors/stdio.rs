@@ -1,0 +1,157 @@
+//! Standard input and output: one message on a line, one conversation in the life of the process.
+//!
+//! The streams are parameters, so that a pipe inside a process does as well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::task::JoinHandle;
+
+use super::Channel;
+use super::lines::{Line, Lines};
+use crate::model::{HybridClock, Rng, Via};
+use crate::server::config::{ServerConfig, ServerError};
+use crate::server::dispatch::App;
+use crate::server::fault::Rule;
+use crate::server::http::MAX_BODY;
+use crate::server::lifecycle;
+use crate::server::message::Unusable;
+use crate::server::reply::{RpcError, code};
+use crate::server::running::assemble;
+use crate::server::session::Reader;
+use crate::server::sse::Frame;
+
+/// How long calls get to end by themselves when the input has ended.
+const LAST_CALLS: Duration = Duration::from_millis(200);
+/// How long the output gets to be read to its end after that.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How often it is looked whether calls are running.
+const LOOK: Duration = Duration::from_millis(5);
+/// What a fault takes for the longest line.
+const SHORT_LINE: usize = 64 * 1024;
+
+/// Serves one client until its input ends or its output is broken; what is running then is cancelled. Ends within a
+/// second after that, whatever the client does. No authorization is asked for, since whoever starts a process has its
+/// pipes.
+pub async fn serve_io<R, W>(
+    config: ServerConfig,
+    reader: R,
+    writer: W,
+    clock: HybridClock,
+    rng: Rng,
+) -> Result<(), ServerError>
+where
+    R: AsyncRead + Send + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let app = assemble(ServerConfig { auth: None, ..config }, None, clock, rng)?;
+    app.count_session();
+    let (channel, frames) = Channel::new(lifecycle::session_id(&app), Via::Stdio, None);
+    app.channels.insert(Arc::clone(&channel));
+    let mut writing = tokio::spawn(write(Arc::clone(&app), Arc::clone(&channel), frames, writer));
+    let mut lines = Lines::new(BufReader::new(reader), MAX_BODY);
+    let ended = tokio::select! {
+        () = listen(&app, &channel, &mut lines) => true,
+        // The output is broken, or nothing is to be said any more.
+        _ = &mut writing => false,
+    };
+    if ended {
+        last_calls(&app, &channel).await;
+    }
+    channel.end(&app);
+    last_words(writing, ended).await;
+    Ok(())
+}
+
+/// Acts on the lines of the client until there are no more.
+async fn listen<R: AsyncRead + Unpin>(app: &Arc<App>, channel: &Channel, lines: &mut Lines<BufReader<R>>) {
+    loop {
+        // Who does not read for so long has gone.
+        if tokio::time::timeout(app.config.body_within, channel.unclogged()).await.is_err() {
+            return;
+        }
+        // Nobody tells of an input that is broken; it ends, that is all.
+        let Ok(Some(line)) = lines.next().await else { return };
+        if !heard(app, channel, &line).await {
+            return;
+        }
+    }
+}
+
+/// Acts on a line; says whether the next one is wanted.
+async fn heard(app: &Arc<App>, channel: &Channel, line: &Line) -> bool {
+    let text = match line {
+        Line::Text(text) if text.iter().all(u8::is_ascii_whitespace) => {
+            return app.faults.holds(Rule::BlankLinesSkipped);
+        }
+        Line::Text(text) if text.len() > SHORT_LINE && !app.faults.holds(Rule::LongLinesRead) => return true,
+        Line::Text(text) => text,
+        Line::TooLong => {
+            let error = RpcError::new(code::INVALID_REQUEST, "The line is too long");
+            channel.tell(app, channel.refused(&Unusable { id: None, error }).answer, None);
+            return true;
+        }
+    };
+    if let Err(refused) = channel.take(app, text, None) {
+        let broken = refused.answer["error"]["code"] == code::PARSE;
+        channel.tell(app, refused.answer, None);
+        return !broken || app.faults.holds(Rule::MalformedLineSurvived);
+    }
+    while !app.faults.holds(Rule::PipedCallsSideBySide) && running(channel) > 0 {
+        tokio::time::sleep(LOOK).await;
+    }
+    true
+}
+
+fn running(channel: &Channel) -> usize {
+    channel.session().map_or(0, |session| session.running())
+}
+
+/// Lets calls end that are about to; faults do not know an end.
+async fn last_calls(app: &App, channel: &Channel) {
+    if !app.faults.holds(Rule::EofEnds) || (!app.faults.holds(Rule::EofCancels) && running(channel) > 0) {
+        std::future::pending::<()>().await;
+    }
+    let all = async {
+        while running(channel) > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    // What still runs is cancelled.
+    let _ = tokio::time::timeout(LAST_CALLS, all).await;
+}
+
+/// Waits for the rest of the output to be written, or stops writing.
+async fn last_words(mut writing: JoinHandle<()>, unread: bool) {
+    if unread && tokio::time::timeout(LAST_WORDS, &mut writing).await.is_err() {
+        writing.abort();
+    }
+}
+
+/// Writes what there is to say, a line each, until there is no more or nobody reads.
+async fn write<W: AsyncWrite + Unpin>(app: Arc<App>, channel: Arc<Channel>, mut frames: Reader, mut writer: W) {
+    if !app.faults.holds(Rule::OutputClean) && writer.write_all(b"Starting the server\n").await.is_err() {
+        return;
+    }
+    while let Some(frame) = frames.recv().await {
+        if let Frame::Event { data, .. } = &frame
+            && (writer.write_all(&line(&app, data)).await.is_err() || writer.flush().await.is_err())
+        {
+            return;
+        }
+        channel.delivered(&frame);
+    }
+    // A pipe that is closed already cannot be closed better.
+    let _ = writer.shutdown().await;
+}
+
+/// A message as it is written, or as the faults have it.
+fn line(app: &App, data: &str) -> Vec<u8> {
+    let mut text = if app.faults.holds(Rule::LinesUnbroken) { data.to_owned() } else { data.replacen(',', ",\n", 1) };
+    text.push('\n');
+    if !app.faults.holds(Rule::OutputCleanOnError) && (data.contains("\"error\":") || data.contains("\"isError\":true")) {
+        text.insert_str(0, "Traceback (most recent call last):\n");
+    }
+    text.into_bytes()
+}
