@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_path_has_one_right_spelling() {
-        let (right, wrong) = (|text: &str| Spelling::Right(text.to_owned()), |text: &str| Spelling::Wrong(text.to_owned()));
+        let (right, wrong) =
+            (|text: &str| Spelling::Right(text.to_owned()), |text: &str| Spelling::Wrong(text.to_owned()));
         assert_eq!(spelling("/mcp?x=1/", Slash::Add), wrong("/mcp/?x=1/"));
         assert_eq!(spelling("/mcp/?x=1", Slash::Add), right("/mcp?x=1"));
         assert_eq!(spelling("/mcp/", Slash::Remove), wrong("/mcp"));

@@ -195,7 +195,8 @@ mod tests {
     fn what_is_none_is_kept_for_later_or_refused_by_form() {
         let mistake = read("[latency: soon]")[0].mistake().cloned().expect("a mistake");
         assert_eq!(mistake.word, "soon");
-        for text in ["[[cut]]", "[{}]", "[{cut: {after: {x: 1}}}]", "[{cut: ~, reset: ~}]", "[{status: {of: \"1,2\"}}]"] {
+        for text in ["[[cut]]", "[{}]", "[{cut: {after: {x: 1}}}]", "[{cut: ~, reset: ~}]", "[{status: {of: \"1,2\"}}]"]
+        {
             assert!(serde_saphyr::from_str::<Vec<WrittenFault>>(text).is_err(), "{text}");
         }
     }

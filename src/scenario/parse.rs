@@ -245,7 +245,10 @@ mod tests {
     #[test]
     fn bare_words_have_empty_bodies() {
         let read = steps("  - connect\n  - shutdown: {}\n  - expire: access-token\n  - refresh\n");
-        assert_eq!(read[0].action, Action::Connect(Connect { client: None, expect: None, within: None, faults: Vec::new() }));
+        assert_eq!(
+            read[0].action,
+            Action::Connect(Connect { client: None, expect: None, within: None, faults: Vec::new() })
+        );
         let shutdown = Shutdown { delete: None, client: None, expect: None, within: None, faults: Vec::new() };
         assert_eq!(read[1].action, Action::Shutdown(shutdown));
         assert!(matches!(&read[2].action, Action::Expire(word) if word.what.as_deref() == Some("access-token")));

@@ -68,7 +68,13 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    pub(super) fn say(&mut self, span: Span, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn say(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         let help = Some(help.into()).filter(|help| !help.is_empty());
         self.found.push(Diagnostic { span, message: message.into(), label: label.into(), help });
     }

@@ -87,7 +87,12 @@ mod tests {
         let told = mistakes(
             "  - negotiate\n  - invoke: { faults: [ latenzy: 5ms, cut: { after: soon } ] }\n  - invoke\n  - mint: { faults: [ reset ] }\n  - invoke\n",
         );
-        for words in ["unknown network fault `latenzy`", "did you mean `latency`?", "`soon` is no `after` of `cut`", "`mint` sends nothing"] {
+        for words in [
+            "unknown network fault `latenzy`",
+            "did you mean `latency`?",
+            "`soon` is no `after` of `cut`",
+            "`mint` sends nothing",
+        ] {
             assert!(told.contains(words), "{words}: {told}");
         }
     }
