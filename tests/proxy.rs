@@ -105,7 +105,10 @@ async fn ask(stream: &mut BufReader<TcpStream>, path: &str) -> (String, String) 
     while !head.ends_with("\r\n\r\n") {
         assert!(soon(stream.read_line(&mut head)).await.expect("read") > 0, "the end after {head:?}");
     }
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |text| text.parse().expect("a number"));
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |text| text.parse().expect("a number"));
     let mut body = vec![0; length];
     soon(stream.read_exact(&mut body)).await.expect("the body");
     (head, String::from_utf8(body).expect("text"))
@@ -164,6 +167,21 @@ async fn a_reset_is_one_on_both_sides() {
     let reset = Some(std::io::ErrorKind::ConnectionReset);
     assert_eq!(rest(&mut client).await, (String::new(), reset));
     assert_eq!(rest(&mut server).await.1, reset);
+}
+
+#[tokio::test]
+async fn one_side_may_not_learn_of_the_end() {
+    let (proxy, mut client, mut server) = ends(&[]).await;
+    put(&proxy, &["reset=side:client"]).await;
+    assert_eq!(rest(&mut client).await.1, Some(std::io::ErrorKind::ConnectionReset));
+    server.write_all(b"nobody hears this").await.expect("sent");
+    assert!(is_silent(&mut server).await);
+    let (_proxy, mut client, mut server) = ends(&["cut=side:server,after:1"]).await;
+    server.write_all(b"xy").await.expect("sent");
+    assert_eq!(exactly(&mut client, 1).await, b"x");
+    rest(&mut server).await;
+    client.write_all(b"nobody hears this").await.expect("sent");
+    assert!(is_silent(&mut client).await);
 }
 
 #[tokio::test]
@@ -260,7 +278,16 @@ async fn heads_are_changed_as_they_pass() {
     let mut client = BufReader::new(TcpStream::connect(proxy.addr()).await.expect("open"));
     assert!(ask(&mut client, "/").await.0.contains("X-Own: a\r\n"));
     asked.recv().await.expect("asked");
-    put(&proxy, &["strip-header=x-other", "rename-header=from:x-own,to:x-amzn-remapped-x-own", "status=502,of:200", "strip-header=x-mine,direction:up"]).await;
+    put(
+        &proxy,
+        &[
+            "strip-header=x-other",
+            "rename-header=from:x-own,to:x-amzn-remapped-x-own",
+            "status=502,of:200",
+            "strip-header=x-mine,direction:up",
+        ],
+    )
+    .await;
     let (head, body) = ask(&mut client, "/x").await;
     assert_eq!(head, "HTTP/1.1 502 Failed\r\nx-amzn-remapped-x-own: a\r\ncontent-length: 4\r\n\r\n");
     assert_eq!(body, "a /x");

@@ -25,7 +25,8 @@ pub use jsonrpc::{Kind, Message, id_text};
 pub use measure::{bytes, duration};
 pub use mint::{Audience, Mint, TokenKind, TokenOrder};
 pub use network::{
-    BadNetworkFault, Direction, Disturbance, NETWORK_FAULTS, NetworkFault, NetworkFaultKind, Slash, Trigger, Turns,
+    BadNetworkFault, Direction, Disturbance, NETWORK_FAULTS, NetworkFault, NetworkFaultKind, Side, Slash, Trigger,
+    Turns,
 };
 pub use requirement::{Basis, Catalogue, Level, Party, Requirement, Testable, Transition, requirements};
 pub use resource::covers;

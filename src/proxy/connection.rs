@@ -13,16 +13,44 @@ use super::force::{Armed, Force};
 use super::lane::Lane;
 use super::relay::{Links, relay};
 use super::running::Shared;
-use crate::model::{Direction, Disturbance, Trigger};
+use crate::model::{Direction, Disturbance, Side, Trigger};
 
 /// How much may be under way between a lane and the relay, in bytes.
 const BETWEEN: usize = 64 * 1024;
 
 /// How a connection is ended before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    Close,
-    Reset,
+pub(super) struct Fate {
+    reset: bool,
+    /// Who is told.
+    told: Side,
+}
+
+impl Fate {
+    pub(super) const CLOSE: Self = Self { reset: false, told: Side::Both };
+    pub(super) const RESET: Self = Self { reset: true, told: Side::Both };
+}
+
+/// What is left of a connection for the side that was not told of its end.
+#[derive(Debug)]
+pub(super) enum Left {
+    Nothing,
+    Client(TcpStream),
+    Servers(Links),
+}
+
+impl Left {
+    /// Keeps quiet until that side leaves by itself.
+    pub(super) async fn linger(self) {
+        match self {
+            Self::Nothing => {}
+            Self::Client(mut client) => {
+                // However it ends, it is over.
+                let _ = tokio::io::copy(&mut client, &mut tokio::io::sink()).await;
+            }
+            Self::Servers(links) => links.linger().await,
+        }
+    }
 }
 
 /// What a connection was told; nothing of it is ever taken back.
@@ -99,8 +127,8 @@ impl Conn {
             return;
         }
         match armed.fault.what {
-            Disturbance::Cut(_) => self.end(Fate::Close),
-            Disturbance::Reset(_) => self.end(Fate::Reset),
+            Disturbance::Cut(_, told) => self.end(Fate { reset: false, told }),
+            Disturbance::Reset(_, told) => self.end(Fate { reset: true, told }),
             Disturbance::HalfClose(_) => self.orders.send_modify(|orders| {
                 orders.up_ended |= direction.includes(Direction::Up);
                 orders.down_ended |= direction.includes(Direction::Down);
@@ -130,7 +158,7 @@ impl Conn {
     /// Closes the connection if it has been idle for too long.
     pub(super) fn settle(&self, force: &Force) {
         if self.idle_limit(force).is_some_and(|limit| self.idle() >= limit) {
-            self.end(Fate::Close);
+            self.end(Fate::CLOSE);
         }
     }
 
@@ -155,8 +183,8 @@ impl Conn {
     }
 }
 
-/// Carries a connection to its end.
-pub(super) async fn serve(conn: &Arc<Conn>, mut client: TcpStream) {
+/// Carries a connection to its end; gives what is left of it.
+pub(super) async fn serve(conn: &Arc<Conn>, mut client: TcpStream) -> Left {
     // Events are small, and a late one would look like a slow network.
     let _ = client.set_nodelay(true);
     let mut links = Links::default();
@@ -181,13 +209,22 @@ pub(super) async fn serve(conn: &Arc<Conn>, mut client: TcpStream) {
             () = watch_idle(conn) => {}
         }
     }
-    let fate = conn.orders.borrow().fate;
-    if fate == Some(Fate::Reset) {
-        // An error means that it is closed already.
-        let _ = client.set_zero_linger();
+    let fate = conn.orders.borrow().fate.unwrap_or(Fate::CLOSE);
+    if fate.told != Side::Server {
+        if fate.reset {
+            // An error means that it is closed already.
+            let _ = client.set_zero_linger();
+        } else {
+            let _ = client.shutdown().await;
+        }
+    }
+    if fate.reset && fate.told != Side::Client {
         links.close_by_reset();
-    } else {
-        let _ = client.shutdown().await;
+    }
+    match fate.told {
+        Side::Both => Left::Nothing,
+        Side::Client => Left::Servers(links),
+        Side::Server => Left::Client(client),
     }
 }
 
@@ -199,7 +236,7 @@ async fn watch_idle(conn: &Conn) {
         let left = limit.map(|limit| limit.saturating_sub(conn.idle()));
         let changed = match left {
             Some(Duration::ZERO) => {
-                conn.end(Fate::Close);
+                conn.end(Fate::CLOSE);
                 pending().await
             }
             Some(left) => tokio::select! {

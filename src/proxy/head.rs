@@ -43,6 +43,11 @@ pub(super) struct AnswerHead {
 
 /// Reads the head of a request.
 pub(super) fn request(buffer: &mut BytesMut) -> Read<RequestHead> {
+    // Nobody asks in small letters; other protocols are told from HTTP by that before a line of theirs is whole.
+    let method = buffer.split(|byte| *byte == b' ').next().unwrap_or_default();
+    if !method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-') {
+        return Read::NotHttp;
+    }
     let mut slots = [httparse::EMPTY_HEADER; MAX_LINES];
     let mut parsed = httparse::Request::new(&mut slots);
     match parsed.parse(buffer) {
@@ -170,6 +175,7 @@ mod tests {
         assert_eq!(head.body, Framing::Done);
         assert!(matches!(request(&mut BytesMut::from("POST /mcp HT")), Read::More));
         assert!(matches!(request(&mut BytesMut::from("\x16\x03\x01\x02")), Read::NotHttp));
+        assert!(matches!(request(&mut BytesMut::from("hello")), Read::NotHttp));
         let endless = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(MAX_HEAD));
         assert!(matches!(request(&mut BytesMut::from(endless.as_str())), Read::NotHttp));
     }

@@ -91,7 +91,7 @@ impl Lane {
                 match self.pass(&force, &pace, now, &mut to).await {
                     Ok(true) => continue,
                     Ok(false) => return,
-                    Err(_) => return self.conn.end(Fate::Reset),
+                    Err(_) => return self.conn.end(Fate::RESET),
                 }
             }
             let clock = &self.conn.shared.clock;
@@ -113,7 +113,7 @@ impl Lane {
                         let bytes = buffer.split().freeze();
                         self.take(&pace, bytes);
                     }
-                    Err(_) => return self.conn.end(Fate::Reset),
+                    Err(_) => return self.conn.end(Fate::RESET),
                 },
             }
         }

@@ -32,6 +32,14 @@ impl Links {
         self.0.iter().for_each(|line| line.link.close_by_reset());
     }
 
+    /// Takes what the servers still say, until they leave.
+    pub(super) async fn linger(self) {
+        for mut line in self.0 {
+            // However it ends, it is over.
+            let _ = tokio::io::copy(&mut line.link, &mut tokio::io::sink()).await;
+        }
+    }
+
     /// The connection to a server, or to the next one that can be reached; gives where it stands.
     async fn reach(&mut self, conn: &Conn, at: usize) -> Option<usize> {
         let servers = &conn.shared.upstreams;
@@ -70,7 +78,7 @@ pub(super) async fn relay(conn: &Arc<Conn>, mut client: DuplexStream, links: &mu
     let mut ahead = BytesMut::new();
     let Some(mut place) = links.reach(conn, conn.shared.turn(conn.number, false)).await else {
         conn.shared.unreachable();
-        return conn.end(Fate::Reset);
+        return conn.end(Fate::RESET);
     };
     loop {
         let head = match next(&mut client, &mut ahead, &mut links.0[place]).await {
@@ -81,7 +89,7 @@ pub(super) async fn relay(conn: &Arc<Conn>, mut client: DuplexStream, links: &mu
         if conn.shared.takes_turns_by_request(conn.number) {
             let Some(reached) = links.reach(conn, conn.shared.turn(conn.number, true)).await else {
                 conn.shared.unreachable();
-                return conn.end(Fate::Reset);
+                return conn.end(Fate::RESET);
             };
             place = reached;
         }
@@ -103,6 +111,9 @@ async fn next(client: &mut DuplexStream, ahead: &mut BytesMut, line: &mut Line) 
                 Read::More => {}
                 Read::NotHttp => return Next::Bytes,
             }
+        }
+        if !line.buffer.is_empty() {
+            return Next::Bytes;
         }
         ahead.reserve(PIECE);
         line.buffer.reserve(PIECE);

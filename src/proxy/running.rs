@@ -182,7 +182,7 @@ impl Proxy {
 
     /// Closes every connection there is.
     pub async fn cut_all(&self) {
-        self.shared.open().all.values().for_each(|conn| conn.end(Fate::Close));
+        self.shared.open().all.values().for_each(|conn| conn.end(Fate::CLOSE));
         self.see_ended().await;
     }
 
@@ -257,10 +257,11 @@ async fn attend(shared: &Arc<Shared>, client: TcpStream) {
     };
     let known = Known { shared, number: conn.number };
     if refused {
-        conn.end(Fate::Reset);
+        conn.end(Fate::RESET);
     }
-    serve(&conn, client).await;
+    let left = serve(&conn, client).await;
     drop(known);
+    left.linger().await;
 }
 
 /// Takes a connection off the list when its task ends, however it does.

@@ -50,6 +50,7 @@ impl Upstream {
         let (rest, secure, usual) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
             (Some(rest), _) => (rest, false, Some(80)),
             (_, Some(rest)) => (rest, true, Some(443)),
+            _ if text.contains("://") => return Err(unknown()),
             _ => (text, false, None),
         };
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));

@@ -127,6 +127,7 @@ pub(crate) enum Rule {
     NamedScopeSuffices,
     NativeSchemesAnswered,
     NativeSchemesTaken,
+    NewStreamTakesOver,
     NoBroadcast,
     NoOutage,
     NotBeforeEnforced,

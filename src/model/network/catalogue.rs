@@ -55,6 +55,14 @@ const TRIGGERED: &[(&str, Value)] = &[
     ON,
     ("times", Value::Count),
 ];
+const ENDED: &[(&str, Value)] = &[
+    ("after", Value::Bytes),
+    ("when", Value::Word(&["now", "answer"])),
+    ("direction", DIRECTIONS),
+    ("side", Value::Word(&["both", "client", "server"])),
+    ON,
+    ("times", Value::Count),
+];
 const PACE: &[(&str, Value)] = &[("direction", DIRECTIONS), ON];
 
 /// Every kind, those of bytes first, then those of HTTP.
@@ -92,16 +100,16 @@ pub const NETWORK_FAULTS: &[NetworkFaultKind] = &[
         example: "cut=after:512b,direction:down",
         main: None,
         required: false,
-        keys: TRIGGERED,
+        keys: ENDED,
         direction: Some(Direction::Down),
     },
     NetworkFaultKind {
         name: "reset",
-        summary: "the same, with a reset (RST) instead of an end",
+        summary: "the same, with a reset (RST) instead of an end; with side:client the server does not learn of it",
         example: "reset=when:answer,times:1",
         main: None,
         required: false,
-        keys: TRIGGERED,
+        keys: ENDED,
         direction: Some(Direction::Down),
     },
     NetworkFaultKind {

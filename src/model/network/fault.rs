@@ -41,6 +41,17 @@ pub enum Trigger {
     Answer,
 }
 
+/// Which side is told of an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Both.
+    Both,
+    /// The client alone: for the server the connection lives on, and nobody speaks on it.
+    Client,
+    /// The server alone.
+    Server,
+}
+
 /// What a redirect does with the slash at the end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slash {
@@ -69,9 +80,9 @@ pub enum Disturbance {
     /// No more than so many bytes pass in a second.
     Trickle(u64),
     /// The connection is closed in good order.
-    Cut(Trigger),
+    Cut(Trigger, Side),
     /// The connection is reset.
-    Reset(Trigger),
+    Reset(Trigger, Side),
     /// One direction ends, the other goes on.
     HalfClose(Trigger),
     /// Nothing passes, and nothing is closed.
@@ -131,8 +142,8 @@ impl NetworkFault {
             Disturbance::Latency(_) => "latency",
             Disturbance::Jitter(_) => "jitter",
             Disturbance::Trickle(_) => "trickle",
-            Disturbance::Cut(_) => "cut",
-            Disturbance::Reset(_) => "reset",
+            Disturbance::Cut(..) => "cut",
+            Disturbance::Reset(..) => "reset",
             Disturbance::HalfClose(_) => "half-close",
             Disturbance::Stall(_) => "stall",
             Disturbance::IdleCut(_) => "idle-cut",
@@ -149,8 +160,8 @@ impl NetworkFault {
     /// The trigger, where it has one.
     pub fn trigger(&self) -> Option<Trigger> {
         match self.what {
-            Disturbance::Cut(trigger)
-            | Disturbance::Reset(trigger)
+            Disturbance::Cut(trigger, _)
+            | Disturbance::Reset(trigger, _)
             | Disturbance::HalfClose(trigger)
             | Disturbance::Stall(trigger) => Some(trigger),
             _ => None,
@@ -204,8 +215,8 @@ impl fmt::Display for NetworkFault {
             }
             Disturbance::RoundRobin(Turns::Request) => main = Some("request".to_owned()),
             Disturbance::RoundRobin(Turns::Connection) => main = Some("connection".to_owned()),
-            Disturbance::Cut(_)
-            | Disturbance::Reset(_)
+            Disturbance::Cut(..)
+            | Disturbance::Reset(..)
             | Disturbance::HalfClose(_)
             | Disturbance::Stall(_)
             | Disturbance::Refuse => {}
@@ -217,6 +228,11 @@ impl fmt::Display for NetworkFault {
         }
         if self.kind().is_some_and(|kind| kind.direction != Some(self.direction) && kind.direction.is_some()) {
             pairs.push(("direction", self.direction.word().to_owned()));
+        }
+        if let Disturbance::Cut(_, side) | Disturbance::Reset(_, side) = self.what
+            && side != Side::Both
+        {
+            pairs.push(("side", if side == Side::Client { "client" } else { "server" }.to_owned()));
         }
         pairs.extend(self.connection.map(|number| ("connection", number.to_string())));
         pairs.extend(self.times.map(|times| ("times", times.to_string())));

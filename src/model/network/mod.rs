@@ -5,5 +5,5 @@ mod fault;
 mod parse;
 
 pub use catalogue::{NETWORK_FAULTS, NetworkFaultKind};
-pub use fault::{Direction, Disturbance, NetworkFault, Slash, Trigger, Turns};
+pub use fault::{Direction, Disturbance, NetworkFault, Side, Slash, Trigger, Turns};
 pub use parse::BadNetworkFault;

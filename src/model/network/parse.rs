@@ -5,7 +5,7 @@
 use std::str::FromStr;
 
 use super::catalogue::{NETWORK_FAULTS, NetworkFaultKind, Value};
-use super::fault::{Direction, Disturbance, NetworkFault, Slash, Trigger, Turns};
+use super::fault::{Direction, Disturbance, NetworkFault, Side, Slash, Trigger, Turns};
 use crate::model::{bytes, closest, duration};
 
 /// The text names no network fault.
@@ -110,14 +110,22 @@ impl<'t> Said<'t> {
         }
     }
 
+    fn side(&self) -> Side {
+        match self.get("side") {
+            Some("client") => Side::Client,
+            Some("server") => Side::Server,
+            _ => Side::Both,
+        }
+    }
+
     fn fault(&self) -> Result<NetworkFault, BadNetworkFault> {
         let status = |key: &str| self.get(key).and_then(|text| text.parse::<u16>().ok());
         let what = match self.kind.name {
             "latency" => Disturbance::Latency(self.time("by")?),
             "jitter" => Disturbance::Jitter(self.time("by")?),
             "trickle" => Disturbance::Trickle(rate(self.needed("rate")?).unwrap_or(1)),
-            "cut" => Disturbance::Cut(self.trigger()?),
-            "reset" => Disturbance::Reset(self.trigger()?),
+            "cut" => Disturbance::Cut(self.trigger()?, self.side()),
+            "reset" => Disturbance::Reset(self.trigger()?, self.side()),
             "half-close" => Disturbance::HalfClose(self.trigger()?),
             "stall" => Disturbance::Stall(self.trigger()?),
             "idle-cut" => Disturbance::IdleCut(self.time("after")?),
@@ -247,10 +255,11 @@ mod tests {
             name().prop_map(Disturbance::StripHeader),
             (name(), name()).prop_map(|(from, to)| Disturbance::RenameHeader { from, to }),
         ];
-        let triggered = trigger.prop_flat_map(|trigger| {
+        let side = prop_oneof![Just(Side::Both), Just(Side::Client), Just(Side::Server)];
+        let triggered = (trigger, side).prop_flat_map(|(trigger, side)| {
             prop_oneof![
-                Just(Disturbance::Cut(trigger)),
-                Just(Disturbance::Reset(trigger)),
+                Just(Disturbance::Cut(trigger, side)),
+                Just(Disturbance::Reset(trigger, side)),
                 Just(Disturbance::HalfClose(trigger)),
                 Just(Disturbance::Stall(trigger)),
             ]
