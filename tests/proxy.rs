@@ -366,6 +366,30 @@ async fn a_dropped_proxy_leaves_nothing_behind() {
     .await;
 }
 
+#[tokio::test]
+async fn the_program_is_a_proxy_alone() {
+    let (listener, address) = listener().await;
+    let _asked = serve(listener, "a");
+    let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcp-rehearsal"))
+        .args(["proxy", "--listen", "127.0.0.1:0", "--upstream", &address])
+        .args(["--fault", "status=502", "--fault", "strip-header=x-other"])
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(program.stdout.take().expect("its output")).lines();
+    let mut told = Vec::new();
+    while told.len() < 4 {
+        told.push(soon(lines.next_line()).await.expect("read").expect("a line"));
+    }
+    assert_eq!(told[2..], ["fault     status=502", "fault     strip-header=x-other"]);
+    let listening = told[0].strip_prefix("listening ").expect("its address");
+    let mut client = BufReader::new(TcpStream::connect(listening).await.expect("open"));
+    let (head, body) = ask(&mut client, "/x").await;
+    assert!(head.starts_with("HTTP/1.1 502 ") && !head.contains("X-Other"), "{head}");
+    assert_eq!(body, "a /x");
+}
+
 /// Sends pieces one by one, with a moment between where `pauses` says so, and ends.
 async fn send(mut stream: impl tokio::io::AsyncWrite + Unpin, bytes: Vec<u8>, cuts: Vec<usize>) {
     let mut at = 0;

@@ -116,16 +116,26 @@ impl Conn {
         });
     }
 
+    /// Whether what a fault with a trigger does has been done here.
+    pub(super) fn has_met(&self, armed: &Armed, generation: u64) -> bool {
+        let direction = armed.fault.direction;
+        let halted = |halted: &AtomicU64| halted.load(Ordering::Relaxed) == generation;
+        match armed.fault.what {
+            Disturbance::HalfClose(_) => self.orders.borrow().has_ended(direction),
+            Disturbance::Stall(_) => {
+                let (up, down) = (direction.includes(Direction::Up), direction.includes(Direction::Down));
+                (!up || halted(&self.up_halted)) && (!down || halted(&self.down_halted))
+            }
+            _ => self.orders.borrow().fate.is_some(),
+        }
+    }
+
     /// Makes a fault with a trigger happen, if it may.
     pub(super) fn strike(&self, armed: &Armed, generation: u64) {
-        let direction = armed.fault.direction;
-        let done = match armed.fault.what {
-            Disturbance::HalfClose(_) => self.orders.borrow().has_ended(direction),
-            _ => self.orders.borrow().fate.is_some(),
-        };
-        if done || !armed.happens() {
+        if self.has_met(armed, generation) || !armed.happens() {
             return;
         }
+        let direction = armed.fault.direction;
         match armed.fault.what {
             Disturbance::Cut(_, told) => self.end(Fate { reset: false, told }),
             Disturbance::Reset(_, told) => self.end(Fate { reset: true, told }),

@@ -44,7 +44,7 @@ pub(super) struct AnswerHead {
 /// Reads the head of a request.
 pub(super) fn request(buffer: &mut BytesMut) -> Read<RequestHead> {
     // Nobody asks in small letters; other protocols are told from HTTP by that before a line of theirs is whole.
-    let method = buffer.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let method = buffer[..].split(|byte| *byte == b' ').next().unwrap_or_default();
     if !method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-') {
         return Read::NotHttp;
     }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::connection::{Conn, Fate, Orders};
-use super::force::Force;
+use super::force::{Armed, Force};
 use crate::model::{Direction, Disturbance, Trigger};
 
 /// How much is read at once, in bytes.
@@ -74,7 +74,11 @@ impl Lane {
             if force.generation != self.generation {
                 (self.generation, self.passed) = (force.generation, 0);
             }
-            if self.orders.borrow_and_update().has_ended(self.direction) {
+            let orders = *self.orders.borrow_and_update();
+            if orders.fate.is_some() {
+                return;
+            }
+            if orders.has_ended(self.direction) {
                 return discard(from, to).await;
             }
             if self.conn.is_halted(self.direction, &force) {
@@ -183,7 +187,8 @@ impl Lane {
     /// `None` where something happened.
     fn check(&self, force: &Force, wait: bool) -> Option<u64> {
         let mut most = u64::MAX;
-        for armed in force.on(self.conn.number).filter(|armed| armed.may_happen()) {
+        let open = |armed: &&Armed| armed.may_happen() && !self.conn.has_met(armed, force.generation);
+        for armed in force.on(self.conn.number).filter(open) {
             let counts = armed.fault.direction.includes(self.direction);
             match armed.fault.trigger() {
                 Some(Trigger::After(count)) if counts && self.passed >= count => {
@@ -192,11 +197,8 @@ impl Lane {
                 }
                 Some(Trigger::After(count)) if counts => most = most.min(count - self.passed),
                 Some(Trigger::Answer) if wait && self.direction == Direction::Down => {
-                    // A direction that was ended by it before has nothing more to meet.
-                    if !self.conn.orders.borrow().has_ended(armed.fault.direction) {
-                        self.conn.strike(armed, force.generation);
-                        return None;
-                    }
+                    self.conn.strike(armed, force.generation);
+                    return None;
                 }
                 _ => {}
             }
