@@ -15,6 +15,7 @@ pub mod client;
 pub mod doctor;
 pub mod model;
 pub mod profile;
+pub mod proxy;
 pub mod rehearsal;
 pub mod report;
 pub mod scenario;

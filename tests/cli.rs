@@ -52,6 +52,8 @@ async fn wrong_arguments_are_told_with_what_there_is() {
         (&["run", "--color", "sometimes"], "possible values: auto, always, never"),
         (&["explain", "nothing.at-all"], "nothing is called `nothing.at-all`"),
         (&["serve", "--fault", "nothing.at-all", "--listen", "127.0.0.1:0"], "nothing.at-all"),
+        (&["proxy", "--upstream", "h:1", "--fault", "latenzy=1s"], "did you mean `latency`?"),
+        (&["proxy", "--upstream", "http://h:1/mcp"], "has a path"),
         (&["completions", "cobol"], "possible values: bash"),
     ];
     for (arguments, words) in table {

@@ -9,12 +9,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("profile", &["model"]),
     ("transcript", &["model"]),
     ("server", &["model"]),
+    ("proxy", &["model"]),
     ("scenario", &["model"]),
     ("check", &["model", "transcript"]),
     ("wire", &["model", "transcript"]),
     ("verdict", &["model", "transcript", "check", "scenario"]),
     ("report", &["model", "transcript", "check", "verdict"]),
-    ("client", &["model", "profile", "scenario", "transcript", "wire"]),
+    ("client", &["model", "profile", "scenario", "transcript", "wire", "proxy"]),
     ("doctor", &["model", "profile", "scenario", "transcript", "client", "check", "verdict", "report"]),
 ];
 

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::output::{ExitCode, out, say};
 use crate::check::CHECKS;
-use crate::model::requirements;
+use crate::model::{NETWORK_FAULTS, requirements};
 use crate::server::faults;
 
 /// Arguments of `list`.
@@ -20,6 +20,7 @@ enum Kind {
     Clients,
     Checks,
     Faults,
+    NetworkFaults,
 }
 
 pub(super) fn list(args: &ListArgs) -> ExitCode {
@@ -43,6 +44,10 @@ pub(super) fn list(args: &ListArgs) -> ExitCode {
                 let text = requirements().get(check.id).map(|requirement| requirement.text.clone());
                 (check.id.to_owned(), text.unwrap_or_default())
             })
+            .collect(),
+        Kind::NetworkFaults => NETWORK_FAULTS
+            .iter()
+            .map(|kind| (kind.name.to_owned(), format!("{}: {}", kind.example, kind.summary)))
             .collect(),
         Kind::Faults => faults().map(|fault| (fault.id.to_owned(), fault.summary.to_owned())).collect(),
     };

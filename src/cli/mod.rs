@@ -9,6 +9,7 @@ mod keep;
 mod list;
 mod output;
 mod pipes;
+mod proxy;
 mod run;
 mod schema;
 mod serve;
@@ -39,7 +40,9 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// The reference server: correct by default, wrong on request.
     Serve(serve::ServeArgs),
-    /// List scenarios, clients, checks or faults.
+    /// A network between any client and a server that is late, cuts, holds back or rewrites, as `--fault` says.
+    Proxy(proxy::ProxyArgs),
+    /// List scenarios, clients, checks, faults or network faults.
     List(list::ListArgs),
     /// What a scenario, client, check, requirement or fault is.
     Explain(explain::ExplainArgs),
@@ -58,6 +61,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(args, cli.color).await,
         Command::Doctor(args) => doctor::doctor(args, cli.color).await,
         Command::Serve(args) => serve::serve(args).await,
+        Command::Proxy(args) => proxy::proxy(args).await,
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => schema::schema(),

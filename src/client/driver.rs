@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::network::Network;
 use super::sim::Sim;
 use super::step::Turn;
 use super::target::Target;
@@ -35,6 +36,14 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
         tap.hide(kind, secret);
     }
     let mut clients: HashMap<String, Arc<Sim>> = HashMap::new();
+    let (drive, network) = match Network::between(drive).await {
+        Ok(between) => between,
+        Err(error) => {
+            tap.step(0, FIRST_CLIENT, "connect");
+            tap.record(FIRST_CLIENT, EventKind::LeftOut { why: error.to_string(), this_too: true });
+            return tap.take();
+        }
+    };
     for step in &drive.scenario.steps {
         if let Some(sim) = clients.values().find(|sim| sim.has_given_up()) {
             let text = "the target stays silent; the rest of the steps was left out".to_owned();
@@ -44,9 +53,13 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
         if clients.values().any(|sim| sim.state().left_out) {
             break;
         }
+        tap.step(step.number, step.client(), step.action.word());
+        let network = network.as_ref().filter(|_| !step.faults().is_empty());
+        if let Some(network) = network {
+            network.begin(step, &tap).await;
+        }
         match &step.action {
             Action::Together(steps) => {
-                tap.step(step.number, FIRST_CLIENT, "together");
                 let mut tasks = tokio::task::JoinSet::new();
                 for step in steps {
                     let sim = client(&mut clients, step, &drive, &tap);
@@ -57,9 +70,11 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
             }
             action => {
                 let sim = client(&mut clients, step, &drive, &tap);
-                tap.step(step.number, step.client(), action.word());
                 sim.perform(action, turn(step, &drive.target)).await;
             }
+        }
+        if let Some(network) = network {
+            network.end(step, &tap, &clients).await;
         }
     }
     for sim in clients.values() {

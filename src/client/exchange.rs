@@ -172,7 +172,7 @@ impl Sim {
 
     /// Sends on an idle connection, or a new one; once more on a new one where an idle one turned out dead.
     async fn send(&self, number: u32, request: &Request, within: Duration) -> Result<(Connection, Head), Stop> {
-        let address = request.address.as_deref().unwrap_or(&self.target.address);
+        let address = self.target.dialled(request.address.as_deref());
         let idle = self.idle(address);
         let reused = idle.is_some();
         let mut connection = match idle {
@@ -205,7 +205,7 @@ impl Sim {
 
     async fn open(&self, number: u32, request: &Request, within: Duration) -> Result<Connection, Stop> {
         let connection = self.next_connection();
-        let address = request.address.as_deref().unwrap_or(&self.target.address);
+        let address = self.target.dialled(request.address.as_deref());
         match Connection::open(address, connection, within).await {
             Ok(connection) => Ok(connection),
             Err(error) => {

@@ -9,6 +9,7 @@ mod control;
 mod driver;
 mod entry;
 mod exchange;
+mod network;
 mod opening;
 mod requests;
 mod sim;

@@ -50,6 +50,8 @@ pub struct Target {
     pub url: String,
     /// `host:port` to connect to.
     pub address: String,
+    /// `host:port` of what stands between, where connections to the target go through it.
+    pub via: Option<String>,
     /// Value of the `Host` header.
     pub host: String,
     /// Path and query of the endpoint.
@@ -100,6 +102,7 @@ impl Target {
         Ok(Self {
             url: text.to_owned(),
             address: format!("{host}:{port}"),
+            via: None,
             host: url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}")),
             path,
             time: TimeControl::None,
@@ -112,6 +115,12 @@ impl Target {
             client: None,
             scope: None,
         })
+    }
+
+    /// Where to connect to for this address, or for the target's own.
+    pub(super) fn dialled<'t>(&'t self, address: Option<&'t str>) -> &'t str {
+        let address = address.unwrap_or(&self.address);
+        self.via.as_deref().filter(|_| address == self.address).unwrap_or(address)
     }
 
     /// The secrets that its user gave, each with the kind of its label.

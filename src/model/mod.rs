@@ -6,7 +6,9 @@ mod challenge;
 mod clock;
 mod glob;
 mod jsonrpc;
+mod measure;
 mod mint;
+mod network;
 mod requirement;
 mod resource;
 mod revision;
@@ -21,7 +23,12 @@ pub use challenge::{Challenge, challenges};
 pub use clock::{Clock, HybridClock, WallClock};
 pub use glob::glob;
 pub use jsonrpc::{Kind, Message, id_text};
+pub use measure::{bytes, duration};
 pub use mint::{Audience, Mint, TokenKind, TokenOrder};
+pub use network::{
+    BadNetworkFault, Direction, Disturbance, NETWORK_FAULTS, NetworkFault, NetworkFaultKind, Side, Slash, Trigger,
+    Turns,
+};
 pub use requirement::{Basis, Catalogue, Level, Party, Requirement, Testable, Transition, requirements};
 pub use resource::covers;
 pub use revision::{Era, Facts, Revision};

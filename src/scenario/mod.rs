@@ -11,11 +11,13 @@ mod field;
 mod interpolate;
 mod load;
 mod matcher;
+mod network;
 mod parse;
 mod resolve;
 mod schema;
 mod schema_auth;
 mod validate;
+mod validate_network;
 mod words;
 
 pub use action::Action;
@@ -30,6 +32,7 @@ pub use field::{FieldFailure, field_failures};
 pub use interpolate::{UnknownVariable, Vars, interpolate, interpolate_matcher};
 pub use load::{load_dir, load_file, shipped};
 pub use matcher::{BadMatcher, Matcher, Mismatch, OPERATORS};
+pub use network::WrittenFault;
 pub use parse::parse;
 pub use schema::{
     Answers, Await, Cancel, Connect, Disconnect, FIRST_CLIENT, Headers, Invoke, Listen, Negotiate, Notify, Raw,

@@ -220,7 +220,7 @@ impl<'de> Visitor<'de> for WordVisitor {
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<Word, E> {
-        Ok(Word { what: Some(word.to_owned()), client: None, expect: None, within: None })
+        Ok(Word { what: Some(word.to_owned()), client: None, expect: None, within: None, faults: Vec::new() })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Word, A::Error> {
@@ -245,8 +245,11 @@ mod tests {
     #[test]
     fn bare_words_have_empty_bodies() {
         let read = steps("  - connect\n  - shutdown: {}\n  - expire: access-token\n  - refresh\n");
-        assert_eq!(read[0].action, Action::Connect(Connect { client: None, expect: None, within: None }));
-        let shutdown = Shutdown { delete: None, client: None, expect: None, within: None };
+        assert_eq!(
+            read[0].action,
+            Action::Connect(Connect { client: None, expect: None, within: None, faults: Vec::new() })
+        );
+        let shutdown = Shutdown { delete: None, client: None, expect: None, within: None, faults: Vec::new() };
         assert_eq!(read[1].action, Action::Shutdown(shutdown));
         assert!(matches!(&read[2].action, Action::Expire(word) if word.what.as_deref() == Some("access-token")));
         assert!(matches!(&read[3].action, Action::Refresh(word) if word.what.is_none()));

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::action::Action;
 use super::delay::Delay;
 use super::expect::Expect;
+use super::network::WrittenFault;
 use super::schema_auth::{MintStep, OAuthStep, Publish};
 use super::words::{DisconnectWhen, HeaderSource, LastEventId, SessionSource};
-use crate::model::Span;
+use crate::model::{NetworkFault, Span};
 
 /// Headers to add or replace; `null` removes one that would otherwise be sent.
 pub type Headers = BTreeMap<String, Option<String>>;
@@ -53,6 +54,11 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Whether the network does anything in it.
+    pub fn has_network_faults(&self) -> bool {
+        self.steps.iter().any(|step| !step.faults().is_empty())
+    }
+
     /// Every step in order of its number, those inside `together` too.
     pub fn all_steps(&self) -> Vec<&Step> {
         let mut all = Vec::new();
@@ -100,6 +106,9 @@ macro_rules! bodies {
             /// How long the step may take.
             #[serde(default)]
             pub within: Option<Delay>,
+            /// What the network does while the step runs; `list network-faults` names what there is.
+            #[serde(default)]
+            pub faults: Vec<WrittenFault>,
         }
 
         impl Body for $name {
@@ -115,6 +124,9 @@ macro_rules! bodies {
             fn within(&self) -> Option<&Delay> {
                 self.within.as_ref()
             }
+            fn faults(&self) -> &[WrittenFault] {
+                &self.faults
+            }
         }
     )*};
 }
@@ -127,6 +139,7 @@ pub(in crate::scenario) trait Body {
     fn expect(&self) -> Option<&Expect>;
     fn expect_mut(&mut self) -> Option<&mut Expect>;
     fn within(&self) -> Option<&Delay>;
+    fn faults(&self) -> &[WrittenFault];
 }
 
 bodies! {
@@ -343,6 +356,18 @@ impl Step {
     /// How long the step may take, if it says.
     pub fn within(&self) -> Option<&Delay> {
         self.action.body().and_then(Body::within)
+    }
+
+    /// What the network does while the step runs: to all clients alike, so that steps inside `together` share it.
+    pub fn faults(&self) -> Vec<NetworkFault> {
+        if let Action::Together(steps) = &self.action {
+            return steps.iter().flat_map(Self::faults).collect();
+        }
+        self.written_faults().iter().filter_map(WrittenFault::fault).cloned().collect()
+    }
+
+    pub(super) fn written_faults(&self) -> &[WrittenFault] {
+        self.action.body().map(Body::faults).unwrap_or_default()
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::delay::Delay;
 use super::expect::Expect;
+use super::network::WrittenFault;
 use super::schema::{Body, Headers, bodies, present};
 use super::words::OAuthRequest;
 use crate::model::TokenKind;

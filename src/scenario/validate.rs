@@ -50,12 +50,13 @@ pub(super) fn validate(scenario: &Scenario, text: &str) -> Vec<Diagnostic> {
         Check { text, found: Vec::new(), calls: BTreeSet::new(), connected: BTreeSet::new(), open: BTreeSet::new() };
     check.header(scenario);
     check.steps(&scenario.steps);
+    check.network(&scenario.steps);
     check.variables(scenario);
     check.found.sort_by_key(|diagnostic| diagnostic.span.start);
     check.found
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     text: &'a str,
     found: Vec<Diagnostic>,
     /// Names given with `as` so far.
@@ -67,7 +68,13 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn say(&mut self, span: Span, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn say(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         let help = Some(help.into()).filter(|help| !help.is_empty());
         self.found.push(Diagnostic { span, message: message.into(), label: label.into(), help });
     }
@@ -365,14 +372,14 @@ impl Check<'_> {
     }
 
     /// The word that begins the step.
-    fn word(&self, at: Span) -> Span {
+    pub(super) fn word(&self, at: Span) -> Span {
         let rest = &self.text[at.start.min(self.text.len())..];
         let length = rest.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(rest.len());
         Span::new(at.start, at.start + length)
     }
 
     /// Where `key:` stands, at or after the beginning of a span.
-    fn key(&self, at: Span, key: &str) -> Span {
+    pub(super) fn key(&self, at: Span, key: &str) -> Span {
         let start = at.start.min(self.text.len());
         let rest = &self.text[start..];
         let mut from = 0;
@@ -389,7 +396,7 @@ impl Check<'_> {
     }
 
     /// Where a value stands after `key:`, or the key if it is written in another way than it reads.
-    fn value(&self, at: Span, key: &str, value: &str) -> Span {
+    pub(super) fn value(&self, at: Span, key: &str, value: &str) -> Span {
         let key = self.key(at, key);
         let rest = self.text.get(key.end..).unwrap_or_default();
         match rest.find(value).filter(|_| !value.is_empty()) {

@@ -141,6 +141,7 @@ pub(crate) enum Rule {
     NamedScopeSuffices,
     NativeSchemesAnswered,
     NativeSchemesTaken,
+    NewStreamTakesOver,
     NoBroadcast,
     NoOutage,
     NotBeforeEnforced,

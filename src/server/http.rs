@@ -477,7 +477,10 @@ fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply,
             .map(Reply::sse)
             .map_err(|_| Reply::refuse(400, None, code::INVALID_REQUEST, "Last-Event-ID is not known"));
     }
-    if session.has_get() {
+    // The client may have lost sight of the stream that is there, long before this server notices.
+    if app.faults.holds(Rule::NewStreamTakesOver) {
+        session.leave_get();
+    } else if session.has_get() {
         return Err(Reply::refuse(409, None, code::INVALID_REQUEST, "This session has a GET stream already"));
     }
     let (_, reader) = session.open(true, app.primes(&session));

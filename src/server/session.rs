@@ -116,6 +116,13 @@ impl Session {
         self.inner().streams.values().any(|stream| stream.is_get && stream.is_live())
     }
 
+    /// Ends the connection of the GET stream, if there is one; what is said on it from now on waits for a resumption.
+    pub(crate) fn leave_get(&self) {
+        for stream in self.inner().streams.values_mut().filter(|stream| stream.is_get) {
+            stream.live = None;
+        }
+    }
+
     /// Writes a message into the log of a stream and to its reader, if there is one; `unique` is off for the fault of
     /// giving two events the same id.
     pub(crate) fn emit(&self, number: u64, data: String, unique: bool) {

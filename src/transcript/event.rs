@@ -212,6 +212,13 @@ pub enum EventKind {
         /// By so many milliseconds.
         advanced_ms: u64,
     },
+    /// The network between client and server, which the rehearsal is itself, begins or stops to do something.
+    Network {
+        /// What it does, as scenarios write it.
+        faults: Vec<String>,
+        /// Whether it begins.
+        on: bool,
+    },
     /// The rest of the steps was left out, because something that they need cannot be brought about here.
     LeftOut {
         /// What, in plain words.

@@ -72,6 +72,8 @@ pub struct Exchange {
     pub conversation: Option<usize>,
     /// The revision that governs it: the conversation's, or the one an `initialize` arrived at.
     pub revision: Option<Revision>,
+    /// What the network did while it was under way, as scenarios write it; empty where nothing disturbed it.
+    pub disturbed: Vec<String>,
     /// The body as sent, parsed once for all checks.
     sent: OnceCell<Option<Value>>,
     /// The body of the answer, parsed once for all checks.
@@ -177,6 +179,7 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
                 end_seq: None,
                 conversation: None,
                 revision: None,
+                disturbed: Vec::new(),
                 sent: OnceCell::new(),
                 got: OnceCell::new(),
                 query: OnceCell::new(),

@@ -4,6 +4,7 @@
 
 mod builder;
 mod codec;
+mod disturbed;
 mod event;
 mod exchange;
 mod view;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::disturbed::{excuse, mark};
 use super::exchange::exchanges;
 use super::{Event, Exchange};
 use crate::model::{Kind, Message, Revision, id_text};
@@ -146,9 +147,28 @@ pub struct View<'t> {
 impl<'t> View<'t> {
     /// Builds every index.
     pub fn new(events: &'t [Event]) -> Self {
+        let mut exchanges = exchanges(events);
+        mark(events, &mut exchanges);
+        Self::of(events, exchanges)
+    }
+
+    /// The same without what the network did: the checks judge this one.
+    pub fn undisturbed(events: &'t [Event]) -> Self {
+        let mut exchanges = exchanges(events);
+        mark(events, &mut exchanges);
+        excuse(events, &mut exchanges);
+        Self::of(events, exchanges)
+    }
+
+    /// Whether the network did anything.
+    pub fn is_disturbed(&self) -> bool {
+        self.exchanges.iter().any(|exchange| !exchange.disturbed.is_empty())
+    }
+
+    fn of(events: &'t [Event], exchanges: Vec<Exchange>) -> Self {
         let mut view = Self {
             events,
-            exchanges: exchanges(events),
+            exchanges,
             messages: Vec::new(),
             calls: Vec::new(),
             server_calls: Vec::new(),

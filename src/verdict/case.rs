@@ -153,9 +153,10 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     }
     stories.sort_by_key(|story| !story.fails);
     // A connection that the scenario cut on purpose leaves checks undecided too; that is no limit of ours.
-    let silent = view.exchanges.iter().any(|exchange| exchange.end == Some(End::TimedOut));
+    let timed_out = |exchange: &Exchange| exchange.end == Some(End::TimedOut) && exchange.disturbed.is_empty();
+    let silent = view.exchanges.iter().any(timed_out);
     let mute = |(index, exchange): (usize, &Exchange)| {
-        exchange.end == Some(End::TimedOut) && exchange.method == "POST" && !view.messages_in(index).any(Msg::received)
+        timed_out(exchange) && exchange.method == "POST" && !view.messages_in(index).any(Msg::received)
     };
     let left_out = left_out(&view).map(|(_, why)| why.to_owned());
     let limited = left_out.is_some() || view.exchanges.iter().any(Exchange::passed_our_limit);
@@ -291,10 +292,24 @@ fn story_of_step(scenario: &Scenario, unmet: &Unmet, view: &View<'_>) -> Story {
             .map(|requirement| requirement.source.clone()),
         sent: sent_at(&unmet.breach, view),
         breach: Breach {
-            what: format!("Step `{}` (line {}): {}", unmet.word, unmet.line, unmet.breach.what),
+            what: format!(
+                "Step `{}` (line {}): {}{}",
+                unmet.word,
+                unmet.line,
+                unmet.breach.what,
+                meanwhile(unmet, view)
+            ),
             ..unmet.breach.clone()
         },
     }
+}
+
+/// What the network did while a step was under way.
+fn meanwhile(unmet: &Unmet, view: &View<'_>) -> String {
+    let own = view.exchanges.iter().find(|exchange| Some(exchange.number) == unmet.exchange);
+    own.filter(|exchange| !exchange.disturbed.is_empty())
+        .map(|exchange| format!(" Meanwhile the network did this: {}.", exchange.disturbed.join(", ")))
+        .unwrap_or_default()
 }
 
 /// The request that the evidence points at, in one line.

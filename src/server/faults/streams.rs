@@ -19,6 +19,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::WorkOutlivesConnection) "A dropped connection cancels its request";
     "sse.broadcast" breaks ["transport.http.no-broadcast", "transport.http.one-stream-only"]
         Rule(Rule::NoBroadcast) "Notifications go out on every open stream of the session";
+    "sse.second-refused" breaks ["transport.http.multiple-streams"]
+        Rule(Rule::NewStreamTakesOver) "A second GET stream is refused for as long as the first is not known to be dead";
     "sse.progress-crossed" breaks ["transport.http.sse-related-only-should"]
         Rule(Rule::ProgressOnOwnStream) "The progress of every call goes out on the newest stream of a call";
     "sse.progress-on-get" breaks ["transport.http.get-unrelated"]

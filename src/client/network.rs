@@ -1,0 +1,69 @@
+//! The network between the simulated clients and the target, where a scenario has it do something.
+//!
+//! Whatever it does stands in the transcript, so that nobody blames the server for it.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::driver::Drive;
+use super::sim::Sim;
+use crate::model::NetworkFault;
+use crate::proxy::{Proxy, ProxyError, Upstream};
+use crate::scenario::Step;
+use crate::transcript::EventKind;
+use crate::wire::Tap;
+
+/// How long clients get to see that a connection is gone, in milliseconds.
+const NOTICED_WITHIN_MS: u32 = 100;
+
+/// A network that is told what to do.
+#[derive(Debug)]
+pub(super) struct Network {
+    proxy: Proxy,
+}
+
+impl Network {
+    /// Puts a network in front of the target, where the scenario has it do something; from then on connections go
+    /// through it.
+    pub(super) async fn between(drive: Drive) -> Result<(Drive, Option<Self>), ProxyError> {
+        if !drive.scenario.has_network_faults() {
+            return Ok((drive, None));
+        }
+        let upstream = Upstream::plain(drive.target.address.clone());
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let proxy = Proxy::start(listen, vec![upstream], Arc::clone(&drive.clock), drive.rng.clone()).await?;
+        let mut target = super::target::Target::clone(&drive.target);
+        target.via = Some(proxy.addr().to_string());
+        Ok((Drive { target: Arc::new(target), ..drive }, Some(Self { proxy })))
+    }
+
+    /// Begins what the network does while a step runs.
+    pub(super) async fn begin(&self, step: &Step, tap: &Tap) {
+        let faults = step.faults();
+        tap.record(step.client(), EventKind::Network { faults: texts(&faults), on: true });
+        self.proxy.set(faults).await;
+    }
+
+    /// Ends it, once the clients have seen what it did.
+    pub(super) async fn end(&self, step: &Step, tap: &Tap, clients: &HashMap<String, Arc<Sim>>) {
+        self.proxy.clear().await;
+        // A connection carries one exchange at a time: more exchanges than connections are some that do not know it yet.
+        let unseen = || {
+            let live: u32 = clients.values().map(|sim| sim.state().live).sum();
+            live as usize > self.proxy.counters().open
+        };
+        for _ in 0..NOTICED_WITHIN_MS {
+            if !unseen() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tap.record(step.client(), EventKind::Network { faults: texts(&step.faults()), on: false });
+    }
+}
+
+fn texts(faults: &[NetworkFault]) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,251 @@
+//! One request and its answer, as they pass: heads changed where a fault says so, bodies as they come.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
+
+use super::body::Framing;
+use super::connection::Conn;
+use super::head::{AnswerHead, Change, Read, RequestHead, Spelling, answer, changed, spelling};
+use super::relay::{Line, PIECE};
+use crate::model::{Direction, Disturbance};
+
+/// The most of a stream that is held back, in bytes.
+const MAX_HELD: usize = 16 * 1024 * 1024;
+
+/// What comes after an exchange.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Another one may follow.
+    Again,
+    /// Bytes that are carried as they are.
+    Bytes,
+    /// The server is done.
+    Over,
+}
+
+/// What went wrong with one of the ends: it is gone.
+type Gone = std::io::Error;
+
+/// Carries one request to a server and its answer back.
+pub(super) async fn exchange(
+    conn: &Conn,
+    mut head: RequestHead,
+    host: Option<String>,
+    client: &mut DuplexStream,
+    ahead: &mut BytesMut,
+    line: &mut Line,
+) -> After {
+    let mut changes: Vec<Change> = host.map(|host| Change::Value("host".to_owned(), host)).into_iter().collect();
+    match conn.redirect(&head) {
+        Some(Redirect::Answer(text)) => {
+            let taken = swallow(&mut head.body, client, ahead).await;
+            let told = client.write_all(text.as_bytes()).await;
+            return if taken && told.is_ok() { After::Again } else { After::Over };
+        }
+        Some(Redirect::Pass(first)) => changes.push(Change::First(first)),
+        None => {}
+    }
+    changes.extend(conn.header_changes(Direction::Up));
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let Line { link, buffer, .. } = line;
+    let (mut from_server, mut to_server) = tokio::io::split(link);
+    let sent = AtomicBool::new(false);
+    let up = async {
+        let mut body = head.body;
+        let whole = async {
+            to_server.write_all(&changed(&head.bytes, &changes)).await?;
+            send_body(&mut body, &mut from_client, ahead, &mut to_server).await
+        };
+        if whole.await.is_ok_and(|whole| whole) {
+            sent.store(true, Ordering::Relaxed);
+            // While the answer is on its way the client may leave, which the server has to see.
+            while ahead.len() < PIECE {
+                if !from_client.read_buf(ahead).await.is_ok_and(|count| count > 0) {
+                    sent.store(false, Ordering::Relaxed);
+                    let _ = to_server.shutdown().await;
+                    break;
+                }
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let down = get_answer(conn, &head.method, &mut from_server, buffer, &mut to_client);
+    let after = tokio::select! {
+        after = down => after.unwrap_or(After::Over),
+        () = up => After::Over,
+    };
+    // An answer before the end of the request, or after that of the client: no more requests to be made out.
+    if after == After::Again && !sent.load(Ordering::Relaxed) { After::Bytes } else { after }
+}
+
+/// Passes a request's body on; gives false where the client left before its end.
+async fn send_body(
+    body: &mut Framing,
+    from: &mut (impl AsyncRead + Unpin),
+    ahead: &mut BytesMut,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> Result<bool, Gone> {
+    loop {
+        let taken = body.take(ahead);
+        to.write_all(&ahead.split_to(taken)).await?;
+        if body.is_done() {
+            return Ok(true);
+        }
+        ahead.reserve(PIECE);
+        if from.read_buf(ahead).await? == 0 {
+            to.shutdown().await?;
+            return Ok(false);
+        }
+    }
+}
+
+/// Takes a request's body that nobody is going to read.
+async fn swallow(body: &mut Framing, from: &mut DuplexStream, ahead: &mut BytesMut) -> bool {
+    loop {
+        let taken = body.take(ahead);
+        let _ = ahead.split_to(taken);
+        if body.is_done() {
+            return true;
+        }
+        ahead.reserve(PIECE);
+        if !from.read_buf(ahead).await.is_ok_and(|count| count > 0) {
+            return false;
+        }
+    }
+}
+
+/// Passes an answer on, those before it (100 to 199) included.
+async fn get_answer(
+    conn: &Conn,
+    method: &str,
+    from: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> Result<After, Gone> {
+    loop {
+        match answer(buffer, method) {
+            Read::Whole(mut head) => {
+                to.write_all(&changed(&head.bytes, &conn.answer_changes(&head))).await?;
+                match head.status {
+                    101 => return Ok(After::Bytes),
+                    100..=199 => continue,
+                    200..=299 if method == "CONNECT" => return Ok(After::Bytes),
+                    _ => return get_body(conn, &mut head, from, buffer, to).await,
+                }
+            }
+            Read::More => {}
+            Read::NotHttp => return Ok(After::Bytes),
+        }
+        buffer.reserve(PIECE);
+        if from.read_buf(buffer).await? == 0 {
+            // What was perhaps the beginning of a head is passed on all the same.
+            to.write_all(&buffer.split()).await?;
+            return Ok(After::Over);
+        }
+    }
+}
+
+/// Passes an answer's body on, held back where streams are.
+async fn get_body(
+    conn: &Conn,
+    head: &mut AnswerHead,
+    from: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> Result<After, Gone> {
+    let mut force = conn.shared.force.subscribe();
+    let mut held = BytesMut::new();
+    loop {
+        force.mark_unchanged();
+        let taken = head.body.take(buffer);
+        held.unsplit(buffer.split_to(taken));
+        let block = if head.event_stream { conn.block() } else { 0 };
+        let done = head.body.is_done();
+        if done || held.len() >= block {
+            to.write_all(&held.split()).await?;
+        }
+        if done {
+            return Ok(After::Again);
+        }
+        buffer.reserve(PIECE);
+        tokio::select! {
+            read = from.read_buf(buffer) => if read? == 0 {
+                to.write_all(&held.split()).await?;
+                return Ok(After::Over);
+            },
+            changed = force.changed(), if !held.is_empty() => if changed.is_err() { return Ok(After::Over) },
+        }
+    }
+}
+
+/// What a redirect does with a request.
+enum Redirect {
+    /// This is the answer.
+    Answer(String),
+    /// It goes on with this first line.
+    Pass(String),
+}
+
+impl Conn {
+    fn redirect(&self, head: &RequestHead) -> Option<Redirect> {
+        let force = self.shared.force.borrow();
+        let found = force.each(self.number).find_map(|what| match what {
+            Disturbance::Redirect { status, slash, origin } => Some((*status, *slash, origin.clone())),
+            _ => None,
+        });
+        let (status, slash, origin) = found?;
+        Some(match spelling(&head.target, slash) {
+            Spelling::Right(target) => Redirect::Pass(format!("{} {target} HTTP/1.1", head.method)),
+            Spelling::Wrong(target) => {
+                let (reason, place) = (reason(status), format!("{}{target}", origin.unwrap_or_default()));
+                Redirect::Answer(format!(
+                    "HTTP/1.1 {status} {reason}\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n"
+                ))
+            }
+        })
+    }
+
+    fn header_changes(&self, lane: Direction) -> Vec<Change> {
+        let force = self.shared.force.borrow();
+        let armed = force.on(self.number).filter(|armed| armed.fault.direction.includes(lane));
+        let changes = armed.filter_map(|armed| match &armed.fault.what {
+            Disturbance::StripHeader(name) => Some(Change::Strip(name.clone())),
+            Disturbance::RenameHeader { from, to } => Some(Change::Rename(from.clone(), to.clone())),
+            _ => None,
+        });
+        changes.collect()
+    }
+
+    fn answer_changes(&self, head: &AnswerHead) -> Vec<Change> {
+        let mut changes = self.header_changes(Direction::Down);
+        let force = self.shared.force.borrow();
+        let status = force.each(self.number).find_map(|what| match what {
+            Disturbance::Status { to, of } if head.status >= 200 && of.is_none_or(|of| of == head.status) => Some(*to),
+            _ => None,
+        });
+        changes.extend(status.map(|status| Change::First(format!("HTTP/1.1 {status} {}", reason(status)))));
+        changes
+    }
+
+    /// In blocks of how many bytes streams are held back.
+    fn block(&self) -> usize {
+        let force = self.shared.force.borrow();
+        let blocks = force.each(self.number).filter_map(|what| match what {
+            Disturbance::BufferStreams(block) => Some(block.unwrap_or(u64::MAX)),
+            _ => None,
+        });
+        usize::try_from(blocks.max().unwrap_or(0)).unwrap_or(usize::MAX).min(MAX_HELD)
+    }
+}
+
+/// The words behind a status; which ones makes no difference to anybody.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200..=299 => "OK",
+        300..=399 => "Redirect",
+        400..=499 => "Refused",
+        _ => "Failed",
+    }
+}
