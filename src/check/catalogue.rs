@@ -1,7 +1,7 @@
 //! Every check there is, and the one loop that runs them.
 
 use super::{Finding, Findings, auth, base, features, http, lifecycle, session, utilities};
-use crate::model::requirements;
+use crate::model::{Via, requirements};
 use crate::transcript::View;
 
 /// A pure judgement of one requirement. Its id is the requirement's.
@@ -88,14 +88,20 @@ pub static CHECKS: &[&[Check]] = &[
 ];
 
 /// Runs every check over one transcript; one finding for each check, in order of the catalogue.
+///
+/// What is asked of Streamable HTTP is judged over what went over it, and of nothing else.
 pub fn judge_all(view: &View<'_>) -> Vec<Finding> {
     let catalogue = requirements();
+    let only_http = view.only(Via::StreamableHttp);
+    let over_http = only_http.as_deref().map(View::new);
+    let over_http = over_http.as_ref().unwrap_or(view);
     CHECKS
         .iter()
         .flat_map(|area| area.iter())
         .filter_map(|check| {
             let mut findings = Findings::new(check.id, catalogue.get(check.id)?);
-            (check.judge)(view, &mut findings);
+            let of_http = check.id.starts_with("transport.http.");
+            (check.judge)(if of_http { over_http } else { view }, &mut findings);
             Some(findings.finish())
         })
         .collect()

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Breach, Findings};
+use crate::model::Via;
 use crate::transcript::{Direction, Exchange, Msg, View};
 
 /// A JSON value as evidence, shortened where it is long.
@@ -66,18 +67,21 @@ pub(crate) fn is_proper(view: &View<'_>, request: &Msg) -> bool {
     let Some(conversation) = view.conversation_of(request) else { return false };
     let before = |index: Option<usize>| index.is_some_and(|index| view.exchanges[index].seq < exchange.seq);
     let version = exchange.sent_header("mcp-protocol-version");
-    let needs_version = conversation.revision.is_some_and(|revision| revision.facts().version_header);
+    // What Streamable HTTP asks of headers, no other transport does.
+    let over_http = exchange.via == Via::StreamableHttp;
+    let needs_version = over_http && conversation.revision.is_some_and(|revision| revision.facts().version_header);
     let id = &request.value["id"];
-    exchange.method == "POST"
+    exchange.carries_message()
         && before(conversation.initialized)
         && !before(conversation.deleted)
         && request.value["jsonrpc"] == "2.0"
         && !request.batched
         && (id.is_string() || id.is_i64())
         && version.map_or(!needs_version, |version| version == conversation.answered)
-        && exchange
-            .sent_header("accept")
-            .is_some_and(|accept| accept.contains("application/json") && accept.contains("text/event-stream"))
+        && (!over_http
+            || exchange
+                .sent_header("accept")
+                .is_some_and(|accept| accept.contains("application/json") && accept.contains("text/event-stream")))
         && !speaks_of_transport(exchange)
 }
 

@@ -1,6 +1,6 @@
 //! Words that every other module shares: revisions, JSON-RPC envelope, clock, randomness, secrets, spans.
 //!
-//! Knows nothing of transports, clients, servers or verdicts.
+//! Knows nothing of how transports work, of clients, servers or verdicts.
 
 mod challenge;
 mod clock;
@@ -15,6 +15,7 @@ mod secret;
 mod shell;
 mod span;
 mod suggest;
+mod via;
 
 pub use challenge::{Challenge, challenges};
 pub use clock::{Clock, HybridClock, WallClock};
@@ -29,3 +30,4 @@ pub use secret::Labels;
 pub use shell::quoted;
 pub use span::Span;
 pub use suggest::{closest, nearest};
+pub use via::Via;

@@ -3,13 +3,13 @@
 //! Says what belongs together, never whether it is right.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
 use super::exchange::exchanges;
 use super::{Event, Exchange};
-use crate::model::{Kind, Message, Revision, id_text};
+use crate::model::{Kind, Message, Revision, Via, id_text};
 
 /// Who sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +31,8 @@ pub enum Carrier {
     PostStream,
     /// An event stream that answers a GET.
     GetStream,
+    /// A channel on which everything comes: stdio, a WebSocket, the event stream of HTTP+SSE.
+    Channel,
 }
 
 /// A JSON-RPC message on the wire.
@@ -128,7 +130,7 @@ impl Conversation {
 pub struct View<'t> {
     /// The events.
     pub events: &'t [Event],
-    /// HTTP exchanges in order of their requests.
+    /// Exchanges in order of their requests.
     pub exchanges: Vec<Exchange>,
     /// JSON-RPC messages in order of the wire.
     pub messages: Vec<Msg>,
@@ -155,10 +157,19 @@ impl<'t> View<'t> {
             gathered: RefCell::default(),
         };
         view.collect_messages();
+        view.bring_home();
         view.find_conversations();
         view.assign_conversations();
         view.pair_calls();
         view
+    }
+
+    /// The events without those of exchanges over other transports; `None` where there are no others.
+    pub fn only(&self, via: Via) -> Option<Vec<Event>> {
+        let others: HashSet<u32> =
+            self.exchanges.iter().filter(|exchange| exchange.via != via).map(|exchange| exchange.number).collect();
+        let keeps = |event: &&Event| event.kind.exchange().is_none_or(|exchange| !others.contains(&exchange));
+        (!others.is_empty()).then(|| self.events.iter().filter(keeps).cloned().collect())
     }
 
     /// The exchange that carried a message.
@@ -220,12 +231,20 @@ impl<'t> View<'t> {
                 let at = exchange.end_at.unwrap_or(exchange.at);
                 found.push((seq, at, Direction::Received, Carrier::JsonBody, body.clone()));
             }
-            let stream = if exchange.method == "GET" { Carrier::GetStream } else { Carrier::PostStream };
+            let stream = match exchange.method.as_str() {
+                _ if exchange.via.has_one_stream() => Carrier::Channel,
+                "GET" => Carrier::GetStream,
+                _ => Carrier::PostStream,
+            };
             for event in &exchange.events {
                 let Some(value) = event.data.as_ref().and_then(|data| serde_json::from_str(data).ok()) else {
                     continue;
                 };
                 found.push((event.seq, event.at, Direction::Received, stream, value));
+            }
+            for text in &exchange.texts {
+                let Ok(value) = serde_json::from_str(&text.text) else { continue };
+                found.push((text.seq, text.at, Direction::Received, Carrier::Channel, value));
             }
             for (seq, at, direction, carrier, value) in found {
                 let (members, batched) = match value {
@@ -257,6 +276,43 @@ impl<'t> View<'t> {
         self.messages.sort_by_key(|msg| msg.seq);
     }
 
+    /// A response that came on a channel belongs to the exchange that asked, wherever the channel was opened.
+    fn bring_home(&mut self) {
+        let mut asked: HashMap<(String, Via, String), usize> = HashMap::new();
+        for index in 0..self.messages.len() {
+            let msg = &self.messages[index];
+            let via = self.exchanges[msg.exchange].via;
+            if !via.has_one_stream() {
+                continue;
+            }
+            let key = (msg.client.clone(), via, id_text(&msg.value["id"]));
+            match (msg.direction, msg.kind) {
+                (Direction::Sent, Kind::Request) => {
+                    asked.insert(key, msg.exchange);
+                }
+                (Direction::Received, Kind::Response) if self.exchanges[msg.exchange].channel.is_none() => {
+                    if let Some(home) = asked.get(&key).copied().or_else(|| self.latest_on_line(index)) {
+                        let text = self.messages[index].value.to_string();
+                        self.messages[index].exchange = home;
+                        self.exchanges[home].response_body.get_or_insert_with(|| text.into());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Where an error without id belongs that came on a channel: to what was sent last there.
+    fn latest_on_line(&self, index: usize) -> Option<usize> {
+        let msg = &self.messages[index];
+        let line = self.exchanges[msg.exchange].line();
+        if msg.value["id"] != Value::Null {
+            return None;
+        }
+        let before = |other: &Exchange| other.line() == line && other.channel.is_some() && other.seq < msg.seq;
+        self.exchanges.iter().rposition(before)
+    }
+
     fn find_conversations(&mut self) {
         for request in &self.messages {
             if request.direction != Direction::Sent || request.method() != Some("initialize") {
@@ -277,7 +333,7 @@ impl<'t> View<'t> {
             let answered = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
             self.conversations.push(Conversation {
                 client: exchange.client.clone(),
-                session: exchange.got_header("mcp-session-id").map(str::to_owned),
+                session: exchange.got_header("mcp-session-id").filter(|_| !exchange.via.has_one_stream()).map(str::to_owned),
                 opened: request.exchange,
                 requested: params
                     .and_then(|params| params.get("protocolVersion"))
@@ -299,6 +355,7 @@ impl<'t> View<'t> {
             let exchange = &self.exchanges[index];
             let opened = self.conversations.iter().position(|conversation| conversation.opened == index);
             let found = opened.or_else(|| match exchange.session() {
+                _ if exchange.via.has_one_stream() => self.conversation_on(exchange),
                 Some(session) => {
                     self.conversations.iter().rposition(|conversation| conversation.session.as_deref() == Some(session))
                 }
@@ -326,6 +383,26 @@ impl<'t> View<'t> {
             {
                 self.conversations[found].initialized.get_or_insert(msg.exchange);
             }
+        }
+    }
+
+    /// The conversation of an exchange on a channel: the latest that was opened there or, where the channel resumed a
+    /// session, on the channel before.
+    fn conversation_on(&self, exchange: &Exchange) -> Option<usize> {
+        let opening = |line: u32| self.exchanges.iter().find(|other| other.number == line);
+        let mut line = exchange.line()?;
+        // Each channel resumes an earlier one, so that this ends.
+        loop {
+            let here = |conversation: &Conversation| self.exchanges[conversation.opened].line() == Some(line);
+            if let Some(found) = self.conversations.iter().rposition(here) {
+                return Some(found);
+            }
+            let resumed = opening(line)?;
+            let session = resumed.session()?;
+            let before = self.exchanges.iter().rfind(|other| {
+                other.seq < resumed.seq && other.channel.is_none() && other.got_header("mcp-session-id") == Some(session)
+            });
+            line = before?.line()?;
         }
     }
 

@@ -88,7 +88,7 @@ fn offer_usable(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("initialize") {
         let asked = request.value["params"]["protocolVersion"].as_str().unwrap_or_default();
         let exchange = view.exchange_of(request);
-        if !offered.contains(asked) || walled(exchange) || exchange.status.is_none() {
+        if !offered.contains(asked) || walled(exchange) || !exchange.answered() {
             continue;
         }
         let got = answer_to(view, request, response).map(|response| &response.value["result"]["protocolVersion"]);

@@ -252,6 +252,8 @@ mod tests {
                     target,
                     headers,
                     body: body.map(Into::into),
+                    via: crate::model::Via::StreamableHttp,
+                    channel: None,
                 })
                 .event(EventKind::Response { exchange: 9, status, headers: Vec::new() })
                 .event(EventKind::End { exchange: 9, end: End::Complete })
