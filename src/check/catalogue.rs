@@ -1,6 +1,6 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, auth, base, features, http, lifecycle, session, utilities};
+use super::{Finding, Findings, auth, base, features, http, lifecycle, session, sse, stdio, utilities};
 use crate::model::{Via, requirements};
 use crate::transcript::View;
 
@@ -40,6 +40,14 @@ pub static CHECKS: &[&[Check]] = &[
     session::identity::CHECKS,
     session::naming::CHECKS,
     session::termination::CHECKS,
+    // transport.stdio
+    stdio::output::CHECKS,
+    stdio::input::CHECKS,
+    stdio::ending::CHECKS,
+    // transport.sse
+    sse::opening::CHECKS,
+    sse::messages::CHECKS,
+    sse::access::CHECKS,
     // features
     features::tools::CHECKS,
     features::results::CHECKS,

@@ -16,6 +16,8 @@ pub mod features;
 pub mod http;
 pub mod lifecycle;
 pub mod session;
+pub mod sse;
+pub mod stdio;
 pub mod utilities;
 
 pub use catalogue::{CHECKS, Check, judge_all};

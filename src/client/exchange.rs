@@ -258,6 +258,7 @@ impl Sim {
             body,
             via: request.via,
             channel: request.channel,
+            tls: request.place.as_ref().unwrap_or(&self.target.place).tls,
         });
     }
 

@@ -46,6 +46,7 @@ impl Walk {
             body: (!body.is_empty()).then(|| body.into()),
             via: crate::model::Via::StreamableHttp,
             channel: None,
+            tls: false,
         })
     }
 

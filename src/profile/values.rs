@@ -66,6 +66,7 @@ pub enum Fallback {
     /// What the revision that it asks for says: any 4xx until 2025-06-18, then 400, 404 and 405.
     ByRevision,
     /// Any status from 400 to 499 but 401 and 403.
+    #[serde(rename = "any-4xx")]
     Any4xx,
     /// Status 400.
     #[serde(rename = "400")]

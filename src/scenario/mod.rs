@@ -15,6 +15,7 @@ mod parse;
 mod resolve;
 mod schema;
 mod schema_auth;
+mod transports;
 mod validate;
 mod words;
 

@@ -126,6 +126,7 @@ impl Builder {
             body: body.map(Into::into),
             via,
             channel: None,
+            tls: false,
         })
     }
 
@@ -138,7 +139,8 @@ impl Builder {
         let (method, target, body) = (method.to_owned(), target.to_owned(), body.map(str::to_owned));
         let body = body.map(Into::into);
         let via = Via::StreamableHttp;
-        self.event(EventKind::Request { exchange, connection: 1, method, target, headers, body, via, channel: None })
+        let tls = false;
+        self.event(EventKind::Request { exchange, connection: 1, method, target, headers, body, via, channel: None, tls })
     }
 
     /// Opens a channel; what follows goes over it.
@@ -151,13 +153,21 @@ impl Builder {
         let (method, target) = if via == Via::Stdio { ("", "server") } else { ("GET", "/mcp") };
         let headers = if via == Via::Stdio { Headers::new() } else { pairs(&[("host", "127.0.0.1:8080")]) };
         let (method, target) = (method.to_owned(), target.to_owned());
-        let opened = EventKind::Request { exchange, connection, method, target, headers, body: None, via, channel: None };
+        let (body, tls) = (None, false);
+        let opened = EventKind::Request { exchange, connection, method, target, headers, body, via, channel: None, tls };
         let builder = self.event(opened);
         match via {
             Via::Stdio => builder,
             Via::WebSocket => builder.head(101, &[("upgrade", "websocket")]),
             Via::LegacySse | Via::StreamableHttp => builder.head(200, &[("content-type", "text/event-stream")]),
         }
+    }
+
+    /// What follows belongs to this transport.
+    #[must_use]
+    pub fn over(mut self, via: Via) -> Self {
+        self.via = via;
+        self
     }
 
     /// A text that comes in on the channel.
@@ -191,7 +201,8 @@ impl Builder {
         let (exchange, connection) = (self.exchanges, self.channel.unwrap_or_default());
         let (via, channel, body) = (self.via, self.channel, Some(text.into()));
         let (method, target, headers) = (String::new(), "server".to_owned(), Headers::new());
-        self.event(EventKind::Request { exchange, connection, method, target, headers, body, via, channel })
+        let tls = false;
+        self.event(EventKind::Request { exchange, connection, method, target, headers, body, via, channel, tls })
     }
 
     /// The latest request belongs to this channel.

@@ -127,6 +127,9 @@ pub enum EventKind {
         /// The exchange that opened the channel or the stream on which its response comes, where there is one.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         channel: Option<u32>,
+        /// Whether TLS was spoken.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        tls: bool,
     },
     /// The head of the answer came.
     Response {

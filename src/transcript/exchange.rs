@@ -85,6 +85,8 @@ pub struct Exchange {
     pub via: Via,
     /// Number of the exchange that opened the channel or stream which brings its response.
     pub channel: Option<u32>,
+    /// Whether TLS was spoken.
+    pub tls: bool,
     /// HTTP status of the answer.
     pub status: Option<u16>,
     /// Headers of the answer.
@@ -204,7 +206,7 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
     let mut list: Vec<Exchange> = Vec::new();
     let mut by_number: HashMap<u32, usize> = HashMap::new();
     for event in events {
-        if let EventKind::Request { exchange, connection, method, target, headers, body, via, channel } = &event.kind {
+        if let EventKind::Request { exchange, connection, method, target, headers, body, via, channel, tls } = &event.kind {
             by_number.insert(*exchange, list.len());
             list.push(Exchange {
                 number: *exchange,
@@ -220,6 +222,7 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
                 body: body.clone(),
                 via: *via,
                 channel: *channel,
+                tls: *tls,
                 status: None,
                 response_headers: Vec::new(),
                 response_body: None,

@@ -155,7 +155,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     // A connection that the scenario cut on purpose leaves checks undecided too; that is no limit of ours.
     let silent = view.exchanges.iter().any(|exchange| exchange.end == Some(End::TimedOut));
     let mute = |(index, exchange): (usize, &Exchange)| {
-        exchange.end == Some(End::TimedOut) && exchange.method == "POST" && !view.messages_in(index).any(Msg::received)
+        exchange.end == Some(End::TimedOut) && exchange.carries_message() && !view.messages_in(index).any(Msg::received)
     };
     let left_out = left_out(&view).map(|(_, why)| why.to_owned());
     let limited = left_out.is_some() || view.exchanges.iter().any(Exchange::passed_our_limit);
@@ -179,7 +179,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
         met,
         exchanges: view.exchanges.len(),
         took: Duration::ZERO,
-        answered: view.exchanges.iter().any(|exchange| exchange.status.is_some())
+        answered: view.exchanges.iter().any(Exchange::answered)
             || !view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::Failed(_)))),
         silent: cell > Cell::Passed && view.exchanges.iter().enumerate().any(mute),
         sent: sent(&view),
@@ -211,7 +211,10 @@ fn why_unclear(view: &View<'_>) -> String {
 /// comes after an opening that never gave its client a conversation or has no exchange at all, and anything
 /// was found.
 fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View<'_>) -> bool {
-    let holder = |seq: u32| view.exchanges.iter().position(|exchange| touches(exchange, seq));
+    let holder = |seq: u32| {
+        let carried = view.messages.iter().find(|msg| msg.seq == seq).map(|msg| msg.exchange);
+        carried.or_else(|| view.exchanges.iter().position(|exchange| touches(exchange, seq)))
+    };
     let own = unmet.exchange.and_then(|number| view.exchanges.iter().position(|exchange| exchange.number == number));
     let breaches = || findings.iter().flat_map(|finding| &finding.breaches);
     let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(|seq| holder(*seq) == own));
@@ -247,6 +250,7 @@ fn touches(exchange: &Exchange, seq: u32) -> bool {
         || exchange.response_seq == Some(seq)
         || exchange.end_seq.is_some_and(|end| seq == end || (exchange.response_body.is_some() && seq + 1 == end))
         || exchange.events.iter().any(|event| event.seq == seq)
+        || exchange.texts.iter().any(|text| text.seq == seq)
 }
 
 fn level_text(level: Level) -> &'static str {

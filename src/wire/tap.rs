@@ -76,7 +76,7 @@ impl Tap {
     fn redact(&self, kind: EventKind) -> (EventKind, Vec<EventKind>) {
         let mut seen = Vec::new();
         let kind = match kind {
-            EventKind::Request { exchange, connection, method, target, headers, body, via, channel } => {
+            EventKind::Request { exchange, connection, method, target, headers, body, via, channel, tls } => {
                 self.find(secrets::in_query(&target), &mut seen);
                 if let Some(body) = &body {
                     let form = header(&headers, "content-type").is_some_and(|kind| kind.contains("form-urlencoded"));
@@ -91,6 +91,7 @@ impl Tap {
                     body: body.map(|body| self.labels.redact_shared(body)),
                     via,
                     channel,
+                    tls,
                 }
             }
             EventKind::Response { exchange, status, headers } => {
@@ -206,6 +207,7 @@ mod tests {
                     body: Some("{\"t\":\"very-secret-token\"}".into()),
                     via: Via::StreamableHttp,
                     channel: None,
+                    tls: false,
                 },
             );
         }

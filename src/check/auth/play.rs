@@ -68,6 +68,7 @@ impl Play {
                 body: Some(body.into()),
                 via: crate::model::Via::StreamableHttp,
                 channel: None,
+                tls: false,
             })
             .event(EventKind::Response { exchange, status, headers: pairs(answer_headers) })
             .event(EventKind::Body { exchange, text: answer.into(), utf8: true })

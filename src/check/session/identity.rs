@@ -254,6 +254,7 @@ mod tests {
                     body: body.map(Into::into),
                     via: crate::model::Via::StreamableHttp,
                     channel: None,
+                    tls: false,
                 })
                 .event(EventKind::Response { exchange: 9, status, headers: Vec::new() })
                 .event(EventKind::End { exchange: 9, end: End::Complete })

@@ -100,6 +100,7 @@ impl Sim {
                     body: Some(body),
                     via: line.via,
                     channel: Some(line.opening),
+                    tls: line.via == Via::WebSocket && self.target.place.tls,
                 },
             );
             if let Err(reason) = write(line, request).await {

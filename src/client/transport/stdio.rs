@@ -30,6 +30,7 @@ impl Sim {
                 body: None,
                 via: Via::Stdio,
                 channel: None,
+                tls: false,
             },
         );
         let Started { process, input, output } = match command.start() {
