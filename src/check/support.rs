@@ -57,7 +57,9 @@ pub(crate) fn client_declared(view: &View<'_>, msg: &Msg, path: &[&str]) -> Opti
 
 /// Whether an answer's status speaks of access, sessions, load or form of the HTTP request, not of the call.
 fn speaks_of_transport(exchange: &Exchange) -> bool {
-    matches!(exchange.status, Some(300..=399 | 401 | 403..=408 | 410 | 413 | 415 | 421 | 429 | 502..=504))
+    // An error without id says that the message was not even read.
+    let unread = exchange.is_message() && exchange.got_json().is_some_and(|answer| answer["id"].is_null());
+    unread || matches!(exchange.status, Some(300..=399 | 401 | 403..=408 | 410 | 413 | 415 | 421 | 429 | 502..=504))
 }
 
 /// Whether a request of the client is beyond reproach below its method: sent in an opened conversation that still

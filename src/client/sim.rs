@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) inbox: HashMap<String, Value>,
     /// The exchange that sent a request on a channel, by id text.
     pub(super) sent_in: HashMap<String, u32>,
+    /// The exchange that sent something on a channel last.
+    pub(super) last_said: Option<u32>,
     /// Requests on a channel that were cancelled, by id text.
     pub(super) cancelled: HashSet<String>,
     /// The place for messages that an event stream named.

@@ -48,6 +48,9 @@ pub(super) enum Out {
     Post,
 }
 
+/// What stands for an id where there is none.
+const NO_ID: &str = "null";
+
 /// The close code that says the access token is over (`docs/transports.md`).
 const TOKEN_OVER: u16 = 4401;
 
@@ -108,7 +111,7 @@ impl Sim {
                 return Ok(if line.has_ended() { End::CutShort } else { End::Failed(reason) });
             }
         }
-        let end = self.hear_response(line, options.until.as_ref(), answered).await;
+        let end = self.hear_response(line, number, options.until.as_ref(), answered).await;
         if end == End::CutShort && line.wants_token() {
             answered.status = Some(401);
         }
@@ -120,16 +123,18 @@ impl Sim {
         let members = match serde_json::from_slice(body) {
             Ok(Value::Array(members)) => members,
             Ok(single) => vec![single],
-            Err(_) => return,
+            Err(_) => Vec::new(),
         };
+        self.state().last_said = Some(number);
         let mut state = self.state();
+        state.inbox.remove(NO_ID);
         for id in members.iter().filter(|message| message.get("method").is_some()).filter_map(|one| one.get("id")) {
             state.inbox.remove(&id_text(id));
             state.sent_in.insert(id_text(id), number);
         }
     }
 
-    async fn hear_response(&self, line: &Line, until: Option<&Value>, answered: &mut Answered) -> End {
+    async fn hear_response(&self, line: &Line, number: u32, until: Option<&Value>, answered: &mut Answered) -> End {
         let Some(until) = until else { return End::Complete };
         let key = id_text(until);
         let mut news = self.news.subscribe();
@@ -138,11 +143,14 @@ impl Sim {
         loop {
             {
                 let mut state = self.state();
-                if let Some(message) = state.inbox.remove(&key) {
+                // An error without id can only be about what was sent last.
+                let unread = || state.last_said == Some(number) && state.inbox.contains_key(NO_ID);
+                let key = if !state.inbox.contains_key(&key) && unread() { NO_ID } else { &key };
+                if let Some(message) = state.inbox.remove(key) {
                     answered.messages.push(message);
                     return End::Complete;
                 }
-                if limit.is_none() && state.cancelled.contains(&key) {
+                if limit.is_none() && state.cancelled.contains(key) {
                     limit = Some(Box::pin(tokio::time::sleep(AFTER_CANCEL)));
                 }
             }
