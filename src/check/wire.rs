@@ -130,7 +130,9 @@ pub(crate) fn unfinished(exchange: &Exchange) -> bool {
 
 /// Whether nothing came back although something may yet: where everything comes on one stream, silence is no answer.
 pub(crate) fn unseen(exchange: &Exchange) -> bool {
-    exchange.via.has_one_stream() && exchange.response_body.is_none() && exchange.status.is_none_or(|status| status < 300)
+    exchange.via.has_one_stream()
+        && exchange.response_body.is_none()
+        && exchange.status.is_none_or(|status| status < 300)
 }
 
 /// Whether the server refused for reasons of access or load, which other checks judge.

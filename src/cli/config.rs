@@ -159,7 +159,8 @@ impl TargetConfig {
         let words: Result<Vec<String>, String> = self.command.iter().map(|word| word.filled(&place)).collect();
         let mut words = words?.into_iter();
         let Some(program) = words.next() else {
-            let stray = (!self.env.is_empty()).then(|| format!("targets.{name}.env: there is no `command` that it is for"));
+            let stray =
+                (!self.env.is_empty()).then(|| format!("targets.{name}.env: there is no `command` that it is for"));
             return stray.map_or(Ok(None), Err);
         };
         let place = format!("targets.{name}.env");

@@ -268,7 +268,9 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
     let (mut allowed, mut jobs, mut issuer) = (args.allow_tool.clone(), args.jobs, None);
     let met = match &args.target {
         Some(text) => Some(args.more.meet(text, patience).await.map_err(Stopped::Usage)?),
-        None if !args.command.is_empty() => Some(args.more.meet_command(&args.command, patience).map_err(Stopped::Usage)?),
+        None if !args.command.is_empty() => {
+            Some(args.more.meet_command(&args.command, patience).map_err(Stopped::Usage)?)
+        }
         None => None,
     };
     let elsewhere = met.is_some();

@@ -13,8 +13,8 @@ use crate::model::{Via, id_text};
 use crate::profile::Answer;
 use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{
-    Coding, CodingError, Connection, Decoder, Frame, Head, MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, Place,
-    Request, WireError, too_much,
+    Coding, CodingError, Connection, Decoder, Frame, Head, MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL,
+    Place, Request, WireError, too_much,
 };
 
 /// How long a stream may stay open after its response before the client leaves it, whatever it brings.

@@ -48,7 +48,8 @@ impl Sim {
         self.forget_session().await;
         let asked = profile.opens_with.value.0.first().map_or_else(String::new, ToString::to_string);
         if step.version.is_none() && step.capabilities.is_none() {
-            if let Some(probe) = &profile.probe.value {
+            // Probes were seen over HTTP, where they leave nothing behind; a channel that answers one speaks the newer era.
+            if let Some(probe) = profile.probe.value.as_ref().filter(|_| self.via() == Via::StreamableHttp) {
                 self.probe(probe, within).await;
             }
             if let Some(first) = &profile.probe_session.value {

@@ -369,5 +369,9 @@ pub(super) fn name_of(message: &Value) -> Option<&str> {
 /// The id of the first request in an array.
 fn first_id(body: &[u8]) -> Option<Value> {
     let members: Vec<Value> = serde_json::from_slice(body).ok()?;
-    members.into_iter().find(|message| message.get("method").is_some() && message.get("id").is_some())?.get("id").cloned()
+    members
+        .into_iter()
+        .find(|message| message.get("method").is_some() && message.get("id").is_some())?
+        .get("id")
+        .cloned()
 }

@@ -163,7 +163,8 @@ impl Target {
 
     /// The same target, over this transport.
     pub fn over(self, via: Via) -> Result<Self, TargetError> {
-        let fits = (via == Via::Stdio) == self.command.is_some() && (via == Via::WebSocket || self.via != Some(Via::WebSocket));
+        let fits = (via == Via::Stdio) == self.command.is_some()
+            && (via == Via::WebSocket || self.via != Some(Via::WebSocket));
         if !fits {
             let hint = match via {
                 Via::Stdio => "give a command behind `--`",

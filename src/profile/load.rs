@@ -298,7 +298,11 @@ fn refuse_contradictions(file: &str, profile: &Profile) -> Result<(), ProfileErr
         return refuse("transports", "names no transport", "name at least one");
     }
     if !transports.fallback.is_empty() && !transports.order.contains(&Via::LegacySse) {
-        return refuse("transports", "falls back to `sse`, which is not in its order", "add `sse`, or leave `fallback` empty");
+        return refuse(
+            "transports",
+            "falls back to `sse`, which is not in its order",
+            "add `sse`, or leave `fallback` empty",
+        );
     }
     if !matches!(profile.first_request_id.value, Value::Number(_) | Value::String(_)) {
         return refuse("first_request_id", "is no JSON-RPC id", "give a number or a string");

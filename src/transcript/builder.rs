@@ -140,7 +140,17 @@ impl Builder {
         let body = body.map(Into::into);
         let via = Via::StreamableHttp;
         let tls = false;
-        self.event(EventKind::Request { exchange, connection: 1, method, target, headers, body, via, channel: None, tls })
+        self.event(EventKind::Request {
+            exchange,
+            connection: 1,
+            method,
+            target,
+            headers,
+            body,
+            via,
+            channel: None,
+            tls,
+        })
     }
 
     /// Opens a channel; what follows goes over it.
@@ -154,7 +164,8 @@ impl Builder {
         let headers = if via == Via::Stdio { Headers::new() } else { pairs(&[("host", "127.0.0.1:8080")]) };
         let (method, target) = (method.to_owned(), target.to_owned());
         let (body, tls) = (None, false);
-        let opened = EventKind::Request { exchange, connection, method, target, headers, body, via, channel: None, tls };
+        let opened =
+            EventKind::Request { exchange, connection, method, target, headers, body, via, channel: None, tls };
         let builder = self.event(opened);
         match via {
             Via::Stdio => builder,

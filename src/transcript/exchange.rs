@@ -206,7 +206,9 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
     let mut list: Vec<Exchange> = Vec::new();
     let mut by_number: HashMap<u32, usize> = HashMap::new();
     for event in events {
-        if let EventKind::Request { exchange, connection, method, target, headers, body, via, channel, tls } = &event.kind {
+        if let EventKind::Request { exchange, connection, method, target, headers, body, via, channel, tls } =
+            &event.kind
+        {
             by_number.insert(*exchange, list.len());
             list.push(Exchange {
                 number: *exchange,

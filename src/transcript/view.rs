@@ -333,7 +333,10 @@ impl<'t> View<'t> {
             let answered = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
             self.conversations.push(Conversation {
                 client: exchange.client.clone(),
-                session: exchange.got_header("mcp-session-id").filter(|_| !exchange.via.has_one_stream()).map(str::to_owned),
+                session: exchange
+                    .got_header("mcp-session-id")
+                    .filter(|_| !exchange.via.has_one_stream())
+                    .map(str::to_owned),
                 opened: request.exchange,
                 requested: params
                     .and_then(|params| params.get("protocolVersion"))
@@ -400,7 +403,9 @@ impl<'t> View<'t> {
             let resumed = opening(line)?;
             let session = resumed.session()?;
             let before = self.exchanges.iter().rfind(|other| {
-                other.seq < resumed.seq && other.channel.is_none() && other.got_header("mcp-session-id") == Some(session)
+                other.seq < resumed.seq
+                    && other.channel.is_none()
+                    && other.got_header("mcp-session-id") == Some(session)
             });
             line = before?.line()?;
         }

@@ -217,7 +217,15 @@ fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View
     };
     let own = unmet.exchange.and_then(|number| view.exchanges.iter().position(|exchange| exchange.number == number));
     let breaches = || findings.iter().flat_map(|finding| &finding.breaches);
-    let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(|seq| holder(*seq) == own));
+    // On a channel, what came meanwhile may belong to the exchange as well.
+    let meanwhile = |seq: u32| {
+        own.map(|own| &view.exchanges[own]).is_some_and(|exchange| {
+            let open = exchange.seq <= seq && exchange.end_seq.is_none_or(|end| seq <= end);
+            exchange.via.has_one_stream() && exchange.carries_message() && open
+        })
+    };
+    let of_own = |seq: &u32| holder(*seq) == own || meanwhile(*seq);
+    let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(of_own));
     // A client that met a broken rule on its way to a token comes without the token that the step needs.
     let refused = own.is_some_and(|own| matches!(view.exchanges[own].status, Some(401 | 403)));
     let of_step = |seq: u32| {

@@ -30,7 +30,7 @@ pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unm
     for step in scenario.all_steps() {
         let Some(expect) = step.expect() else { continue };
         let index = step.number;
-        if index >= first || elsewhere(expect, index, view) {
+        if index >= first || elsewhere(expect, index, view) || unread(index, view) {
             continue;
         }
         match judge_step(expect, index, view) {
@@ -67,6 +67,18 @@ fn elsewhere(expect: &Expect, step: u32, view: &View<'_>) -> bool {
     let clause = expect.clause.as_deref().and_then(|clause| requirements().get(clause));
     let revision = observe(step, view).and_then(|seen| seen.exchange.revision);
     clause.zip(revision).is_some_and(|(clause, revision)| !clause.holds_in(revision))
+}
+
+/// Whether nothing came back for what need not be answered: where everything comes on one stream there is no status that
+/// tells the end of it, and who cannot read an id has nothing to answer to.
+fn unread(step: u32, view: &View<'_>) -> bool {
+    observe(step, view).is_some_and(|seen| {
+        let sent = seen.exchange.sent_json();
+        let has_id = sent.is_some_and(|sent| sent["id"].is_string() || sent["id"].is_i64() || sent["id"].is_u64());
+        let refused = seen.exchange.status.is_some_and(|status| status >= 400);
+        let said = seen.exchange.carries_message() && seen.exchange.via.has_one_stream();
+        said && !has_id && !refused && seen.received.is_empty()
+    })
 }
 
 /// Adds to a divergence what was missed and what to change: what the clause asks, if the step names one, and what the

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::link::{Link, Place, Trust};
 use super::limits::{MAX_CHUNK_LINE, MAX_HEAD, MAX_HEADERS, MAX_INTERIM};
+use super::link::{Link, Place, Trust};
 use crate::model::Via;
 use crate::transcript::Headers;
 

@@ -87,7 +87,8 @@ impl Trust {
             roots.add_parsable_certificates(self.more.iter().cloned());
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-            let mut config = versions.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth();
+            let mut config =
+                versions.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth();
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             Ok(Arc::new(config))
         };

@@ -58,7 +58,8 @@ impl Command {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         #[cfg(unix)]
         command.process_group(0);
-        let refused = |reason: String| format!("`{}` cannot be started: {reason}; is it installed, and found?", self.program);
+        let refused =
+            |reason: String| format!("`{}` cannot be started: {reason}; is it installed, and found?", self.program);
         let mut child = command.spawn().map_err(|error| refused(error.to_string()))?;
         let group = Group::of(&child);
         let ends = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -239,7 +240,8 @@ mod tests {
 
     fn shell(script: &str) -> Started {
         let arguments = vec!["-c".to_owned(), script.to_owned()];
-        let command = Command { program: "sh".to_owned(), arguments, environment: vec![("WORD".to_owned(), "w".to_owned())] };
+        let command =
+            Command { program: "sh".to_owned(), arguments, environment: vec![("WORD".to_owned(), "w".to_owned())] };
         command.start().expect("a shell")
     }
 
@@ -251,7 +253,8 @@ mod tests {
 
     #[tokio::test]
     async fn lines_go_in_and_out_and_the_end_is_told() {
-        let Started { mut process, mut input, mut output } = shell("echo $WORD; cat; echo last >&2; printf rest; exit 3");
+        let Started { mut process, mut input, mut output } =
+            shell("echo $WORD; cat; echo last >&2; printf rest; exit 3");
         assert_eq!(output.next().await, Output::Line("w".to_owned(), true));
         input.write_all(b"one\r\n\xff\n").await.expect("written");
         assert_eq!(output.next().await, Output::Line("one".to_owned(), true));

@@ -101,9 +101,7 @@ impl Listener {
 
     /// Waits a moment for the server to answer a close, whatever else it still sends.
     pub async fn see_close(&mut self) {
-        let ended = async {
-            while matches!(self.next().await, Incoming::Text(_) | Incoming::Beat) {}
-        };
+        let ended = async { while matches!(self.next().await, Incoming::Text(_) | Incoming::Beat) {} };
         let _ = tokio::time::timeout(TO_CLOSE, ended).await;
     }
 }

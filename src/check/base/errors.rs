@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::check::wire::{
-    CLIENT_METHODS, body_error, came, fair_calls, faultless, governing, is_4xx, posts, told, unfinished, unseen, valid_id,
+    CLIENT_METHODS, body_error, came, fair_calls, faultless, governing, is_4xx, posts, told, unfinished, unseen,
+    valid_id,
 };
 use crate::check::{Check, Findings};
 use crate::model::Message;

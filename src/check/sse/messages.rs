@@ -51,7 +51,8 @@ fn on_stream(view: &View<'_>, out: &mut Findings) {
     for stream in streams(view) {
         for post in posts(view, stream) {
             let Some(request) = post.sent_json().filter(|sent| Message(sent).kind() == Kind::Request) else { continue };
-            let answers = |value: &Value| value.get("id") == request.get("id") && Message(value).kind() == Kind::Response;
+            let answers =
+                |value: &Value| value.get("id") == request.get("id") && Message(value).kind() == Kind::Response;
             let beside = stream.events.iter().filter(|event| event.seq > post.seq).any(|event| {
                 let data = event.data.as_deref().and_then(|data| serde_json::from_str(data).ok());
                 data.is_some_and(|value: Value| answers(&value))
@@ -62,7 +63,8 @@ fn on_stream(view: &View<'_>, out: &mut Findings) {
             }
             out.require(!inside, || {
                 told(
-                    "A response came as the answer to the POST, where clients of this transport do not look.".to_owned(),
+                    "A response came as the answer to the POST, where clients of this transport do not look."
+                        .to_owned(),
                     &["status 202, and the response on the event stream"],
                     post.response_body.as_deref().map(short).unwrap_or_default(),
                     "send every response on the stream of the client that asked",

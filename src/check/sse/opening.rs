@@ -31,7 +31,10 @@ fn is_open(stream: &Exchange) -> bool {
 /// Whether a client asked only because Streamable HTTP had been refused, so that there need not be such a stream.
 fn is_a_guess(view: &View<'_>, stream: &Exchange) -> bool {
     view.exchanges.iter().any(|other| {
-        other.via == Via::StreamableHttp && other.client == stream.client && other.seq < stream.seq && other.method == "POST"
+        other.via == Via::StreamableHttp
+            && other.client == stream.client
+            && other.seq < stream.seq
+            && other.method == "POST"
     })
 }
 
@@ -56,9 +59,16 @@ fn names_endpoint(view: &View<'_>, out: &mut Findings) {
             told(
                 what.to_owned(),
                 &["first of all: `event: endpoint`, and the URI for messages as data"],
-                before.map_or_else(|| "no event".to_owned(), |event| {
-                    format!("event `{}`: {}", event.event.as_deref().unwrap_or("message"), event.data.as_deref().unwrap_or(""))
-                }),
+                before.map_or_else(
+                    || "no event".to_owned(),
+                    |event| {
+                        format!(
+                            "event `{}`: {}",
+                            event.event.as_deref().unwrap_or("message"),
+                            event.data.as_deref().unwrap_or("")
+                        )
+                    },
+                ),
                 "send the event `endpoint` as soon as the stream is open",
                 evidence,
             )
@@ -113,7 +123,8 @@ fn ends_with_stream(view: &View<'_>, out: &mut Findings) {
         let Some(late) = posts(view, stream).find(|post| post.seq > end && post.status.is_some()) else { continue };
         out.require(!late.is_success(), || {
             told(
-                "A message was taken for a session whose stream was gone, so that nobody can be told what comes of it.".to_owned(),
+                "A message was taken for a session whose stream was gone, so that nobody can be told what comes of it."
+                    .to_owned(),
                 &["a status from 400 to 499"],
                 came(late),
                 "forget the session when its stream is closed, and answer 404 from then on",
@@ -150,7 +161,8 @@ mod tests {
         let broken = stream().sse_event("message", &hello).sse_event("endpoint", "/messages");
         expect_three("transport.sse.endpoint-event", &opened(), &broken, &silent);
         expect_three("transport.sse.endpoint-event", &opened(), &stream().end(End::TimedOut), &silent);
-        let nowhere = stream().sse_event("endpoint", "/nowhere").says("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}");
+        let nowhere =
+            stream().sse_event("endpoint", "/nowhere").says("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}");
         let nowhere = nowhere.head(404, &[]).end(End::Complete);
         expect_three("transport.sse.endpoint-event-resolvable", &opened(), &nowhere, &silent);
     }

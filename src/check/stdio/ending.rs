@@ -18,14 +18,13 @@ fn ended<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Exchange, Exit)> {
     exits.filter(|(_, exit)| exit.after != Ended::ByItself)
 }
 
-/// Whether a request was under way when the input was closed.
+/// Whether a request was under way, or never answered, when the input was closed.
 fn in_flight(view: &View<'_>, process: &Exchange, exit: Exit) -> bool {
     view.calls.iter().any(|call| {
         let request = &view.messages[call.request];
         let exchange = view.exchange_of(request);
         let answered = call.responses.iter().any(|index| view.messages[*index].seq < exit.seq);
-        let open = exchange.end_seq.is_none_or(|end| end > exit.seq);
-        exchange.channel == Some(process.number) && request.seq < exit.seq && !answered && open
+        exchange.channel == Some(process.number) && request.seq < exit.seq && !answered
     })
 }
 
@@ -67,7 +66,11 @@ fn in_a_call(view: &View<'_>, out: &mut Findings) {
             told(
                 what.to_owned(),
                 &["an exit soon after standard input is closed", "no process left behind"],
-                format!("gone after {} ms{}", exit.took_ms, if exit.left_others { ", its children killed" } else { "" }),
+                format!(
+                    "gone after {} ms{}",
+                    exit.took_ms,
+                    if exit.left_others { ", its children killed" } else { "" }
+                ),
                 "cancel what runs when input ends, and end the processes that were started for it",
                 vec![process.seq, exit.seq],
             )

@@ -21,7 +21,10 @@ pub const CHECKS: &[Check] = &[
 const PIPE: usize = 64 * 1024;
 
 /// The requests that went to a process, each with its exchange and whether it was answered.
-fn requests<'v>(view: &'v View<'_>, process: &'v Exchange) -> impl Iterator<Item = (&'v Msg, &'v Exchange, Option<&'v Msg>)> {
+fn requests<'v>(
+    view: &'v View<'_>,
+    process: &'v Exchange,
+) -> impl Iterator<Item = (&'v Msg, &'v Exchange, Option<&'v Msg>)> {
     view.calls.iter().filter_map(move |call| {
         let request = &view.messages[call.request];
         let exchange = view.exchange_of(request);
@@ -43,7 +46,8 @@ fn survives(view: &View<'_>, out: &mut Findings, odd: fn(&str) -> bool, what: &s
                     continue;
                 }
                 Some((request, exchange, None)) => {
-                    let gone = by_itself || matches!(exchange.end, Some(End::CutShort | End::TimedOut | End::Failed(_)));
+                    let gone =
+                        by_itself || matches!(exchange.end, Some(End::CutShort | End::TimedOut | End::Failed(_)));
                     (gone, vec![line.seq, request.seq])
                 }
                 None => (by_itself, vec![line.seq]),
@@ -72,7 +76,13 @@ fn malformed(view: &View<'_>, out: &mut Findings) {
 /// Nor does a blank line, nor one that ends with CR LF.
 fn blank(view: &View<'_>, out: &mut Findings) {
     let odd = |line: &str| line.trim().is_empty() || line.ends_with('\r');
-    survives(view, out, odd, "a blank line or one that ends with CR LF", "skip blank lines, and drop a CR before the LF");
+    survives(
+        view,
+        out,
+        odd,
+        "a blank line or one that ends with CR LF",
+        "skip blank lines, and drop a CR before the LF",
+    );
 }
 
 /// A line that no pipe holds at once is read whole.
@@ -137,7 +147,8 @@ fn concurrent(view: &View<'_>, out: &mut Findings) {
         for (first, slow, answer) in &all {
             let end = answer.map(|answer| answer.seq).or(slow.end_seq).unwrap_or(u32::MAX);
             // A ping takes no time of itself, so that it shows whether the line was read at all.
-            let quick = |request: &&Msg| request.method() == Some("ping") && request.seq > first.seq && request.seq < end;
+            let quick =
+                |request: &&Msg| request.method() == Some("ping") && request.seq > first.seq && request.seq < end;
             for (request, exchange, response) in all.iter().filter(|(request, ..)| quick(request)) {
                 let Some(response) = response else {
                     if slow.end != Some(End::ClosedByUs) && exchange.end == Some(End::TimedOut) {
@@ -172,8 +183,8 @@ fn waited(first: &Msg, request: &Msg, response: Option<&Msg>) -> crate::check::B
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::{expect_three, judge};
     use crate::check::Outcome;
+    use crate::check::testing::{expect_three, judge};
     use crate::model::Via;
     use crate::transcript::{Builder, End, Ended, EventKind};
     use serde_json::{Value, json};
@@ -214,7 +225,8 @@ mod tests {
         let broken = start("2025-06-18").post(&request).end(End::TimedOut);
         expect_three("transport.stdio.large-message", &kept, &broken, &start("2025-06-18"));
         let array = json!([{"jsonrpc": "2.0", "id": 8, "method": "ping"}]);
-        let kept = start("2025-03-26").post(&array).comes("[{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{}}]").end(End::Complete);
+        let kept =
+            start("2025-03-26").post(&array).comes("[{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{}}]").end(End::Complete);
         let refusal = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32600, "message": "no"}});
         let broken = start("2025-03-26").post(&array).json(200, &refusal);
         expect_three("transport.stdio.batch-line", &kept, &broken, &start("2025-03-26"));

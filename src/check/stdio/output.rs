@@ -105,7 +105,8 @@ fn after_error(view: &View<'_>, process: &Exchange, line: &ChannelText) -> bool 
     }
     // What is written before an error is answered belongs to it as well.
     let next = view.received().find(|msg| msg.seq > line.seq && view.exchange_of(msg).line() == Some(process.number));
-    let answers_error = next.is_some_and(|msg| msg.value.get("error").is_some() || msg.value["result"]["isError"] == true);
+    let answers_error =
+        next.is_some_and(|msg| msg.value.get("error").is_some() || msg.value["result"]["isError"] == true);
     last.is_some_and(|(_, bad)| bad) || answers_error
 }
 
@@ -142,9 +143,8 @@ fn clean_on_error(view: &View<'_>, out: &mut Findings) {
             let error = msg.value.get("error").is_some() || msg.value["result"]["isError"] == true;
             error && view.exchange_of(msg).line() == Some(process.number)
         });
-        let malformed = view.exchanges.iter().any(|sent| {
-            sent.channel == Some(process.number) && sent.sent_json().is_none()
-        });
+        let malformed =
+            view.exchanges.iter().any(|sent| sent.channel == Some(process.number) && sent.sent_json().is_none());
         let mut strays = written.stray.iter().filter(|line| after_error(view, process, line)).peekable();
         if strays.peek().is_none() && (failed || malformed) && !written.good.is_empty() {
             out.pass();

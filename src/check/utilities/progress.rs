@@ -142,7 +142,8 @@ fn increasing(view: &View<'_>, out: &mut Findings) {
 fn beside<'v>(view: &'v View<'_>, response: &'v Msg) -> impl Iterator<Item = &'v Msg> {
     let channel = response.carrier == Carrier::Channel;
     view.received().filter(move |msg| {
-        msg.exchange == response.exchange || (channel && msg.carrier == response.carrier && msg.conversation == response.conversation)
+        msg.exchange == response.exchange
+            || (channel && msg.carrier == response.carrier && msg.conversation == response.conversation)
     })
 }
 

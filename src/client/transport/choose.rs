@@ -45,7 +45,8 @@ impl Sim {
 
     /// What the client does where `initialize` over Streamable HTTP was refused: whether it tries HTTP+SSE now.
     pub(in crate::client) async fn falls_back(self: &Arc<Self>, answered: &Answered, within: Duration) -> bool {
-        let Some(status) = answered.status.filter(|_| self.target.falls_back && self.via() == Via::StreamableHttp) else {
+        let Some(status) = answered.status.filter(|_| self.target.falls_back && self.via() == Via::StreamableHttp)
+        else {
             return false;
         };
         let transports = &self.profile.transports.value;

@@ -97,7 +97,9 @@ impl Sim {
         }
         let failed = |reason: &str| Stop::End(End::Failed(reason.to_owned()));
         if header(&head.headers, "sec-websocket-accept") != Some(accept_key(&key).as_str()) {
-            return Err(failed("the answer to the upgrade does not prove that the server read it (Sec-WebSocket-Accept)"));
+            return Err(failed(
+                "the answer to the upgrade does not prove that the server read it (Sec-WebSocket-Accept)",
+            ));
         }
         if header(&head.headers, "sec-websocket-protocol") != Some(MCP) {
             return Err(failed("the server did not take up the subprotocol `mcp`"));
