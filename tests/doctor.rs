@@ -317,21 +317,22 @@ async fn logins() {
 }
 
 #[tokio::test]
-async fn a_server_on_https_is_told_as_out_of_reach() {
-    let named = Town::with(RESOURCE, |base| {
-        let issuer = "https://login.example.com";
+async fn a_place_on_https_that_speaks_no_tls_is_told() {
+    let secure = |base: &str| base.replacen("http://", "https://", 1);
+    let named = Town::with(RESOURCE, move |base| {
+        let issuer = secure(base);
         json_body(200, &value!({"resource": format!("{base}/mcp"), "authorization_servers": [issuer]}))
     });
-    let challenged = Town::with(CALL, |_| {
-        let place = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
+    let challenged = Town::with(CALL, move |base| {
+        let place = format!("{}/.well-known/oauth-protected-resource/mcp", secure(base));
         ResponseTemplate::new(401).insert_header("www-authenticate", format!("Bearer resource_metadata=\"{place}\""))
     });
     for (name, town) in [("tls_issuer", named), ("tls_resource_metadata", challenged.and(SERVER, |_| html(404)))] {
         let diagnosis = visited(town).await;
         let text = road(&diagnosis);
         let discovery = diagnosis.station("discovery").expect("a station");
-        assert!(discovery.state == State::Warn && discovery.seen[0].ends_with("this version speaks no TLS"), "{text}");
-        assert!(diagnosis.broken().is_none(), "{text}");
+        assert!(discovery.state == State::Broken, "{text}");
+        assert!(discovery.seen.iter().any(|seen| seen.contains("what answers there is no TLS; is it http?")), "{text}");
         held(name, &text);
     }
 }

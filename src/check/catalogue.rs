@@ -1,7 +1,7 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, Outcome, auth, base, features, http, lifecycle, session, shape, utilities};
-use crate::model::requirements;
+use super::{Finding, Findings, Outcome, auth, base, features, http, lifecycle, session, shape, sse, stdio, utilities};
+use crate::model::{Via, requirements};
 use crate::transcript::View;
 
 /// A pure judgement of one requirement. Its id is the requirement's.
@@ -41,6 +41,14 @@ pub static CHECKS: &[&[Check]] = &[
     session::identity::CHECKS,
     session::naming::CHECKS,
     session::termination::CHECKS,
+    // transport.stdio
+    stdio::output::CHECKS,
+    stdio::input::CHECKS,
+    stdio::ending::CHECKS,
+    // transport.sse
+    sse::opening::CHECKS,
+    sse::messages::CHECKS,
+    sse::access::CHECKS,
     // features
     features::tools::CHECKS,
     features::results::CHECKS,
@@ -91,6 +99,7 @@ pub static CHECKS: &[&[Check]] = &[
 /// Runs every check over one transcript; one finding for each check, in order of the catalogue.
 ///
 /// What the network did is not held against the server: the checks do not get to see it.
+/// What is asked of Streamable HTTP is judged over what went over it, and of nothing else.
 pub fn judge_all(view: &View<'_>) -> Vec<Finding> {
     if view.is_disturbed() {
         return judge(&View::undisturbed(view.events));
@@ -101,15 +110,19 @@ pub fn judge_all(view: &View<'_>) -> Vec<Finding> {
 fn judge(view: &View<'_>) -> Vec<Finding> {
     let catalogue = requirements();
     let authorizes = auth::occurs(view);
+    let only_http = view.only(Via::StreamableHttp);
+    let over_http = only_http.as_deref().map(|events| view.like(events));
+    let over_http = over_http.as_ref().unwrap_or(view);
     CHECKS
         .iter()
         .flat_map(|area| area.iter())
         .filter_map(|check| {
             let mut findings = Findings::new(check.id, catalogue.get(check.id)?);
+            let of_http = check.id.starts_with("transport.http.");
             // Most transcripts have nothing for this largest of the areas; debug builds make sure of it.
             let idle = !authorizes && check.id.starts_with("auth.");
             if !idle || cfg!(debug_assertions) {
-                (check.judge)(view, &mut findings);
+                (check.judge)(if of_http { over_http } else { view }, &mut findings);
             }
             let finding = findings.finish();
             debug_assert!(

@@ -17,6 +17,8 @@ pub mod http;
 pub mod lifecycle;
 pub mod session;
 pub mod shape;
+pub mod sse;
+pub mod stdio;
 pub mod utilities;
 
 pub use catalogue::{CHECKS, Check, judge_all};

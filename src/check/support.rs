@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Breach, Findings};
+use crate::model::Via;
 use crate::transcript::{Direction, Exchange, Msg, View};
 
 /// A JSON value as evidence, shortened where it is long.
@@ -56,7 +57,9 @@ pub(crate) fn client_declared(view: &View<'_>, msg: &Msg, path: &[&str]) -> Opti
 
 /// Whether an answer's status speaks of access, sessions, load or form of the HTTP request, not of the call.
 fn speaks_of_transport(exchange: &Exchange) -> bool {
-    matches!(exchange.status, Some(300..=399 | 401 | 403..=408 | 410 | 413 | 415 | 421 | 429 | 502..=504))
+    // An error without id says that the message was not even read.
+    let unread = exchange.is_message() && exchange.got_json().is_some_and(|answer| answer["id"].is_null());
+    unread || matches!(exchange.status, Some(300..=399 | 401 | 403..=408 | 410 | 413 | 415 | 421 | 429 | 502..=504))
 }
 
 /// Whether a request of the client is beyond reproach below its method: sent in an opened conversation that still
@@ -66,18 +69,21 @@ pub(crate) fn is_proper(view: &View<'_>, request: &Msg) -> bool {
     let Some(conversation) = view.conversation_of(request) else { return false };
     let before = |index: Option<usize>| index.is_some_and(|index| view.exchanges[index].seq < exchange.seq);
     let version = exchange.sent_header("mcp-protocol-version");
-    let needs_version = conversation.revision.is_some_and(|revision| revision.facts().version_header);
+    // What Streamable HTTP asks of headers, no other transport does.
+    let over_http = exchange.via == Via::StreamableHttp;
+    let needs_version = over_http && conversation.revision.is_some_and(|revision| revision.facts().version_header);
     let id = &request.value["id"];
-    exchange.method == "POST"
+    exchange.carries_message()
         && before(conversation.initialized)
         && !before(conversation.deleted)
         && request.value["jsonrpc"] == "2.0"
         && !request.batched
         && (id.is_string() || id.is_i64())
         && version.map_or(!needs_version, |version| version == conversation.answered)
-        && exchange
-            .sent_header("accept")
-            .is_some_and(|accept| accept.contains("application/json") && accept.contains("text/event-stream"))
+        && (!over_http
+            || exchange
+                .sent_header("accept")
+                .is_some_and(|accept| accept.contains("application/json") && accept.contains("text/event-stream")))
         && !speaks_of_transport(exchange)
 }
 

@@ -48,6 +48,10 @@ fn path(target: &str) -> &str {
 
 /// Whether the request went to the path at which some conversation was opened.
 pub(crate) fn to_endpoint(view: &View<'_>, exchange: &Exchange) -> bool {
+    // On a channel, and at the place that an event stream named, nothing else is served.
+    if exchange.via.has_one_stream() {
+        return exchange.carries_message();
+    }
     view.conversations.iter().any(|opened| path(&view.exchanges[opened.opened].target) == path(&exchange.target))
 }
 
@@ -124,6 +128,13 @@ pub(crate) fn unfinished(exchange: &Exchange) -> bool {
     !matches!(exchange.end, Some(End::Complete | End::CutShort))
 }
 
+/// Whether nothing came back although something may yet: where everything comes on one stream, silence is no answer.
+pub(crate) fn unseen(exchange: &Exchange) -> bool {
+    exchange.via.has_one_stream()
+        && exchange.response_body.is_none()
+        && exchange.status.is_none_or(|status| status < 300)
+}
+
 /// Whether the server refused for reasons of access or load, which other checks judge.
 pub(crate) fn walled(exchange: &Exchange) -> bool {
     // A challenge comes with 400 too, where the credentials are malformed.
@@ -183,6 +194,10 @@ pub(crate) fn faultless(view: &View<'_>, exchange: &Exchange) -> bool {
     let later = exchange.seq > opening.seq;
     let ready = conversation.initialized.is_some_and(|at| view.exchanges[at].seq <= exchange.seq);
     let session = exchange.session() == conversation.session.as_deref();
+    if exchange.via.has_one_stream() {
+        // No transport but Streamable HTTP asks anything of headers.
+        return !over(view, exchange) && (!later || ready);
+    }
     let needs_version = conversation.revision.is_some_and(|revision| revision.facts().version_header);
     let version = match exchange.sent_header("mcp-protocol-version") {
         Some(version) => version == conversation.answered,
@@ -213,7 +228,7 @@ pub(crate) fn fair_calls<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Ms
 /// The bodies that were sent by POST to the endpoint as JSON, or the text where they are none.
 pub(crate) fn posts<'v>(view: &'v View<'_>) -> impl Iterator<Item = (usize, &'v Exchange, Result<&'v Value, &'v str>)> {
     view.exchanges.iter().enumerate().filter_map(move |(index, exchange)| {
-        let body = exchange.body.as_deref().filter(|_| exchange.method == "POST" && to_endpoint(view, exchange))?;
+        let body = exchange.body.as_deref().filter(|_| exchange.carries_message() && to_endpoint(view, exchange))?;
         Some((index, exchange, exchange.sent_json().ok_or(body)))
     })
 }
@@ -239,7 +254,11 @@ pub(crate) fn short(text: &str) -> String {
 /// What came back, to quote.
 pub(crate) fn came(exchange: &Exchange) -> String {
     let amiss = exchange.amiss();
-    let Some(status) = exchange.status else { return amiss.unwrap_or_else(|| "no answer".to_owned()) };
+    let Some(status) = exchange.status else {
+        let quiet = if exchange.is_message() { "no message that answers it" } else { "no answer" };
+        let body = exchange.response_body.as_deref().map(short);
+        return body.or(amiss).unwrap_or_else(|| quiet.to_owned());
+    };
     let kind = exchange.media_type().map(|kind| format!(", {kind}")).unwrap_or_default();
     let body = exchange.response_body.as_deref().map(|body| format!(": {}", short(body))).unwrap_or_default();
     let amiss = amiss.map(|amiss| format!("; {amiss}")).unwrap_or_default();

@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use super::keep::{AtBrowser, InFile};
 use crate::client::{Entry, FormStep, Hidden, Keep, KnownClient, Wallet};
+use crate::model::Via;
+use crate::wire::Command;
 
 /// Where the file is looked for when nobody names one.
 pub(super) const USUAL: &str = "rehearsal.toml";
@@ -27,8 +29,18 @@ struct File {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct TargetConfig {
-    /// Its address.
-    pub(super) url: Text,
+    /// Its address, where it is not a command.
+    pub(super) url: Option<Text>,
+    /// The command that starts it, a word each.
+    #[serde(default)]
+    command: Vec<Text>,
+    /// Variables of the command's environment.
+    #[serde(default)]
+    env: BTreeMap<String, Text>,
+    /// The transport, where that is not the client's choice.
+    pub(super) transport: Option<Via>,
+    /// A file with certificates that are believed besides those of the system.
+    pub(super) ca: Option<PathBuf>,
     /// Headers that every request carries besides.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, Text>,
@@ -141,6 +153,22 @@ pub(super) fn find(name: &str, config: Option<&Path>) -> Result<TargetConfig, St
 }
 
 impl TargetConfig {
+    /// The command that starts it, where there is one.
+    pub(super) fn command(&self, name: &str) -> Result<Option<Command>, String> {
+        let place = format!("targets.{name}.command");
+        let words: Result<Vec<String>, String> = self.command.iter().map(|word| word.filled(&place)).collect();
+        let mut words = words?.into_iter();
+        let Some(program) = words.next() else {
+            let stray =
+                (!self.env.is_empty()).then(|| format!("targets.{name}.env: there is no `command` that it is for"));
+            return stray.map_or(Ok(None), Err);
+        };
+        let place = format!("targets.{name}.env");
+        let environment = self.env.iter().map(|(key, value)| Ok((key.clone(), value.filled(&place)?)));
+        let environment = environment.collect::<Result<_, String>>()?;
+        Ok(Some(Command { program, arguments: words.collect(), environment }))
+    }
+
     /// What the file says of the way in, checked; `name` is the target's.
     pub(super) fn way_in(&self, name: &str) -> Result<WayIn, String> {
         let at = |field: &str| format!("targets.{name}.{field}");

@@ -25,6 +25,9 @@ pub(super) struct RunArgs {
     /// Address of the server, such as `http://localhost:8080/mcp`, or its name in `rehearsal.toml`; without it, the
     /// embedded reference server.
     target: Option<String>,
+    /// A command that starts a server to speak with over stdio, in place of TARGET.
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "target")]
+    command: Vec<String>,
     #[command(flatten)]
     more: TargetArgs,
     /// Scenario ids, comma-separated, `*` allowed; or a folder of your own scenario files.
@@ -69,9 +72,22 @@ pub(super) struct RunArgs {
 
 /// The target with what belongs to it, for a command that is to play a case again. Headers may be secret, and stay out.
 fn in_command(args: &RunArgs) -> Option<String> {
-    let mut command = quoted(args.target.as_ref()?);
+    let mut command = match &args.target {
+        Some(target) => quoted(target),
+        None if args.command.is_empty() => return None,
+        None => String::new(),
+    };
     let config = args.more.config().map(|path| path.display().to_string());
-    for (option, value) in [("--config", &config), ("--control", &args.control), ("--call", &args.call)] {
+    let transport = args.more.transport().map(|via| via.name().to_owned());
+    let ca = args.more.ca().map(|path| path.display().to_string());
+    let options = [
+        ("--config", &config),
+        ("--transport", &transport),
+        ("--ca", &ca),
+        ("--control", &args.control),
+        ("--call", &args.call),
+    ];
+    for (option, value) in options {
         if let Some(value) = value {
             command.extend([" ", option, " ", &quoted(value)]);
         }
@@ -79,7 +95,11 @@ fn in_command(args: &RunArgs) -> Option<String> {
     for tool in &args.allow_tool {
         command.extend([" --allow-tool ", &quoted(tool)]);
     }
-    Some(command)
+    if !args.command.is_empty() {
+        let words: Vec<String> = args.command.iter().map(|word| quoted(word)).collect();
+        command.extend([" -- ", &words.join(" ")]);
+    }
+    Some(command.trim_start().to_owned())
 }
 
 /// What names the embedded server in a command that is to play a case again: its faults, if it has any.
@@ -154,7 +174,10 @@ fn interrupts() -> Option<Interrupts> {
 /// Waits for Ctrl-C. From then on another one ends the program at once, whatever it is doing.
 async fn interrupted(signals: Option<Interrupts>) {
     let Some(mut signals) = signals else { return std::future::pending().await };
-    signals.recv().await;
+    tokio::select! {
+        _ = signals.recv() => {}
+        () = asked_to_end() => {}
+    }
     say("Interrupted; what is known by now is written. Ctrl-C again ends at once.");
     tokio::spawn(async move {
         signals.recv().await;
@@ -162,8 +185,19 @@ async fn interrupted(signals: Option<Interrupts>) {
     });
 }
 
+/// Waits for SIGTERM, which ends a run as Ctrl-C does, so that no server that was started is left behind.
+async fn asked_to_end() {
+    #[cfg(unix)]
+    if let Ok(mut asked) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        asked.recv().await;
+        return;
+    }
+    std::future::pending().await
+}
+
 #[expect(clippy::disallowed_methods, reason = "main may be held up by the very thing that the user wants to leave")]
 fn end_at_once() {
+    crate::wire::kill_all();
     std::process::exit(ExitCode::Interrupted as i32);
 }
 
@@ -232,10 +266,17 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
     }
     let patience = Duration::from_secs(args.patience.max(1));
     let (mut allowed, mut jobs, mut issuer) = (args.allow_tool.clone(), args.jobs, None);
-    let stage = match &args.target {
+    let met = match &args.target {
+        Some(text) => Some(args.more.meet(text, patience).await.map_err(Stopped::Usage)?),
+        None if !args.command.is_empty() => {
+            Some(args.more.meet_command(&args.command, patience).map_err(Stopped::Usage)?)
+        }
+        None => None,
+    };
+    let elsewhere = met.is_some();
+    let stage = match met {
         None => Stage::embedded(args.fault.clone()),
-        Some(text) => {
-            let met = args.more.meet(text, patience).await.map_err(Stopped::Usage)?;
+        Some(met) => {
             let mut target = met.target;
             allowed.extend(met.allowed);
             // A grant that is shared cannot be used by several at once, whatever was asked for.
@@ -257,7 +298,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
             revisions: args.revisions.clone(),
             target: in_command(args).or_else(|| embedded_target(&args.fault)),
         },
-        jobs: jobs.unwrap_or(if args.target.is_some() { 4 } else { 12 }),
+        jobs: jobs.unwrap_or(if elsewhere { 4 } else { 12 }),
         stage,
         patience,
         seed: args.seed,

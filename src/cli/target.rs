@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::config::{self, TargetConfig, WayIn};
 use crate::client::{Entry, SafeCall, Target, TargetError, TimeControl};
-use crate::model::{HybridClock, Rng};
+use crate::model::{HybridClock, Rng, Via};
 use crate::server::{AuthConfig, RunningServer, ServerConfig, TokenFormat, start};
+use crate::wire::{Command, Trust};
 
 /// Arguments that say more of a target.
 #[derive(Debug, Args)]
@@ -19,6 +20,12 @@ pub(super) struct TargetArgs {
     /// A header that every request to the target carries, such as `X-Api-Key: …`; may be repeated.
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
+    /// The transport: streamable-http, sse, stdio or websocket. Without it, what the address says and the client does.
+    #[arg(long, value_name = "NAME")]
+    transport: Option<Via>,
+    /// Certificates in PEM form that are believed besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 /// A target with what is started for it and how it is to be handled.
@@ -52,6 +59,35 @@ impl TargetArgs {
         self.config.as_deref()
     }
 
+    /// The transport that was chosen.
+    pub(super) fn transport(&self) -> Option<Via> {
+        self.transport
+    }
+
+    /// The file with certificates that was named.
+    pub(super) fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
+    /// A server that is to be started by this command.
+    pub(super) fn meet_command(&self, words: &[String], patience: Duration) -> Result<Met, String> {
+        let Some((program, arguments)) = words.split_first() else { return Err("the command is empty".to_owned()) };
+        let command = Command { program: program.clone(), arguments: arguments.to_vec(), environment: Vec::new() };
+        let target = self.chosen(Target::of_command(command, patience))?;
+        Ok(Met { target, allowed: Vec::new(), jobs: None, issuer: None })
+    }
+
+    /// The target as the options want it.
+    fn chosen(&self, mut target: Target) -> Result<Target, String> {
+        if let Some(file) = &self.ca {
+            target.trust = Trust::with_file(file).map_err(|error| error.to_string())?;
+        }
+        match self.transport {
+            Some(via) => target.over(via).map_err(|error| error.to_string()),
+            None => Ok(target),
+        }
+    }
+
     /// Reads TARGET, and starts what it needs.
     pub(super) async fn meet(&self, text: &str, patience: Duration) -> Result<Met, String> {
         let named = !text.contains("://") && (self.config.is_some() || PathBuf::from(config::USUAL).is_file());
@@ -68,14 +104,28 @@ impl TargetArgs {
             Met { target, allowed: Vec::new(), jobs: None, issuer: None }
         };
         met.target.headers.extend(self.headers.iter().cloned());
+        met.target = self.chosen(met.target)?;
         Ok(met)
     }
 }
 
 async fn named_target(name: &str, found: &TargetConfig, patience: Duration) -> Result<Met, String> {
     let at = |field: &str| format!("targets.{name}.{field}");
-    let url = found.url.filled(&at("url"))?;
-    let mut target = Target::parse(&url, patience).map_err(|error| format!("{}: {error}", at("url")))?;
+    let mut target = match (&found.url, found.command(name)?) {
+        (Some(url), None) => {
+            let url = url.filled(&at("url"))?;
+            Target::parse(&url, patience).map_err(|error| format!("{}: {error}", at("url")))?
+        }
+        (None, Some(command)) => Target::of_command(command, patience),
+        _ => return Err(format!("targets.{name}: write either `url` or `command`")),
+    };
+    if let Some(via) = found.transport {
+        target = target.over(via).map_err(|error| format!("{}: {error}", at("transport")))?;
+    }
+    if let Some(file) = &found.ca {
+        target.trust = Trust::with_file(file).map_err(|error| format!("{}: {error}", at("ca")))?;
+    }
+    let url = target.url.clone();
     for (header_name, value) in &found.headers {
         let value = value.filled(&at("headers"))?;
         target

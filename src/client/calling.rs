@@ -172,6 +172,9 @@ impl Sim {
             call.lost = true;
             Some(call.id.clone())
         });
+        if let Some(id) = &id {
+            self.state().cancelled.insert(id_text(id));
+        }
         let mut params = json!({"requestId": id});
         if let Some(reason) = &step.reason {
             params["reason"] = json!(reason);

@@ -78,6 +78,7 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
         }
     }
     for sim in clients.values() {
+        sim.close_line().await;
         sim.disconnect();
         sim.state().site = None;
     }

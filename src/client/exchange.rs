@@ -1,4 +1,4 @@
-//! One HTTP exchange from request to end: connections, deadlines, bounds, streams, answers to the server.
+//! One exchange from request to end: connections, deadlines, bounds, streams, answers to the server.
 
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
@@ -8,12 +8,13 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::sim::Sim;
-use crate::model::id_text;
+use super::transport::Line;
+use crate::model::{Via, id_text};
 use crate::profile::Answer;
 use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{
     Coding, CodingError, Connection, Decoder, Frame, Head, MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL,
-    Request, WireError, too_much,
+    Place, Request, WireError, too_much,
 };
 
 /// How long a stream may stay open after its response before the client leaves it, whatever it brings.
@@ -46,15 +47,32 @@ pub(super) struct Answered {
 }
 
 impl Answered {
+    /// Nothing came back yet.
+    pub(super) fn of(exchange: u32) -> Self {
+        Self { exchange, status: None, headers: Vec::new(), messages: Vec::new(), page: None, resumable: false }
+    }
+
     /// Whether the status says that it was done.
     pub(super) fn accepted(&self) -> bool {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 }
 
-enum Stop {
+/// Why an exchange is over before its answer ended.
+pub(super) enum Stop {
     End(End),
     Wire(WireError),
+}
+
+impl Stop {
+    /// How that is told.
+    pub(super) fn end(self) -> End {
+        match self {
+            Self::End(end) => end,
+            Self::Wire(WireError::CutShort | WireError::Closed) => End::CutShort,
+            Self::Wire(error) => End::Failed(error.to_string()),
+        }
+    }
 }
 
 impl From<CodingError> for Stop {
@@ -85,31 +103,30 @@ impl Sim {
         options: Options,
         head: Option<oneshot::Sender<()>>,
     ) -> Answered {
-        if request.address.is_none() {
+        if request.place.is_none() {
             self.target.dress(&mut request.headers);
         }
+        let mut line = None;
+        if request.place.is_none() && request.method == "POST" && self.via() != Via::StreamableHttp {
+            match self.line(options.within).await {
+                Ok(open) => {
+                    request = Self::on_line(&open, request);
+                    line = Some(open);
+                }
+                Err(refused) => return refused,
+            }
+        }
         let number = options.number.unwrap_or_else(|| self.tap.next_exchange());
-        let mut answered = Answered {
-            exchange: number,
-            status: None,
-            headers: Vec::new(),
-            messages: Vec::new(),
-            page: None,
-            resumable: false,
-        };
+        let mut answered = Answered::of(number);
         let mut dropped = self.drop_all.subscribe();
         dropped.mark_unchanged();
         self.state().live += 1;
         let end = tokio::select! {
-            end = self.run(number, &request, &options, &mut answered, head) => end,
+            end = self.run(number, line.as_ref(), &request, &options, &mut answered, head) => end,
             _ = dropped.changed() => Stop::End(End::ClosedByUs),
             () = tokio::time::sleep(options.within) => Stop::End(End::TimedOut),
         };
-        let end = match end {
-            Stop::End(end) => end,
-            Stop::Wire(WireError::CutShort | WireError::Closed) => End::CutShort,
-            Stop::Wire(error) => End::Failed(error.to_string()),
-        };
+        let end = end.end();
         // A drop on our side says nothing about what the server still has.
         answered.resumable |= end == End::ClosedByUs;
         let silent = answered.messages.is_empty() && (answered.status.is_none() || request.method != "GET");
@@ -129,18 +146,23 @@ impl Sim {
     async fn run(
         self: &Arc<Self>,
         number: u32,
+        line: Option<&Arc<Line>>,
         request: &Request,
         options: &Options,
         answered: &mut Answered,
         head: Option<oneshot::Sender<()>>,
     ) -> Stop {
-        match self.converse(number, request, options, answered, head).await {
+        let ended = match line {
+            None => self.converse(number, request, options, answered, head).await,
+            Some(line) => self.say(line, number, request, options, answered, head).await,
+        };
+        match ended {
             Ok(end) => Stop::End(end),
             Err(stop) => stop,
         }
     }
 
-    async fn converse(
+    pub(super) async fn converse(
         self: &Arc<Self>,
         number: u32,
         request: &Request,
@@ -160,7 +182,7 @@ impl Sim {
             .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
         let coding = Coding::of(&head.headers, &request.headers)?;
         let end = if stream {
-            self.read_stream(number, &mut connection, coding, options, answered).await?
+            self.read_stream(number, request.via, &mut connection, coding, options, answered).await?
         } else {
             self.read_body(number, &mut connection, coding, answered).await?
         };
@@ -172,8 +194,8 @@ impl Sim {
 
     /// Sends on an idle connection, or a new one; once more on a new one where an idle one turned out dead.
     async fn send(&self, number: u32, request: &Request, within: Duration) -> Result<(Connection, Head), Stop> {
-        let address = self.target.dialled(request.address.as_deref());
-        let idle = self.idle(address);
+        let place = self.target.dialled(request.place.as_ref());
+        let idle = self.idle(&place);
         let reused = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -182,7 +204,7 @@ impl Sim {
         self.record_request(number, connection.number, request);
         match Self::ask(&mut connection, request).await {
             Err(WireError::Closed | WireError::Io(_)) if reused => {
-                connection = Connection::open(address, self.next_connection(), within).await?;
+                connection = Connection::open(&place, &self.target.trust, self.next_connection(), within).await?;
                 let head = Self::ask(&mut connection, request).await?;
                 Ok((connection, head))
             }
@@ -192,9 +214,9 @@ impl Sim {
     }
 
     /// A connection to this address that is free, and on which nothing came that nobody asked for.
-    fn idle(&self, address: &str) -> Option<Connection> {
+    fn idle(&self, place: &Place) -> Option<Connection> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(at) = pool.iter().rposition(|connection| connection.address == address) {
+        while let Some(at) = pool.iter().rposition(|connection| connection.place == *place) {
             let mut connection = pool.remove(at);
             if connection.is_quiet() {
                 return Some(connection);
@@ -205,8 +227,8 @@ impl Sim {
 
     async fn open(&self, number: u32, request: &Request, within: Duration) -> Result<Connection, Stop> {
         let connection = self.next_connection();
-        let address = self.target.dialled(request.address.as_deref());
-        match Connection::open(address, connection, within).await {
+        let place = self.target.dialled(request.place.as_ref());
+        match Connection::open(&place, &self.target.trust, connection, within).await {
             Ok(connection) => Ok(connection),
             Err(error) => {
                 self.record_request(number, connection, request);
@@ -224,7 +246,7 @@ impl Sim {
         }
     }
 
-    fn record_request(&self, exchange: u32, connection: u32, request: &Request) {
+    pub(super) fn record_request(&self, exchange: u32, connection: u32, request: &Request) {
         // Padding is not worth keeping; Content-Length tells that it was there.
         let body = (!request.body.is_empty()).then(|| String::from_utf8_lossy(&request.body).into());
         self.record(EventKind::Request {
@@ -234,10 +256,13 @@ impl Sim {
             target: request.target.clone(),
             headers: request.headers.clone(),
             body,
+            via: request.via,
+            channel: request.channel,
+            tls: request.place.as_ref().unwrap_or(&self.target.place).tls,
         });
     }
 
-    async fn read_body(
+    pub(super) async fn read_body(
         self: &Arc<Self>,
         number: u32,
         connection: &mut Connection,
@@ -287,6 +312,7 @@ impl Sim {
     async fn read_stream(
         self: &Arc<Self>,
         number: u32,
+        via: Via,
         connection: &mut Connection,
         mut coding: Coding,
         options: &Options,
@@ -335,7 +361,17 @@ impl Sim {
                     last_id = Some(id.clone());
                     self.state().last_event_id = Some(id.clone());
                 }
+                let names_place = via == Via::LegacySse && event.as_deref() == Some("endpoint");
+                let endpoint = data.clone().filter(|_| names_place);
+                if let Some(endpoint) = &endpoint {
+                    self.hide_session_in(endpoint);
+                }
                 self.record(EventKind::Sse { exchange: number, id, event, data: data.map(Into::into), retry });
+                if endpoint.is_some() {
+                    self.state().endpoint = endpoint;
+                    self.announce();
+                    continue;
+                }
                 if let Some(value) = value {
                     let before = answered.messages.len();
                     self.take_in(number, value, answered);
@@ -351,6 +387,7 @@ impl Sim {
         };
         // A stream that ended before its response can be resumed where it told event ids.
         if leaves.is_none()
+            && via == Via::StreamableHttp
             && let Some(id) = last_id
         {
             answered.resumable = true;
@@ -360,7 +397,7 @@ impl Sim {
     }
 
     /// Adds bytes of an answer that has brought this many in all; gives an end where that is too much.
-    fn weigh(&self, more: usize, of_answer: usize) -> Option<End> {
+    pub(super) fn weigh(&self, more: usize, of_answer: usize) -> Option<End> {
         let mut state = self.state();
         state.bytes += more;
         if of_answer > MAX_BODY {
@@ -371,7 +408,7 @@ impl Sim {
     }
 
     /// Counts what a body or a stream event holds; gives the bound that it passes.
-    fn count_in(&self, value: &Value, event: bool) -> Option<String> {
+    pub(super) fn count_in(&self, value: &Value, event: bool) -> Option<String> {
         let mut state = self.state();
         state.events += usize::from(event);
         state.messages += value.as_array().map_or(usize::from(!value.is_null()), Vec::len);
@@ -382,7 +419,7 @@ impl Sim {
     }
 
     /// Files the messages of a body or event, and answers what the server asks.
-    fn take_in(self: &Arc<Self>, number: u32, value: Value, answered: &mut Answered) {
+    pub(super) fn take_in(self: &Arc<Self>, number: u32, value: Value, answered: &mut Answered) {
         let messages = match value {
             Value::Array(messages) => messages,
             message => vec![message],

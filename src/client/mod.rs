@@ -15,6 +15,7 @@ mod requests;
 mod sim;
 mod step;
 mod target;
+mod transport;
 
 pub use auth::token_to_order;
 pub use driver::{Drive, drive};

@@ -31,11 +31,11 @@ impl Network {
         if !drive.scenario.has_network_faults() {
             return Ok((drive, None));
         }
-        let upstream = Upstream::plain(drive.target.address.clone());
+        let upstream = Upstream::plain(drive.target.place.to_string());
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let proxy = Proxy::start(listen, vec![upstream], Arc::clone(&drive.clock), drive.rng.clone()).await?;
         let mut target = super::target::Target::clone(&drive.target);
-        target.via = Some(proxy.addr().to_string());
+        target.place.through = Some(proxy.addr().to_string());
         Ok((Drive { target: Arc::new(target), ..drive }, Some(Self { proxy })))
     }
 

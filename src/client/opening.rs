@@ -11,7 +11,7 @@ use super::compose;
 use super::exchange::{Answered, Options};
 use super::sim::Sim;
 use super::step::Turn;
-use crate::model::{Revision, id_text};
+use crate::model::{Revision, Via, id_text};
 use crate::profile::{Accepts, Probe};
 use crate::scenario::Negotiate;
 use crate::transcript::{EventKind, header};
@@ -45,10 +45,11 @@ impl Sim {
     /// Opens a conversation; gives the exchange of its `initialize` and the id as text.
     async fn begin(self: &Arc<Self>, step: &Negotiate, within: Duration) -> (u32, String) {
         let profile = Arc::clone(&self.profile);
-        self.forget_session();
+        self.forget_session().await;
         let asked = profile.opens_with.value.0.first().map_or_else(String::new, ToString::to_string);
         if step.version.is_none() && step.capabilities.is_none() {
-            if let Some(probe) = &profile.probe.value {
+            // Probes were seen over HTTP, where they leave nothing behind; a channel that answers one speaks the newer era.
+            if let Some(probe) = profile.probe.value.as_ref().filter(|_| self.via() == Via::StreamableHttp) {
                 self.probe(probe, within).await;
             }
             if let Some(first) = &profile.probe_session.value {
@@ -59,7 +60,7 @@ impl Sim {
                 if self.welcome(&answered, &id).is_some() {
                     self.initialized(within).await;
                 }
-                self.forget_session();
+                self.forget_session().await;
             }
         }
         let capabilities =
@@ -78,9 +79,12 @@ impl Sim {
         opened
     }
 
-    fn forget_session(&self) {
+    /// The next message begins anew, on a channel of its own where the transport has channels.
+    async fn forget_session(self: &Arc<Self>) {
+        self.close_line().await;
         let mut state = self.state();
         state.session = None;
+        state.socket_session = None;
         state.revision = None;
     }
 
@@ -101,14 +105,7 @@ impl Sim {
             ..compose::Slots::default()
         };
         let headers = compose::headers(&probe.headers, &slots);
-        let request = Request {
-            method: "POST".to_owned(),
-            target: self.target.path.clone(),
-            headers,
-            body,
-            pad: 0,
-            address: None,
-        };
+        let request = Request { headers, body, ..self.request_to(self.target.path.clone(), "POST") };
         self.exchange(request, Options { until: Some(probe.id.clone()), ..self.options(within) }).await;
     }
 
@@ -127,6 +124,9 @@ impl Sim {
             let mut request = self.post(&message, Some("initialize"), None);
             compose::apply(&mut request.headers, &step.headers);
             let answered = self.exchange(request, Options { until: Some(id.clone()), ..self.options(within) }).await;
+            if self.falls_back(&answered, within).await {
+                continue;
+            }
             if refused || !self.answer_refusal(&answered, within).await {
                 return (answered, id);
             }
@@ -144,7 +144,8 @@ impl Sim {
             return None;
         }
         let mut state = self.state();
-        state.session = header(&answered.headers, "mcp-session-id").map(str::to_owned);
+        let over_http = self.via() == Via::StreamableHttp;
+        state.session = header(&answered.headers, "mcp-session-id").filter(|_| over_http).map(str::to_owned);
         state.revision = Some(version.to_owned());
         Some(answer["result"]["capabilities"].clone())
     }
@@ -157,7 +158,7 @@ impl Sim {
 
     /// What the client does once it is in: its stream, its lists.
     async fn settle(self: &Arc<Self>, served: &Value, within: Duration) {
-        if self.profile.get_stream.value.opens {
+        if self.profile.get_stream.value.opens && self.via() == Via::StreamableHttp {
             self.open_stream(self.bare("GET"), within).await;
         }
         let offered = |method: &&String| served.get(method.split('/').next().unwrap_or_default()).is_some();

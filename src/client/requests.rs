@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use super::compose::{self, Slots};
 use super::sim::Sim;
+use crate::model::Via;
+use crate::transcript::Headers;
 use crate::wire::Request;
 
 impl Sim {
@@ -26,7 +28,21 @@ impl Sim {
         };
         let mut headers = compose::headers(templates, &slots);
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
-        Request { method: "POST".to_owned(), target: self.target.path.clone(), headers, body, pad: 0, address: None }
+        Request { headers, body, ..self.request_to(self.target.path.clone(), "POST") }
+    }
+
+    /// An empty request to a path of the target.
+    pub(super) fn request_to(&self, target: String, method: &str) -> Request {
+        Request {
+            method: method.to_owned(),
+            target,
+            headers: Headers::new(),
+            body: Vec::new(),
+            pad: 0,
+            place: None,
+            via: Via::StreamableHttp,
+            channel: None,
+        }
     }
 
     /// A GET or DELETE with the headers of the profile.
@@ -44,7 +60,6 @@ impl Sim {
         };
         let mut headers = compose::headers(templates, &slots);
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
-        let target = self.target.path.clone();
-        Request { method: method.to_owned(), target, headers, body: Vec::new(), pad: 0, address: None }
+        Request { headers, ..self.request_to(self.target.path.clone(), method) }
     }
 }

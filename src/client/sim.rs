@@ -1,6 +1,6 @@
 //! The state of one simulated client: session, version, ids, connections, what has come in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -9,7 +9,8 @@ use tokio::sync::watch;
 
 use super::auth::{Credential, Site};
 use super::target::Target;
-use crate::model::{Clock, Rng, id_text};
+use super::transport::Line;
+use crate::model::{Clock, Rng, Via, id_text};
 use crate::profile::Profile;
 use crate::scenario::{Answers, Negotiate};
 use crate::transcript::EventKind;
@@ -38,6 +39,12 @@ pub(super) struct Sim {
     pub(super) last_note: Mutex<Option<String>>,
     /// Where the client listens for the way back from a login, where it does.
     pub(super) redirect_uri: OnceLock<String>,
+    /// The transport that is spoken now.
+    pub(super) spoken: Mutex<Via>,
+    /// The channel of the transport, where it has one and it was opened.
+    pub(super) line: Mutex<Option<Arc<Line>>>,
+    /// Held while a channel is opened, so that there is one.
+    pub(super) opening: tokio::sync::Mutex<()>,
     next_id: AtomicI64,
 }
 
@@ -50,6 +57,18 @@ pub(super) struct State {
     pub(super) calls: HashMap<String, Pending>,
     /// Responses by id text, with the exchange that brought them.
     pub(super) responses: HashMap<String, u32>,
+    /// Responses that came on a channel and that nobody took yet, by id text.
+    pub(super) inbox: HashMap<String, Value>,
+    /// The exchange that sent a request on a channel, by id text.
+    pub(super) sent_in: HashMap<String, u32>,
+    /// The exchange that sent something on a channel last.
+    pub(super) last_said: Option<u32>,
+    /// Requests on a channel that were cancelled, by id text.
+    pub(super) cancelled: HashSet<String>,
+    /// The place for messages that an event stream named.
+    pub(super) endpoint: Option<String>,
+    /// The session that a socket opened, by which another may resume it.
+    pub(super) socket_session: Option<String>,
     /// Methods of requests and notifications that came in.
     pub(super) heard: Vec<String>,
     /// Streams that were cut, with the last event id each had seen.
@@ -103,6 +122,7 @@ impl Sim {
         rng: Rng,
     ) -> Self {
         let first = profile.first_request_id.value.as_i64().unwrap_or(0);
+        let spoken = target.via.unwrap_or_else(|| profile.transports.value.first());
         Self {
             name: name.to_owned(),
             profile,
@@ -118,6 +138,9 @@ impl Sim {
             state: Mutex::default(),
             last_note: Mutex::default(),
             redirect_uri: OnceLock::new(),
+            spoken: Mutex::new(spoken),
+            line: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
             next_id: AtomicI64::new(first),
         }
     }
@@ -144,7 +167,6 @@ impl Sim {
         self.state().gave_up >= MOST_SILENCES
     }
 
-    /// Leaves the rest of the steps out.
     /// Leaves out what comes after the step that is under way.
     pub(super) fn leave_out(&self, why: String) {
         self.state().left_out = true;
@@ -157,9 +179,28 @@ impl Sim {
         self.tap.record(&self.name, EventKind::LeftOut { why, this_too: true });
     }
 
+    /// Knows the session in the query of a place for messages as a secret.
+    pub(super) fn hide_session_in(&self, place: &str) {
+        let query = place.split_once('?').map_or("", |(_, query)| query);
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if name.to_ascii_lowercase().contains("session") {
+                self.tap.hide("session", &value);
+            }
+        }
+    }
+
+    /// Records why the client does not go on.
+    pub(super) fn note_once(&self, text: &str) {
+        self.tap.record(&self.name, EventKind::Note { text: text.to_owned() });
+    }
+
     /// Drops every connection, idle ones and those in use.
     pub(super) fn disconnect(&self) {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        // Whatever else holds a socket lets go of it now.
+        if self.via() != Via::Stdio {
+            self.line.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
         self.drop_all.send_modify(|count| *count += 1);
     }
 
@@ -169,7 +210,12 @@ impl Sim {
         if let Some(method) = message.get("method").and_then(Value::as_str) {
             state.heard.push(method.to_owned());
         } else if let Some(id) = message.get("id") {
-            state.responses.insert(id_text(id), exchange);
+            let id = id_text(id);
+            let asked = state.sent_in.get(&id).copied();
+            if self.via() != Via::StreamableHttp {
+                state.inbox.insert(id.clone(), message.clone());
+            }
+            state.responses.insert(id, asked.unwrap_or(exchange));
         }
     }
 }

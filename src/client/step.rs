@@ -15,7 +15,7 @@ use super::control;
 use super::exchange::{Answered, Options};
 use super::sim::Sim;
 use super::target::TimeControl;
-use crate::model::id_text;
+use crate::model::{Via, id_text};
 use crate::scenario::{
     Action, Delay, Disconnect, DisconnectWhen, HeaderSource, LastEventId, Listen, Notify, Raw, Reconnect,
     SessionSource, Shutdown, Wait,
@@ -40,6 +40,8 @@ impl Sim {
     pub(super) async fn perform(self: &Arc<Self>, action: &Action, turn: Turn) {
         let within = turn.within;
         match action {
+            // What is asked before any handshake is asked by HTTP.
+            Action::Connect(_) if self.via() != Via::StreamableHttp => {}
             Action::Connect(_) => {
                 for request in &self.profile.pre_requests.value {
                     let target = request.path.replace("{endpoint}", &self.target.path);
@@ -126,6 +128,13 @@ impl Sim {
     }
 
     async fn listen(self: &Arc<Self>, step: &Listen, turn: Turn) {
+        if self.via() != Via::StreamableHttp {
+            // The channel brings everything already.
+            if let Ok(line) = self.line(turn.within).await {
+                self.subject(turn, line.opening, None);
+            }
+            return;
+        }
         let mut request = self.bare("GET");
         let resume = match &step.last_event_id {
             None => None,
@@ -177,6 +186,15 @@ impl Sim {
     async fn reconnect(self: &Arc<Self>, step: &Reconnect, turn: Turn) {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let interrupted = std::mem::take(&mut self.state().interrupted);
+        if self.via() == Via::WebSocket {
+            // The upgrade itself says what is resumed.
+            let exchange = match self.line(turn.within).await {
+                Ok(line) => line.opening,
+                Err(refused) => refused.exchange,
+            };
+            self.subject(turn, exchange, None);
+            return;
+        }
         if !step.resume || !self.profile.last_event_id.value {
             return;
         }
@@ -275,6 +293,13 @@ impl Sim {
                 request.target.push_str(&self.filled_text(query));
             }
             let id = step.message.as_ref().and_then(|message| message.get("id")).cloned();
+            if self.via() != Via::StreamableHttp {
+                let until = id.clone().or_else(|| first_id(&request.body)).unwrap_or_default();
+                let options = Options { until: Some(until), ..self.options(turn.within) };
+                let answered = self.exchange(request, options).await;
+                self.subject(turn, answered.exchange, id.as_ref().map(id_text));
+                continue;
+            }
             let stream = step.method == "GET";
             let exchange = if stream {
                 self.open_stream(request, turn.within).await
@@ -292,6 +317,15 @@ impl Sim {
     }
 
     async fn shutdown(self: &Arc<Self>, step: &Shutdown, turn: Turn) {
+        if self.via() != Via::StreamableHttp {
+            let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            self.close_line().await;
+            if let Some(line) = line {
+                self.subject(turn, line.opening, None);
+            }
+            self.disconnect();
+            return;
+        }
         let session = self.state().session.clone();
         if step.delete.unwrap_or(self.profile.delete_on_exit.value) && session.is_some() {
             let answered = self.exchange(self.bare("DELETE"), self.options(turn.within)).await;
@@ -330,4 +364,14 @@ impl Sim {
 /// The `name` or `uri` that some header mirrors.
 pub(super) fn name_of(message: &Value) -> Option<&str> {
     message["params"].get("name").or_else(|| message["params"].get("uri")).and_then(Value::as_str)
+}
+
+/// The id of the first request in an array.
+fn first_id(body: &[u8]) -> Option<Value> {
+    let members: Vec<Value> = serde_json::from_slice(body).ok()?;
+    members
+        .into_iter()
+        .find(|message| message.get("method").is_some() && message.get("id").is_some())?
+        .get("id")
+        .cloned()
 }

@@ -8,8 +8,9 @@ use url::{Host, Url};
 
 use super::compose;
 use super::entry::{Entry, Hidden, KnownClient};
-use crate::model::{HybridClock, Mint};
+use crate::model::{HybridClock, Mint, Via, quoted};
 use crate::transcript::{Headers, header};
+use crate::wire::{Command, Place, Trust};
 
 /// How the target's time can be moved.
 #[derive(Debug, Clone, Default)]
@@ -46,12 +47,20 @@ impl Default for SafeCall {
 /// A server to rehearse against.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Its address as the user wrote it.
+    /// What its user calls it: an address or a command.
+    pub name: String,
+    /// Its address; that of a WebSocket in the scheme of HTTP, which is what tokens are asked for. A command has none.
     pub url: String,
-    /// `host:port` to connect to.
-    pub address: String,
-    /// `host:port` of what stands between, where connections to the target go through it.
-    pub via: Option<String>,
+    /// Where to connect to.
+    pub place: Place,
+    /// Which certificates are believed there.
+    pub trust: Trust,
+    /// How it is started, where it is a command.
+    pub command: Option<Command>,
+    /// The transport that is spoken with it, where that is not the client's choice.
+    pub via: Option<Via>,
+    /// Whether clients may try another transport where theirs is refused.
+    pub falls_back: bool,
     /// Value of the `Host` header.
     pub host: String,
     /// Path and query of the endpoint.
@@ -83,26 +92,36 @@ pub enum TargetError {
     #[error("`{0}` is no URL: {1}; write it like http://localhost:8080/mcp")]
     NotAUrl(String, String),
     /// A scheme that is not served.
-    #[error(
-        "`{0}` has the scheme `{1}`; plain http is what this version rehearses, so put the server on http for the rehearsal"
-    )]
+    #[error("`{0}` has the scheme `{1}`; http, https, ws and wss can be rehearsed, and a command behind `--`")]
     Scheme(String, String),
+    /// A transport that does not go with the address.
+    #[error("{0} cannot be reached over {1}; {2}")]
+    Transport(String, &'static str, &'static str),
 }
 
 impl Target {
     /// Reads a URL.
     pub fn parse(text: &str, patience: Duration) -> Result<Self, TargetError> {
         let url = Url::parse(text).map_err(|error| TargetError::NotAUrl(text.to_owned(), error.to_string()))?;
-        if url.scheme() != "http" {
-            return Err(TargetError::Scheme(text.to_owned(), url.scheme().to_owned()));
-        }
+        let (tls, socket) = match url.scheme() {
+            "http" => (false, false),
+            "https" => (true, false),
+            "ws" => (false, true),
+            "wss" => (true, true),
+            other => return Err(TargetError::Scheme(text.to_owned(), other.to_owned())),
+        };
         let host = url.host_str().unwrap_or("127.0.0.1").to_owned();
         let port = url.port_or_known_default().unwrap_or(80);
+        let of_http = || text.replacen(url.scheme(), if tls { "https" } else { "http" }, 1);
         let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         Ok(Self {
-            url: text.to_owned(),
-            address: format!("{host}:{port}"),
-            via: None,
+            name: text.to_owned(),
+            url: if socket { of_http() } else { text.to_owned() },
+            place: Place { host: host.clone(), port, tls, through: None },
+            trust: Trust::default(),
+            command: None,
+            via: socket.then_some(Via::WebSocket),
+            falls_back: false,
             host: url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}")),
             path,
             time: TimeControl::None,
@@ -117,10 +136,50 @@ impl Target {
         })
     }
 
-    /// Where to connect to for this address, or for the target's own.
-    pub(super) fn dialled<'t>(&'t self, address: Option<&'t str>) -> &'t str {
-        let address = address.unwrap_or(&self.address);
-        self.via.as_deref().filter(|_| address == self.address).unwrap_or(address)
+    /// Where to connect to for this place, or for the target's own.
+    pub(super) fn dialled(&self, place: Option<&Place>) -> Place {
+        let own = |place: &&Place| place.host == self.place.host && place.port == self.place.port;
+        place.filter(|place| !own(place)).unwrap_or(&self.place).clone()
+    }
+
+    /// A server that is started as a process and spoken with over its standard input and output.
+    pub fn of_command(command: Command, patience: Duration) -> Self {
+        let words = std::iter::once(&command.program).chain(&command.arguments).map(|word| quoted(word));
+        Self {
+            name: words.collect::<Vec<_>>().join(" "),
+            url: String::new(),
+            place: Place { host: String::new(), port: 0, tls: false, through: None },
+            trust: Trust::default(),
+            command: Some(command),
+            via: Some(Via::Stdio),
+            falls_back: false,
+            host: String::new(),
+            path: String::new(),
+            time: TimeControl::None,
+            minter: None,
+            patience,
+            asks_for_tokens: false,
+            safe_call: SafeCall::default(),
+            headers: Headers::new(),
+            entry: Entry::default(),
+            client: None,
+            scope: None,
+        }
+    }
+
+    /// The same target, over this transport.
+    pub fn over(self, via: Via) -> Result<Self, TargetError> {
+        let fits = (via == Via::Stdio) == self.command.is_some()
+            && (via == Via::WebSocket || self.via != Some(Via::WebSocket));
+        if !fits {
+            let hint = match via {
+                Via::Stdio => "give a command behind `--`",
+                _ if self.command.is_some() => "a command is spoken with over stdio",
+                _ => "write its address with http or https",
+            };
+            return Err(TargetError::Transport(self.name, via.title(), hint));
+        }
+        Ok(Self { via: Some(via), ..self })
     }
 
     /// The secrets that its user gave, each with the kind of its label.
@@ -134,6 +193,8 @@ impl Target {
         if let Some(Hidden(secret)) = self.client.as_ref().and_then(|client| client.secret.as_ref()) {
             all.push(("client-secret", secret));
         }
+        let environment = self.command.iter().flat_map(|command| &command.environment);
+        all.extend(environment.map(|(_, value)| ("environment", value.as_str())));
         match &self.entry {
             Entry::Token(Hidden(token)) => all.push(("access", token)),
             Entry::Form(steps) => {
@@ -147,6 +208,9 @@ impl Target {
 
     /// Whether it runs on this machine, as far as its address tells.
     pub fn is_on_this_machine(&self) -> bool {
+        if self.command.is_some() {
+            return true;
+        }
         let Ok(url) = Url::parse(&self.url) else { return false };
         match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
@@ -189,9 +253,14 @@ mod tests {
     #[test]
     fn a_url_gives_address_host_and_path() {
         let target = Target::parse("http://localhost:8080/mcp?x=1", Duration::from_secs(1)).expect("valid");
-        assert_eq!((target.address.as_str(), target.host.as_str()), ("localhost:8080", "localhost:8080"));
+        assert_eq!((target.place.to_string().as_str(), target.host.as_str()), ("localhost:8080", "localhost:8080"));
         assert_eq!(target.path, "/mcp?x=1");
-        assert_eq!(Target::parse("http://h/", Duration::ZERO).expect("valid").address, "h:80");
+        let parse = |text: &str| Target::parse(text, Duration::ZERO).expect("valid");
+        assert_eq!(parse("http://h/").place.to_string(), "h:80");
+        let secure = parse("wss://h/mcp");
+        assert_eq!((secure.url.as_str(), secure.place.to_string().as_str()), ("https://h/mcp", "h:443"));
+        assert!(secure.place.tls && secure.via == Some(Via::WebSocket));
+        assert!(parse("https://h/").over(Via::LegacySse).is_ok() && parse("https://h/").over(Via::Stdio).is_err());
         let here = |url| Target::parse(url, Duration::ZERO).expect("valid").is_on_this_machine();
         assert!(
             here("http://localhost:1/") && here("http://127.9.9.9/") && here("http://[::1]:1/") && !here("http://h/")

@@ -11,7 +11,8 @@ const LONG: usize = 160;
 
 /// The address that a request went to.
 pub(super) fn url_of(exchange: &Exchange) -> String {
-    format!("http://{}{}", wire::authority(exchange), exchange.target)
+    let scheme = if exchange.tls { "https" } else { "http" };
+    format!("{scheme}://{}{}", wire::authority(exchange), exchange.target)
 }
 
 /// Method and address; of a query only that there is one, since it is long and tells little.

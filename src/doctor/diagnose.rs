@@ -22,12 +22,6 @@ pub fn diagnose(url: &str, walked: &Profile, clients: &[Profile], events: &[Even
         session::session(&road, subject(&view, FIRST_CALL)),
         refresh::refresh(&road, subject(&view, AFTER_REFRESH)),
     ];
-    if road.out_of_reach().is_some() && road.tokens().is_none() {
-        // Whatever the client did without the metadata says nothing about the server.
-        for station in stations.iter_mut().skip_while(|station| station.name != "discovery").skip(1) {
-            *station = Station::not_reached(station.name, "nothing is known without the metadata");
-        }
-    }
     let over = if road.tokens().is_some() { "session" } else { "token" };
     beyond_the_break(&mut stations, over);
     Diagnosis {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::answer::{Problem, read, url_of};
 use super::diagnosis::{State, Station};
-use super::road::{NO_TLS, Road, needs_tls};
+use super::road::Road;
 use super::strings::{only_a_slash, parting};
 use crate::model::covers;
 use crate::transcript::Exchange;
@@ -18,11 +18,7 @@ pub(super) fn discovery(road: &Road<'_>) -> Station {
         return Station::not_reached("discovery", "not needed: the server asks for no token");
     }
     if road.resource_places.is_empty() && road.server_places.is_empty() {
-        let why = match road.out_of_reach() {
-            Some(place) => format!("{place} {NO_TLS}"),
-            None => "the client did not look for metadata".to_owned(),
-        };
-        return Station::not_reached("discovery", why);
+        return Station::not_reached("discovery", "the client did not look for metadata");
     }
     let mut station = Station::new("discovery");
     resource(road, &mut station);
@@ -62,10 +58,6 @@ fn all_missing(asked: &[&Exchange]) -> bool {
 }
 
 fn resource(road: &Road<'_>, station: &mut Station) {
-    if let Some(place) = road.out_of_reach() {
-        station.warns(format!("{place} {NO_TLS}"), "");
-        return;
-    }
     places(station, &road.resource_places, OF_RESOURCE);
     let Some(document) = &road.resource else {
         if let Some(place) = road.resource_places.first().filter(|_| all_missing(&road.resource_places)) {
@@ -131,10 +123,6 @@ fn stated(road: &Road<'_>, station: &mut Station, document: &Value) {
 fn server(road: &Road<'_>, station: &mut Station) {
     let Some(issuer) = road.issuer() else { return };
     if road.server_places.is_empty() {
-        if needs_tls(&issuer) {
-            let text = format!("the authorization server {issuer} {NO_TLS}");
-            station.warns(text, "");
-        }
         return;
     }
     places(station, &road.server_places, OF_SERVER);

@@ -5,23 +5,15 @@ use serde_json::Value;
 use super::answer::body_of;
 use super::diagnosis::Station;
 use super::oauth_error::{Asked, tell};
-use super::road::{NO_TLS, NOT_THIS_FAR, Road, needs_tls};
+use super::road::{NOT_THIS_FAR, Road};
 use crate::check::auth::wire;
 use crate::profile::Profile;
 use crate::report::text::clip;
 use crate::transcript::Exchange;
 
 /// Why there is nothing to say about a request to an endpoint of the authorization server.
-fn not_asked(road: &Road<'_>, name: &'static str, endpoint: &str) -> Station {
-    let why = if road.is_open() {
-        "not needed: the server asks for no token".to_owned()
-    } else {
-        let place = road.server_says(endpoint).map(str::to_owned).or_else(|| road.issuer());
-        match place.filter(|place| needs_tls(place)) {
-            Some(place) => format!("{place} {NO_TLS}"),
-            None => NOT_THIS_FAR.to_owned(),
-        }
-    };
+fn not_asked(road: &Road<'_>, name: &'static str) -> Station {
+    let why = if road.is_open() { "not needed: the server asks for no token" } else { NOT_THIS_FAR };
     Station::not_reached(name, why)
 }
 
@@ -45,7 +37,7 @@ pub(super) fn registration(road: &Road<'_>, profile: &Profile) -> Station {
         return station;
     }
     if road.server.is_none() || road.server_says("registration_endpoint").is_some() {
-        return not_asked(road, "registration", "registration_endpoint");
+        return not_asked(road, "registration");
     }
     if let Some(found) = road.server_found {
         station.show(found);
@@ -80,7 +72,7 @@ fn registered(station: &mut Station, exchange: &Exchange, document: &Value) {
 /// Whether the authorization endpoint gave a code.
 pub(super) fn authorization(road: &Road<'_>) -> Station {
     let Some(exchange) = road.authorization else {
-        return not_asked(road, "authorization", "authorization_endpoint");
+        return not_asked(road, "authorization");
     };
     let mut station = Station::new("authorization");
     station.show(exchange);
@@ -159,7 +151,7 @@ fn returned(road: &Road<'_>, station: &mut Station) {
 
 /// Whether the code became a token, and whether clients can use it.
 pub(super) fn token(road: &Road<'_>) -> Station {
-    let Some(exchange) = road.exchange else { return not_asked(road, "token", "token_endpoint") };
+    let Some(exchange) = road.exchange else { return not_asked(road, "token") };
     let mut station = Station::new("token");
     let Some(tokens) = road.tokens() else {
         tell(&mut station, Asked::Code, exchange);

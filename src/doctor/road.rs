@@ -10,8 +10,6 @@ use super::walk::FORGED;
 use crate::check::auth::wire;
 use crate::transcript::{EventKind, Exchange, View};
 
-/// Why an address was not asked.
-pub(super) const NO_TLS: &str = "could not be asked: this version speaks no TLS";
 /// Why nothing is said of a station.
 pub(super) const NOT_THIS_FAR: &str = "the client did not come this far";
 
@@ -120,12 +118,6 @@ impl<'v> Road<'v> {
         self.calls.iter().find(|call| call.status == Some(401)).copied()
     }
 
-    /// Where the metadata of the resource is, if this version cannot ask there.
-    pub(super) fn out_of_reach(&self) -> Option<String> {
-        let place = wire::bearer(self.challenge()?)?.param("resource_metadata")?.to_owned();
-        (self.resource_places.is_empty() && needs_tls(&place)).then_some(place)
-    }
-
     /// Whether the server lets everybody in: it never asked for a token.
     pub(super) fn is_open(&self) -> bool {
         self.challenge().is_none() && self.got_in() && self.exchange.is_none()
@@ -180,9 +172,4 @@ fn each_once<'v>(exchanges: impl Iterator<Item = &'v Exchange>) -> Vec<&'v Excha
         }
     }
     found
-}
-
-/// Whether an address needs what this version does not speak.
-pub(super) fn needs_tls(url: &str) -> bool {
-    url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
 }

@@ -44,6 +44,9 @@ impl Walk {
             target: target.to_owned(),
             headers: all,
             body: (!body.is_empty()).then(|| body.into()),
+            via: crate::model::Via::StreamableHttp,
+            channel: None,
+            tls: false,
         })
     }
 

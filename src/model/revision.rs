@@ -63,6 +63,8 @@ pub struct Facts {
     pub completions_capability: bool,
     /// Core tasks (`tasks/get` and so on) exist.
     pub core_tasks: bool,
+    /// A client tries HTTP+SSE after any 4xx, not only after 400, 404 and 405.
+    pub falls_back_on_any_4xx: bool,
 }
 
 const BASE: Facts = Facts {
@@ -81,12 +83,14 @@ const BASE: Facts = Facts {
     negotiated_only_must: false,
     completions_capability: false,
     core_tasks: false,
+    falls_back_on_any_4xx: false,
 };
 
 const TABLE: [Facts; 5] = [
     BASE,
     Facts {
         name: "2025-03-26",
+        falls_back_on_any_4xx: true,
         batches: true,
         streamable_http: true,
         audio: true,
@@ -95,6 +99,7 @@ const TABLE: [Facts; 5] = [
     },
     Facts {
         name: "2025-06-18",
+        falls_back_on_any_4xx: true,
         streamable_http: true,
         version_header: true,
         audio: true,

@@ -6,12 +6,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::model::Via;
+
 use super::error::ProfileError;
 use super::known::Known;
 use super::oauth::OAuth;
 use super::values::{
     Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe,
-    ProbeSession,
+    ProbeSession, Transports,
 };
 
 /// Whose behaviour a profile holds.
@@ -86,6 +88,8 @@ macro_rules! fields {
 fields! {
     /// Revisions it asks for in `initialize`.
     opens_with: OpensWith,
+    /// The transports it speaks, in the order in which it tries them.
+    transports: Transports,
     /// `clientInfo` of its `initialize`.
     client_info: Map<String, Value>,
     /// `capabilities` of its `initialize`.
@@ -288,6 +292,17 @@ fn refuse_contradictions(file: &str, profile: &Profile) -> Result<(), ProfileErr
 
     if profile.opens_with.value.0.is_empty() {
         return refuse("opens_with", "names no revision", "name at least one");
+    }
+    let transports = &profile.transports.value;
+    if transports.order.is_empty() {
+        return refuse("transports", "names no transport", "name at least one");
+    }
+    if !transports.fallback.is_empty() && !transports.order.contains(&Via::LegacySse) {
+        return refuse(
+            "transports",
+            "falls back to `sse`, which is not in its order",
+            "add `sse`, or leave `fallback` empty",
+        );
     }
     if !matches!(profile.first_request_id.value, Value::Number(_) | Value::String(_)) {
         return refuse("first_request_id", "is no JSON-RPC id", "give a number or a string");

@@ -4,7 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::model::Revision;
+use crate::model::{Revision, Via};
 
 /// Revisions asked for in `initialize`, preferred one first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,59 @@ impl From<(String, String)> for Header {
 impl From<Header> for (String, String) {
     fn from(header: Header) -> Self {
         (header.name, header.value)
+    }
+}
+
+/// The transports that a client speaks. WebSocket is in no specification, so that no client has it of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transports {
+    /// In the order in which it tries them at an address; `stdio` says that it starts commands as well.
+    pub order: Vec<Via>,
+    /// The answers to `initialize` over Streamable HTTP after which it tries HTTP+SSE; none if it never does.
+    pub fallback: Vec<Fallback>,
+}
+
+/// An answer after which another transport is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fallback {
+    /// What the revision that it asks for says: any 4xx until 2025-06-18, then 400, 404 and 405.
+    ByRevision,
+    /// Any status from 400 to 499 but 401 and 403.
+    #[serde(rename = "any-4xx")]
+    Any4xx,
+    /// Status 400.
+    #[serde(rename = "400")]
+    BadRequest,
+    /// Status 404.
+    #[serde(rename = "404")]
+    NotFound,
+    /// Status 405.
+    #[serde(rename = "405")]
+    NoPost,
+}
+
+impl Transports {
+    /// The transport that it tries first at an address.
+    pub fn first(&self) -> Via {
+        let usual = self.order.iter().copied().find(|via| !via.is_channel());
+        usual.unwrap_or_default()
+    }
+
+    /// Whether it tries HTTP+SSE after this status (2025-06-18 and 2025-11-25 basic/transports#backwards-compatibility).
+    /// A refusal for want of a token says nothing of transports.
+    pub fn falls_back_on(&self, status: u16, revision: Revision) -> bool {
+        let any = (400..500).contains(&status) && status != 401 && status != 403;
+        let few = matches!(status, 400 | 404 | 405);
+        self.fallback.iter().any(|on| match on {
+            Fallback::ByRevision if revision.facts().falls_back_on_any_4xx => any,
+            Fallback::ByRevision => few,
+            Fallback::Any4xx => any,
+            Fallback::BadRequest => status == 400,
+            Fallback::NotFound => status == 404,
+            Fallback::NoPost => status == 405,
+        })
     }
 }
 

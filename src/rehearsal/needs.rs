@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Survey;
 use crate::client::Entry;
-use crate::model::Revision;
+use crate::model::{Revision, Via};
 use crate::profile::Profile;
 use crate::scenario::{Action, Scenario, Step};
 
@@ -17,11 +17,40 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
                 .to_owned(),
         );
     }
+    if let Some(reason) = not_over(scenario, profile, survey) {
+        return Some(reason);
+    }
     if let Some(reason) = not_by_this_way(scenario, &survey.entry) {
         return Some(reason);
     }
     let needed = scenario.needs.iter().find_map(|need| reason(need, profile, revision, survey));
     needed.or_else(|| called(scenario).into_iter().find_map(|tool| not_allowed(&tool, survey)))
+}
+
+/// Why the scenario, or the client, does not go with the transport.
+fn not_over(scenario: &Scenario, profile: &Profile, survey: &Survey) -> Option<String> {
+    let speaks = &profile.transports.value;
+    let title = survey.via.title();
+    // WebSocket is nobody's own, so every client is taken to speak it.
+    if survey.via != Via::WebSocket && !speaks.order.contains(&survey.via) {
+        return Some(format!("this client does not speak {title}"));
+    }
+    if survey.via == Via::LegacySse && !survey.chosen && speaks.fallback.is_empty() && speaks.first() != survey.via {
+        return Some(format!("this client speaks {title} only where it is told to (`--transport sse`)"));
+    }
+    let http = survey.via == Via::StreamableHttp;
+    let names = |name: &str| scenario.needs.iter().any(|need| need == name);
+    let own = Via::ALL.iter().any(|via| *via != Via::StreamableHttp && names(via.name()));
+    if !http && scenario.is_of_http() && !own {
+        return Some("what it does and looks at is there only over Streamable HTTP".to_owned());
+    }
+    if survey.via == Via::Stdio && scenario.has_network_faults() {
+        return Some("there is no network between a client and the process that it starts".to_owned());
+    }
+    if !survey.resumable && scenario.outlives_connections() && !own {
+        return Some(format!("a session over {title} ends with its connection"));
+    }
+    None
 }
 
 /// Why the way in to the target does not let the scenario be played: some grants are there only once.
@@ -85,6 +114,9 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         return missing(survey.resources.contains(uri), &format!("the target has no resource `{uri}`"));
     }
     if let Some(capability) = need.strip_prefix("client.") {
+        if capability == "listen" && survey.via.has_one_stream() {
+            return None;
+        }
         if capability == "listen" {
             return missing(profile.get_stream.value.opens, "this client opens no stream for the server");
         }
@@ -97,6 +129,10 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         );
     }
     match need {
+        "http" => missing(survey.via == Via::StreamableHttp, "it is about Streamable HTTP"),
+        "sse" => missing(survey.via == Via::LegacySse, "it is about HTTP+SSE"),
+        "stdio" => missing(survey.via == Via::Stdio, "it is about stdio"),
+        "websocket" => missing(survey.via == Via::WebSocket, "it is about WebSocket"),
         "session" => missing(survey.session, "the target assigns no session ids"),
         "clock" => missing(survey.clock, "the target's clock cannot be moved (--control names its control endpoint)"),
         "reference" => missing(survey.reference, "only the reference server has the fixtures for this"),

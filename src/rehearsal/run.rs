@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::plan::{Planned, Selection, plans};
 use super::survey::{Survey, SurveyError, survey};
 use crate::client::{Drive, SafeCall, Target, TimeControl, drive};
-use crate::model::{Clock as _, HybridClock, Rng, WallClock};
+use crate::model::{Clock as _, HybridClock, Rng, Via, WallClock};
 use crate::scenario::{Action, Scenario, Step};
 use crate::server::{AuthConfig, ServerConfig, ServerError, start};
 use crate::verdict::{Case, Summary, judge_case};
@@ -47,6 +47,8 @@ impl Stage {
             Self::Foreign(target) => Self::Foreign(Arc::new(Target {
                 safe_call: known.safe_call.clone(),
                 asks_for_tokens: known.auth,
+                // The way that the survey had to take, clients take as their profiles do.
+                falls_back: target.via.is_none() && known.via == Via::LegacySse,
                 ..Target::clone(&target)
             })),
         }
@@ -190,7 +192,8 @@ async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
     match &rehearsal.stage {
         Stage::Foreign(target) => {
             let rng = Rng::seeded(rehearsal.seed);
-            Ok(survey(target, &profile, Arc::new(WallClock::new()), rng, &rehearsal.allowed_tools).await?)
+            let target = Arc::new(Target { falls_back: target.via.is_none(), ..Target::clone(target) });
+            Ok(survey(&target, &profile, Arc::new(WallClock::new()), rng, &rehearsal.allowed_tools).await?)
         }
         // The survey is of the server as it ought to be, so that a fault cannot hide the scenario that shows it.
         Stage::Embedded { .. } => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::client::{Drive, Entry, SafeCall, Target, TimeControl, drive, token_to_order};
-use crate::model::{Audience, Clock, Rng, TokenOrder, glob};
+use crate::model::{Audience, Clock, Rng, TokenOrder, Via, glob};
 use crate::profile::Profile;
 use crate::scenario::parse;
 use crate::transcript::{End, Exchange, Msg, View};
@@ -48,6 +48,12 @@ pub struct Survey {
     pub documents: bool,
     /// Whether its clock can be moved.
     pub clock: bool,
+    /// The transport over which it was met.
+    pub via: Via,
+    /// Whether that was its user's choice, not the client's.
+    pub chosen: bool,
+    /// Whether a session outlives its connection there.
+    pub resumable: bool,
     /// How clients come by a token there.
     pub entry: Entry,
     /// Whether it has the fixture tools of the reference server.
@@ -90,9 +96,11 @@ pub(super) async fn survey(
     .await;
     let view = View::new(&events);
     if let Some(reason) = unreachable(&view, target) {
-        return Err(SurveyError::Unreachable { url: target.url.clone(), reason });
+        return Err(SurveyError::Unreachable { url: target.name.clone(), reason });
     }
     let conversation = view.conversations.first();
+    let opening = conversation.map(|conversation| &view.exchanges[conversation.opened]);
+    let via = opening.map(|opening| opening.via).or(target.via).unwrap_or_default();
     let listed: Vec<&Value> = items(&view, "tools/list", "tools").filter(|tool| tool["name"].is_string()).collect();
     let texts = |method, kind, member: &str| -> BTreeSet<String> {
         items(&view, method, kind).filter_map(|item| item[member].as_str()).map(str::to_owned).collect()
@@ -123,6 +131,13 @@ pub(super) async fn survey(
             .cloned()
             .unwrap_or_default(),
         session: conversation.is_some_and(|conversation| conversation.session.is_some()),
+        via,
+        chosen: target.via.is_some(),
+        resumable: match via {
+            Via::StreamableHttp => true,
+            Via::WebSocket => view.exchanges.iter().any(|exchange| exchange.got_header("mcp-session-id").is_some()),
+            Via::LegacySse | Via::Stdio => false,
+        },
         reference,
         auth,
         entry: target.entry.clone(),
@@ -138,7 +153,7 @@ pub(super) async fn survey(
 fn unreachable(view: &View<'_>, target: &Target) -> Option<String> {
     let said_something = |(index, exchange): (usize, &Exchange)| {
         let endless = matches!(exchange.end, Some(End::TimedOut | End::TooLarge(_)));
-        exchange.status.is_some() && (!endless || view.messages_in(index).any(Msg::received))
+        exchange.answered() && (!endless || view.messages_in(index).any(Msg::received))
     };
     if view.exchanges.iter().enumerate().any(said_something) {
         return None;

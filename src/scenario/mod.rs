@@ -16,6 +16,7 @@ mod parse;
 mod resolve;
 mod schema;
 mod schema_auth;
+mod transports;
 mod validate;
 mod validate_network;
 mod words;

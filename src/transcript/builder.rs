@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::{End, Event, EventKind, Headers};
+use crate::model::Via;
 
 /// A transcript under construction.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Builder {
     sessions: u32,
     session: Option<String>,
     version: Option<String>,
+    via: Via,
+    channel: Option<u32>,
 }
 
 impl Default for Builder {
@@ -44,6 +47,8 @@ impl Builder {
             sessions: 0,
             session: None,
             version: None,
+            via: Via::StreamableHttp,
+            channel: None,
         }
     }
 
@@ -111,7 +116,7 @@ impl Builder {
             }
         }
         self.exchanges += 1;
-        let exchange = self.exchanges;
+        let (exchange, via) = (self.exchanges, self.via);
         self.event(EventKind::Request {
             exchange,
             connection: 1,
@@ -119,6 +124,9 @@ impl Builder {
             target: "/mcp".to_owned(),
             headers,
             body: body.map(Into::into),
+            via,
+            channel: None,
+            tls: false,
         })
     }
 
@@ -129,13 +137,103 @@ impl Builder {
         let exchange = self.exchanges;
         let headers = [pairs(&[("host", "127.0.0.1:8080")]), pairs(headers)].concat();
         let (method, target, body) = (method.to_owned(), target.to_owned(), body.map(str::to_owned));
-        self.event(EventKind::Request { exchange, connection: 1, method, target, headers, body: body.map(Into::into) })
+        let body = body.map(Into::into);
+        let via = Via::StreamableHttp;
+        let tls = false;
+        self.event(EventKind::Request {
+            exchange,
+            connection: 1,
+            method,
+            target,
+            headers,
+            body,
+            via,
+            channel: None,
+            tls,
+        })
     }
 
-    /// POSTs a message.
+    /// Opens a channel; what follows goes over it.
+    #[must_use]
+    pub fn channel(mut self, via: Via) -> Self {
+        self.via = via;
+        self.exchanges += 1;
+        self.channel = Some(self.exchanges);
+        let (exchange, connection) = (self.exchanges, self.exchanges);
+        let (method, target) = if via == Via::Stdio { ("", "server") } else { ("GET", "/mcp") };
+        let headers = if via == Via::Stdio { Headers::new() } else { pairs(&[("host", "127.0.0.1:8080")]) };
+        let (method, target) = (method.to_owned(), target.to_owned());
+        let (body, tls) = (None, false);
+        let opened =
+            EventKind::Request { exchange, connection, method, target, headers, body, via, channel: None, tls };
+        let builder = self.event(opened);
+        match via {
+            Via::Stdio => builder,
+            Via::WebSocket => builder.head(101, &[("upgrade", "websocket")]),
+            Via::LegacySse | Via::StreamableHttp => builder.head(200, &[("content-type", "text/event-stream")]),
+        }
+    }
+
+    /// What follows belongs to this transport.
+    #[must_use]
+    pub fn over(mut self, via: Via) -> Self {
+        self.via = via;
+        self
+    }
+
+    /// A text that comes in on the channel.
+    #[must_use]
+    pub fn comes(self, text: &str) -> Self {
+        let exchange = self.channel.unwrap_or(self.exchanges);
+        if self.via == Via::LegacySse {
+            let event = Some("message".to_owned());
+            return self.event(EventKind::Sse { exchange, id: None, event, data: Some(text.into()), retry: None });
+        }
+        self.event(EventKind::Message { exchange, text: text.into(), utf8: true })
+    }
+
+    /// An event on the stream of HTTP+SSE.
+    #[must_use]
+    pub fn sse_event(self, event: &str, data: &str) -> Self {
+        let exchange = self.channel.unwrap_or(self.exchanges);
+        let (event, data) = (Some(event.to_owned()), Some(data.into()));
+        self.event(EventKind::Sse { exchange, id: None, event, data, retry: None })
+    }
+
+    /// A text that is sent on the channel.
+    #[must_use]
+    pub fn says(mut self, text: &str) -> Self {
+        if self.via == Via::LegacySse {
+            let channel = self.channel;
+            let builder = self.request("POST", &[], Some(text)).head(202, &[]);
+            return builder.on(channel);
+        }
+        self.exchanges += 1;
+        let (exchange, connection) = (self.exchanges, self.channel.unwrap_or_default());
+        let (via, channel, body) = (self.via, self.channel, Some(text.into()));
+        let (method, target, headers) = (String::new(), "server".to_owned(), Headers::new());
+        let tls = false;
+        self.event(EventKind::Request { exchange, connection, method, target, headers, body, via, channel, tls })
+    }
+
+    /// The latest request belongs to this channel.
+    fn on(mut self, line: Option<u32>) -> Self {
+        for event in self.events.iter_mut().rev() {
+            if let EventKind::Request { channel, .. } = &mut event.kind {
+                *channel = line;
+                break;
+            }
+        }
+        self
+    }
+
+    /// POSTs a message, or sends it on the channel.
     #[must_use]
     pub fn post(self, message: &Value) -> Self {
         let body = message.to_string();
+        if self.channel.is_some() {
+            return self.says(&body);
+        }
         self.request("POST", &[], Some(&body))
     }
 
@@ -159,9 +257,12 @@ impl Builder {
         builder.end(End::Complete)
     }
 
-    /// A whole JSON answer.
+    /// A whole JSON answer; on a channel it comes as a text, and there is no status.
     #[must_use]
     pub fn json(self, status: u16, body: &Value) -> Self {
+        if self.channel.is_some() {
+            return self.comes(&body.to_string()).end(End::Complete);
+        }
         self.answer(status, &[("content-type", "application/json")], &body.to_string())
     }
 
@@ -232,6 +333,9 @@ impl Builder {
         if !params.is_null() {
             message["params"] = params;
         }
+        if self.channel.is_some() {
+            return self.post(&message).end(End::Complete);
+        }
         self.post(&message).answer(202, &[], "")
     }
 
@@ -262,12 +366,15 @@ impl Builder {
             "protocolVersion": requested, "capabilities": client, "clientInfo": {"name": "test", "version": "1"}}});
         let answer = json!({"jsonrpc": "2.0", "id": id, "result": {
             "protocolVersion": answered, "capabilities": server, "serverInfo": {"name": "test", "version": "1"}}});
-        let mut builder = self.post(&request).answer(
-            200,
-            &[("content-type", "application/json"), ("mcp-session-id", &label)],
-            &answer.to_string(),
-        );
-        builder.session = Some(label);
+        let on_channel = self.channel.is_some();
+        let sent = self.post(&request);
+        let mut builder = if on_channel {
+            sent.json(200, &answer)
+        } else {
+            let headers = [("content-type", "application/json"), ("mcp-session-id", label.as_str())];
+            sent.answer(200, &headers, &answer.to_string())
+        };
+        builder.session = (!on_channel).then_some(label);
         builder.version = Some(answered.to_owned());
         builder.notify("notifications/initialized", Value::Null)
     }

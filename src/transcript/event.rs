@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::model::Via;
+
 /// Header names and values in the order and spelling of the wire.
 pub type Headers = Vec<(String, String)>;
 
@@ -56,6 +58,20 @@ impl End {
     }
 }
 
+/// What made a process end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// Nothing that the client did.
+    ByItself,
+    /// Its standard input was closed.
+    InputClosed,
+    /// SIGTERM, some time after its input was closed.
+    Sigterm,
+    /// SIGKILL, some time after SIGTERM.
+    Sigkill,
+}
+
 /// One line of a transcript.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -89,7 +105,8 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         id: Option<String>,
     },
-    /// An HTTP request left.
+    /// An HTTP request left, or a message on a channel, which has neither method nor headers. The opening of a channel is
+    /// a request too: of stdio the start of the process, of a WebSocket the upgrade.
     Request {
         /// Number of the exchange.
         exchange: u32,
@@ -104,6 +121,15 @@ pub enum EventKind {
         /// The body; bytes that are no UTF-8 are shown with replacement characters.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         body: Option<Arc<str>>,
+        /// The transport.
+        #[serde(skip_serializing_if = "Via::is_usual", default)]
+        via: Via,
+        /// The exchange that opened the channel or the stream on which its response comes, where there is one.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        channel: Option<u32>,
+        /// Whether TLS was spoken.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        tls: bool,
     },
     /// The head of the answer came.
     Response {
@@ -139,6 +165,30 @@ pub enum EventKind {
         /// The `retry` field in milliseconds.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         retry: Option<u64>,
+    },
+    /// A message came in on a channel.
+    Message {
+        /// Number of the exchange that opened the channel, or of the one that the message answers.
+        exchange: u32,
+        /// The text; invalid UTF-8 is shown with replacement characters.
+        text: Arc<str>,
+        /// Whether the bytes were valid UTF-8.
+        utf8: bool,
+    },
+    /// A process that served over stdio has ended.
+    Exit {
+        /// Number of the exchange that started it.
+        exchange: u32,
+        /// What made it end.
+        after: Ended,
+        /// Milliseconds from the closing of its standard input to its end; 0 where it was never closed.
+        took_ms: u64,
+        /// Its exit code, where it was not ended by a signal.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        code: Option<i32>,
+        /// Whether processes that it had started were still running, and had to be killed.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        left_others: bool,
     },
     /// The exchange is over.
     End {
@@ -232,4 +282,21 @@ pub enum EventKind {
         /// The words.
         text: String,
     },
+}
+
+impl EventKind {
+    /// Number of the exchange that it is part of.
+    pub fn exchange(&self) -> Option<u32> {
+        match self {
+            Self::Subject { exchange, .. }
+            | Self::Request { exchange, .. }
+            | Self::Response { exchange, .. }
+            | Self::Body { exchange, .. }
+            | Self::Sse { exchange, .. }
+            | Self::Message { exchange, .. }
+            | Self::Exit { exchange, .. }
+            | Self::End { exchange, .. } => Some(*exchange),
+            _ => None,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! An HTTP request with everything that came back for it.
+//! A request with everything that came back for it: of HTTP, or a message on a channel.
 //!
 //! Puts events together; what they mean is not its business.
 
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{End, Event, EventKind, Headers, header};
-use crate::model::Revision;
+use super::{End, Ended, Event, EventKind, Headers, header};
+use crate::model::{Revision, Via};
 
 /// One event of an event stream.
 #[derive(Debug, Clone)]
@@ -21,13 +21,43 @@ pub struct SseEvent {
     pub at: u64,
     /// The `id` field.
     pub id: Option<String>,
+    /// The `event` field.
+    pub event: Option<String>,
     /// The joined data lines.
     pub data: Option<Arc<str>>,
     /// The `retry` field in milliseconds.
     pub retry: Option<u64>,
 }
 
-/// An HTTP request and what came back.
+/// A text that came in on a channel.
+#[derive(Debug, Clone)]
+pub struct ChannelText {
+    /// Position in the transcript.
+    pub seq: u32,
+    /// Microseconds since the rehearsal began.
+    pub at: u64,
+    /// The text.
+    pub text: Arc<str>,
+    /// Whether its bytes were valid UTF-8.
+    pub utf8: bool,
+}
+
+/// How a process that served over stdio ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Exit {
+    /// Position in the transcript.
+    pub seq: u32,
+    /// What made it end.
+    pub after: Ended,
+    /// Milliseconds from the closing of its standard input to its end.
+    pub took_ms: u64,
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// Whether processes that it had started had to be killed.
+    pub left_others: bool,
+}
+
+/// A request and what came back: an HTTP request, a message on a channel, or the opening of a channel.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// Number of the exchange, as in the events.
@@ -52,6 +82,12 @@ pub struct Exchange {
     pub headers: Headers,
     /// The body as sent.
     pub body: Option<Arc<str>>,
+    /// The transport.
+    pub via: Via,
+    /// Number of the exchange that opened the channel or stream which brings its response.
+    pub channel: Option<u32>,
+    /// Whether TLS was spoken.
+    pub tls: bool,
     /// HTTP status of the answer.
     pub status: Option<u16>,
     /// Headers of the answer.
@@ -62,6 +98,10 @@ pub struct Exchange {
     pub response_utf8: bool,
     /// Events of an event stream.
     pub events: Vec<SseEvent>,
+    /// Texts that came in on the channel that it opened.
+    pub texts: Vec<ChannelText>,
+    /// How the process that it started ended.
+    pub exit: Option<Exit>,
     /// How it ended.
     pub end: Option<End>,
     /// Microseconds at which it ended.
@@ -130,9 +170,40 @@ impl Exchange {
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
     }
 
-    /// Whether the status is in 200 to 299.
+    /// Whether the status is in 200 to 299. A channel has no statuses: what got through there was not refused.
     pub fn is_success(&self) -> bool {
-        self.status.is_some_and(|status| (200..300).contains(&status))
+        self.status.is_some_and(|status| (200..300).contains(&status)) || self.got_through()
+    }
+
+    /// Whether anything tells that the server took note of the request: a status or, on a channel, that nothing failed.
+    pub fn answered(&self) -> bool {
+        self.status.is_some() || self.got_through()
+    }
+
+    /// Whether it is a message on a channel that came to its end.
+    fn got_through(&self) -> bool {
+        self.is_message() && self.end == Some(End::Complete)
+    }
+
+    /// Whether it is a message on a channel, not an HTTP request and not the opening of the channel.
+    pub fn is_message(&self) -> bool {
+        self.via.is_channel() && self.channel.is_some()
+    }
+
+    /// Whether it carries a message of the client.
+    pub fn carries_message(&self) -> bool {
+        self.method == "POST" || self.is_message()
+    }
+
+    /// What stands for the status of a notification that was taken: 202 over HTTP, any success where statuses are not
+    /// fixed or there are none.
+    pub fn is_accepted(&self) -> bool {
+        if self.via == Via::StreamableHttp { self.status == Some(202) } else { self.is_success() }
+    }
+
+    /// The exchange that opened the channel or stream it belongs to, which may be itself.
+    pub fn line(&self) -> Option<u32> {
+        (self.via != Via::StreamableHttp).then(|| self.channel.unwrap_or(self.number))
     }
 
     /// The session id sent with the request, as its label.
@@ -155,7 +226,9 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
     let mut list: Vec<Exchange> = Vec::new();
     let mut by_number: HashMap<u32, usize> = HashMap::new();
     for event in events {
-        if let EventKind::Request { exchange, connection, method, target, headers, body } = &event.kind {
+        if let EventKind::Request { exchange, connection, method, target, headers, body, via, channel, tls } =
+            &event.kind
+        {
             by_number.insert(*exchange, list.len());
             list.push(Exchange {
                 number: *exchange,
@@ -169,11 +242,16 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
                 target: target.clone(),
                 headers: headers.clone(),
                 body: body.clone(),
+                via: *via,
+                channel: *channel,
+                tls: *tls,
                 status: None,
                 response_headers: Vec::new(),
                 response_body: None,
                 response_utf8: true,
                 events: Vec::new(),
+                texts: Vec::new(),
+                exit: None,
                 end: None,
                 end_at: None,
                 end_seq: None,
@@ -191,6 +269,8 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
             EventKind::Response { exchange, .. }
             | EventKind::Body { exchange, .. }
             | EventKind::Sse { exchange, .. }
+            | EventKind::Message { exchange, .. }
+            | EventKind::Exit { exchange, .. }
             | EventKind::End { exchange, .. } => *exchange,
             _ => continue,
         };
@@ -205,13 +285,26 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
                 found.response_body = Some(text.clone());
                 found.response_utf8 = *utf8;
             }
-            EventKind::Sse { id, data, retry, .. } => found.events.push(SseEvent {
+            EventKind::Sse { id, event: kind, data, retry, .. } => found.events.push(SseEvent {
                 seq: event.seq,
                 at: event.at,
                 id: id.clone(),
+                event: kind.clone(),
                 data: data.clone(),
                 retry: *retry,
             }),
+            EventKind::Message { text, utf8, .. } => {
+                found.texts.push(ChannelText { seq: event.seq, at: event.at, text: text.clone(), utf8: *utf8 });
+            }
+            EventKind::Exit { after, took_ms, code, left_others, .. } => {
+                found.exit = Some(Exit {
+                    seq: event.seq,
+                    after: *after,
+                    took_ms: *took_ms,
+                    code: *code,
+                    left_others: *left_others,
+                });
+            }
             EventKind::End { end, .. } => {
                 found.end = Some(end.clone());
                 found.end_at = Some(event.at);

@@ -11,6 +11,6 @@ mod view;
 
 pub use builder::Builder;
 pub use codec::{CodecError, FORMAT_VERSION, read, write};
-pub use event::{End, Event, EventKind, Headers, header};
-pub use exchange::{Exchange, SseEvent};
+pub use event::{End, Ended, Event, EventKind, Headers, header};
+pub use exchange::{ChannelText, Exchange, Exit, SseEvent};
 pub use view::{Call, Carrier, Conversation, Direction, Msg, View};

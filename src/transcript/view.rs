@@ -3,7 +3,7 @@
 //! Says what belongs together, never whether it is right.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::disturbed::{excuse, mark};
 use super::exchange::exchanges;
 use super::{Event, Exchange};
-use crate::model::{Kind, Message, Revision, id_text};
+use crate::model::{Kind, Message, Revision, Via, id_text};
 
 /// Who sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +33,8 @@ pub enum Carrier {
     PostStream,
     /// An event stream that answers a GET.
     GetStream,
+    /// A channel on which everything comes: stdio, a WebSocket, the event stream of HTTP+SSE.
+    Channel,
 }
 
 /// A JSON-RPC message on the wire.
@@ -130,7 +132,7 @@ impl Conversation {
 pub struct View<'t> {
     /// The events.
     pub events: &'t [Event],
-    /// HTTP exchanges in order of their requests.
+    /// Exchanges in order of their requests.
     pub exchanges: Vec<Exchange>,
     /// JSON-RPC messages in order of the wire.
     pub messages: Vec<Msg>,
@@ -142,6 +144,8 @@ pub struct View<'t> {
     pub conversations: Vec<Conversation>,
     /// Selections of exchanges that many checks ask for, by name.
     gathered: RefCell<HashMap<&'static str, Rc<[usize]>>>,
+    /// Whether what the network did is left out.
+    excused: bool,
 }
 
 impl<'t> View<'t> {
@@ -149,7 +153,7 @@ impl<'t> View<'t> {
     pub fn new(events: &'t [Event]) -> Self {
         let mut exchanges = exchanges(events);
         mark(events, &mut exchanges);
-        Self::of(events, exchanges)
+        Self::of(events, exchanges, false)
     }
 
     /// The same without what the network did: the checks judge this one.
@@ -157,7 +161,12 @@ impl<'t> View<'t> {
         let mut exchanges = exchanges(events);
         mark(events, &mut exchanges);
         excuse(events, &mut exchanges);
-        Self::of(events, exchanges)
+        Self::of(events, exchanges, true)
+    }
+
+    /// The indexes over other events, in the same light: without what the network did, if that is left out here.
+    pub fn like<'o>(&self, events: &'o [Event]) -> View<'o> {
+        if self.excused { View::undisturbed(events) } else { View::new(events) }
     }
 
     /// Whether the network did anything.
@@ -165,7 +174,7 @@ impl<'t> View<'t> {
         self.exchanges.iter().any(|exchange| !exchange.disturbed.is_empty())
     }
 
-    fn of(events: &'t [Event], exchanges: Vec<Exchange>) -> Self {
+    fn of(events: &'t [Event], exchanges: Vec<Exchange>, excused: bool) -> Self {
         let mut view = Self {
             events,
             exchanges,
@@ -174,12 +183,22 @@ impl<'t> View<'t> {
             server_calls: Vec::new(),
             conversations: Vec::new(),
             gathered: RefCell::default(),
+            excused,
         };
         view.collect_messages();
+        view.bring_home();
         view.find_conversations();
         view.assign_conversations();
         view.pair_calls();
         view
+    }
+
+    /// The events without those of exchanges over other transports; `None` where there are no others.
+    pub fn only(&self, via: Via) -> Option<Vec<Event>> {
+        let others: HashSet<u32> =
+            self.exchanges.iter().filter(|exchange| exchange.via != via).map(|exchange| exchange.number).collect();
+        let keeps = |event: &&Event| event.kind.exchange().is_none_or(|exchange| !others.contains(&exchange));
+        (!others.is_empty()).then(|| self.events.iter().filter(keeps).cloned().collect())
     }
 
     /// The exchange that carried a message.
@@ -249,12 +268,20 @@ impl<'t> View<'t> {
                 let at = exchange.end_at.unwrap_or(exchange.at);
                 found.push((seq, at, Direction::Received, Carrier::JsonBody, body.clone()));
             }
-            let stream = if exchange.method == "GET" { Carrier::GetStream } else { Carrier::PostStream };
+            let stream = match exchange.method.as_str() {
+                _ if exchange.via.has_one_stream() => Carrier::Channel,
+                "GET" => Carrier::GetStream,
+                _ => Carrier::PostStream,
+            };
             for event in &exchange.events {
                 let Some(value) = event.data.as_ref().and_then(|data| serde_json::from_str(data).ok()) else {
                     continue;
                 };
                 found.push((event.seq, event.at, Direction::Received, stream, value));
+            }
+            for text in &exchange.texts {
+                let Ok(value) = serde_json::from_str(&text.text) else { continue };
+                found.push((text.seq, text.at, Direction::Received, Carrier::Channel, value));
             }
             for (seq, at, direction, carrier, value) in found {
                 let (members, batched) = match value {
@@ -286,6 +313,43 @@ impl<'t> View<'t> {
         self.messages.sort_by_key(|msg| msg.seq);
     }
 
+    /// A response that came on a channel belongs to the exchange that asked, wherever the channel was opened.
+    fn bring_home(&mut self) {
+        let mut asked: HashMap<(String, Via, String), usize> = HashMap::new();
+        for index in 0..self.messages.len() {
+            let msg = &self.messages[index];
+            let via = self.exchanges[msg.exchange].via;
+            if !via.has_one_stream() {
+                continue;
+            }
+            let key = (msg.client.clone(), via, id_text(&msg.value["id"]));
+            match (msg.direction, msg.kind) {
+                (Direction::Sent, Kind::Request) => {
+                    asked.insert(key, msg.exchange);
+                }
+                (Direction::Received, Kind::Response) if self.exchanges[msg.exchange].channel.is_none() => {
+                    if let Some(home) = asked.get(&key).copied().or_else(|| self.latest_on_line(index)) {
+                        let text = self.messages[index].value.to_string();
+                        self.messages[index].exchange = home;
+                        self.exchanges[home].response_body.get_or_insert_with(|| text.into());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Where an error without id belongs that came on a channel: to what was sent last there.
+    fn latest_on_line(&self, index: usize) -> Option<usize> {
+        let msg = &self.messages[index];
+        let line = self.exchanges[msg.exchange].line();
+        if msg.value["id"] != Value::Null {
+            return None;
+        }
+        let before = |other: &Exchange| other.line() == line && other.channel.is_some() && other.seq < msg.seq;
+        self.exchanges.iter().rposition(before)
+    }
+
     fn find_conversations(&mut self) {
         for request in &self.messages {
             if request.direction != Direction::Sent || request.method() != Some("initialize") {
@@ -306,7 +370,10 @@ impl<'t> View<'t> {
             let answered = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
             self.conversations.push(Conversation {
                 client: exchange.client.clone(),
-                session: exchange.got_header("mcp-session-id").map(str::to_owned),
+                session: exchange
+                    .got_header("mcp-session-id")
+                    .filter(|_| !exchange.via.has_one_stream())
+                    .map(str::to_owned),
                 opened: request.exchange,
                 requested: params
                     .and_then(|params| params.get("protocolVersion"))
@@ -328,6 +395,7 @@ impl<'t> View<'t> {
             let exchange = &self.exchanges[index];
             let opened = self.conversations.iter().position(|conversation| conversation.opened == index);
             let found = opened.or_else(|| match exchange.session() {
+                _ if exchange.via.has_one_stream() => self.conversation_on(exchange),
                 Some(session) => {
                     self.conversations.iter().rposition(|conversation| conversation.session.as_deref() == Some(session))
                 }
@@ -355,6 +423,28 @@ impl<'t> View<'t> {
             {
                 self.conversations[found].initialized.get_or_insert(msg.exchange);
             }
+        }
+    }
+
+    /// The conversation of an exchange on a channel: the latest that was opened there or, where the channel resumed a
+    /// session, on the channel before.
+    fn conversation_on(&self, exchange: &Exchange) -> Option<usize> {
+        let opening = |line: u32| self.exchanges.iter().find(|other| other.number == line);
+        let mut line = exchange.line()?;
+        // Each channel resumes an earlier one, so that this ends.
+        loop {
+            let here = |conversation: &Conversation| self.exchanges[conversation.opened].line() == Some(line);
+            if let Some(found) = self.conversations.iter().rposition(here) {
+                return Some(found);
+            }
+            let resumed = opening(line)?;
+            let session = resumed.session()?;
+            let before = self.exchanges.iter().rfind(|other| {
+                other.seq < resumed.seq
+                    && other.channel.is_none()
+                    && other.got_header("mcp-session-id") == Some(session)
+            });
+            line = before?.line()?;
         }
     }
 

@@ -156,7 +156,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     let timed_out = |exchange: &Exchange| exchange.end == Some(End::TimedOut) && exchange.disturbed.is_empty();
     let silent = view.exchanges.iter().any(timed_out);
     let mute = |(index, exchange): (usize, &Exchange)| {
-        timed_out(exchange) && exchange.method == "POST" && !view.messages_in(index).any(Msg::received)
+        timed_out(exchange) && exchange.carries_message() && !view.messages_in(index).any(Msg::received)
     };
     let left_out = left_out(&view).map(|(_, why)| why.to_owned());
     let limited = left_out.is_some() || view.exchanges.iter().any(Exchange::passed_our_limit);
@@ -180,7 +180,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
         met,
         exchanges: view.exchanges.len(),
         took: Duration::ZERO,
-        answered: view.exchanges.iter().any(|exchange| exchange.status.is_some())
+        answered: view.exchanges.iter().any(Exchange::answered)
             || !view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::Failed(_)))),
         silent: cell > Cell::Passed && view.exchanges.iter().enumerate().any(mute),
         sent: sent(&view),
@@ -212,10 +212,21 @@ fn why_unclear(view: &View<'_>) -> String {
 /// comes after an opening that never gave its client a conversation or has no exchange at all, and anything
 /// was found.
 fn explained(unmet: &Unmet, findings: &[Finding], stories: &[Story], view: &View<'_>) -> bool {
-    let holder = |seq: u32| view.exchanges.iter().position(|exchange| touches(exchange, seq));
+    let holder = |seq: u32| {
+        let carried = view.messages.iter().find(|msg| msg.seq == seq).map(|msg| msg.exchange);
+        carried.or_else(|| view.exchanges.iter().position(|exchange| touches(exchange, seq)))
+    };
     let own = unmet.exchange.and_then(|number| view.exchanges.iter().position(|exchange| exchange.number == number));
     let breaches = || findings.iter().flat_map(|finding| &finding.breaches);
-    let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(|seq| holder(*seq) == own));
+    // On a channel, what came meanwhile may belong to the exchange as well.
+    let meanwhile = |seq: u32| {
+        own.map(|own| &view.exchanges[own]).is_some_and(|exchange| {
+            let open = exchange.seq <= seq && exchange.end_seq.is_none_or(|end| seq <= end);
+            exchange.via.has_one_stream() && exchange.carries_message() && open
+        })
+    };
+    let of_own = |seq: &u32| holder(*seq) == own || meanwhile(*seq);
+    let same_exchange = own.is_some() && breaches().any(|breach| breach.evidence.iter().any(of_own));
     // A client that met a broken rule on its way to a token comes without the token that the step needs.
     let refused = own.is_some_and(|own| matches!(view.exchanges[own].status, Some(401 | 403)));
     let of_step = |seq: u32| {
@@ -248,6 +259,7 @@ fn touches(exchange: &Exchange, seq: u32) -> bool {
         || exchange.response_seq == Some(seq)
         || exchange.end_seq.is_some_and(|end| seq == end || (exchange.response_body.is_some() && seq + 1 == end))
         || exchange.events.iter().any(|event| event.seq == seq)
+        || exchange.texts.iter().any(|text| text.seq == seq)
 }
 
 fn level_text(level: Level) -> &'static str {

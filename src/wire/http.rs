@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::limits::{MAX_CHUNK_LINE, MAX_HEAD, MAX_HEADERS, MAX_INTERIM};
+use super::link::{Link, Place, Trust};
+use crate::model::Via;
 use crate::transcript::Headers;
 
 /// What is copied to go out in one write, in bytes.
@@ -27,8 +28,12 @@ pub struct Request {
     pub body: Vec<u8>,
     /// So many spaces follow the body, which are made as they are written.
     pub pad: usize,
-    /// `host:port` to send it to, where that is not the target's.
-    pub address: Option<String>,
+    /// Where to send it, where that is not the target's place.
+    pub place: Option<Place>,
+    /// The transport that it belongs to.
+    pub via: Via,
+    /// The exchange that opened the channel that it belongs to.
+    pub channel: Option<u32>,
 }
 
 /// The head of an answer.
@@ -64,6 +69,14 @@ pub enum WireError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// There is a connection, but no TLS on it.
+    #[error("no TLS with {address}: {reason}")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What is wrong, and what may mend it.
+        reason: String,
+    },
     /// The peer closed before an answer began.
     #[error("the server closed the connection before it answered")]
     Closed,
@@ -81,32 +94,26 @@ pub enum WireError {
 /// A connection to a server.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Link,
     buffer: BytesMut,
     framing: Framing,
     keep_alive: bool,
     /// Number of the connection within its client.
     pub number: u32,
-    /// `host:port` of the peer.
-    pub address: String,
+    /// The peer.
+    pub place: Place,
 }
 
 impl Connection {
-    /// Connects to `host:port` within `limit`.
-    pub async fn open(address: &str, number: u32, limit: Duration) -> Result<Self, WireError> {
-        let refused = |source| WireError::Connect { address: address.to_owned(), source };
-        let stream = tokio::time::timeout(limit, TcpStream::connect(address))
-            .await
-            .map_err(|_| refused(std::io::ErrorKind::TimedOut.into()))?
-            .map_err(refused)?;
-        stream.set_nodelay(true)?;
+    /// Connects within `limit`.
+    pub async fn open(place: &Place, trust: &Trust, number: u32, limit: Duration) -> Result<Self, WireError> {
         Ok(Self {
-            stream,
+            stream: Link::open(place, trust, limit).await?,
             buffer: BytesMut::with_capacity(4096),
             framing: Framing::Done,
             keep_alive: true,
             number,
-            address: address.to_owned(),
+            place: place.clone(),
         })
     }
 
@@ -134,6 +141,8 @@ impl Connection {
             self.stream.write_all(&[b' '; PIECE][..piece]).await?;
             left -= piece;
         }
+        // TLS keeps what is not a whole record yet.
+        self.stream.flush().await?;
         Ok(())
     }
 
@@ -243,8 +252,12 @@ impl Connection {
 
     /// Whether nothing came, and the peer did not close, since the last answer ended; as far as can be told.
     pub fn is_quiet(&mut self) -> bool {
-        let nothing = self.stream.try_read_buf(&mut self.buffer);
-        self.buffer.is_empty() && nothing.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        self.buffer.is_empty() && self.stream.is_quiet()
+    }
+
+    /// The bare byte stream, and what was read of it beyond the last answer.
+    pub fn into_parts(self) -> (Link, Vec<u8>) {
+        (self.stream, self.buffer.to_vec())
     }
 
     fn take(&mut self, at_most: u64) -> Bytes {
@@ -295,6 +308,11 @@ mod tests {
     use super::*;
     use tokio::net::TcpListener;
 
+    fn place(address: &str) -> Place {
+        let (host, port) = address.rsplit_once(':').expect("host and port");
+        Place { host: host.to_owned(), port: port.parse().expect("a number"), tls: false, through: None }
+    }
+
     /// Serves these pieces, one write each, to whoever connects, and closes.
     async fn answer(pieces: &'static [&'static str]) -> (Connection, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
@@ -306,7 +324,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         });
-        (Connection::open(&address, 1, Duration::from_secs(5)).await.expect("open"), server)
+        (Connection::open(&place(&address), &Trust::default(), 1, Duration::from_secs(5)).await.expect("open"), server)
     }
 
     async fn body(connection: &mut Connection) -> Result<String, WireError> {

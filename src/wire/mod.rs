@@ -1,17 +1,23 @@
-//! Bytes, exact and recordable: HTTP/1.1 as sent, content codings, the event-stream codec, bounds on all of
-//! them, and the tap into the transcript.
+//! Bytes, exact and recordable: links with or without TLS, HTTP/1.1 as sent, content codings, the event-stream codec,
+//! lines of a process, WebSocket messages, bounds on all of them, and the tap into the transcript.
 //!
 //! Knows nothing of MCP beyond which headers hold secrets.
 
 mod coding;
 mod http;
 mod limits;
+mod link;
 mod secrets;
 mod sse;
+mod stdio;
 mod tap;
+mod websocket;
 
 pub use coding::{Coding, CodingError};
 pub use http::{Connection, Framing, Head, Request, WireError};
 pub use limits::{MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, too_much};
+pub use link::{Link, Place, Trust, TrustError};
 pub use sse::{Decoder, Frame};
+pub use stdio::{Command, Lines, Output, Process, Started, kill_all};
 pub use tap::Tap;
+pub use websocket::{Incoming, Listener, MAX_TEXT, Speaker, accept_key, sockets};

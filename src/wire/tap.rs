@@ -76,7 +76,7 @@ impl Tap {
     fn redact(&self, kind: EventKind) -> (EventKind, Vec<EventKind>) {
         let mut seen = Vec::new();
         let kind = match kind {
-            EventKind::Request { exchange, connection, method, target, headers, body } => {
+            EventKind::Request { exchange, connection, method, target, headers, body, via, channel, tls } => {
                 self.find(secrets::in_query(&target), &mut seen);
                 if let Some(body) = &body {
                     let form = header(&headers, "content-type").is_some_and(|kind| kind.contains("form-urlencoded"));
@@ -89,6 +89,9 @@ impl Tap {
                     target: self.labels.redact(target),
                     headers: self.headers(headers, &mut seen),
                     body: body.map(|body| self.labels.redact_shared(body)),
+                    via,
+                    channel,
+                    tls,
                 }
             }
             EventKind::Response { exchange, status, headers } => {
@@ -97,6 +100,9 @@ impl Tap {
             EventKind::Body { exchange, text, utf8 } => {
                 self.find(secrets::in_json(&text), &mut seen);
                 EventKind::Body { exchange, text: self.labels.redact_shared(text), utf8 }
+            }
+            EventKind::Message { exchange, text, utf8 } => {
+                EventKind::Message { exchange, text: self.labels.redact_shared(text), utf8 }
             }
             EventKind::Sse { exchange, id, event, data, retry } => EventKind::Sse {
                 exchange,
@@ -181,7 +187,7 @@ impl Tap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::WallClock;
+    use crate::model::{Via, WallClock};
 
     #[test]
     fn no_secret_is_kept_and_its_shape_is_told_once() {
@@ -199,6 +205,9 @@ mod tests {
                         ("Authorization".to_owned(), "Bearer very-secret-token".to_owned()),
                     ],
                     body: Some("{\"t\":\"very-secret-token\"}".into()),
+                    via: Via::StreamableHttp,
+                    channel: None,
+                    tls: false,
                 },
             );
         }

@@ -192,8 +192,13 @@ async def complete(_reference, argument, _context):
 
 
 if __name__ == "__main__":
+    transport = os.environ.get("TRANSPORT", "http")
+    if transport == "stdio":
+        server.run("stdio", show_banner=False)
+        raise SystemExit
     # The socket is opened here, so that there is no time between choosing a free port and using it.
     listener = socket.create_server(("127.0.0.1", int(os.environ.get("PORT", "0"))))
     print(f"listening on {listener.getsockname()[1]}", flush=True)
-    app = server.http_app(path="/mcp", event_store=EventStore())
+    http = {"path": "/mcp", "event_store": EventStore()}
+    app = server.http_app(**({"path": "/sse", "transport": "sse"} if transport == "sse" else http))
     uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)).run(sockets=[listener])

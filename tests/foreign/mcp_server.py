@@ -194,8 +194,13 @@ async def complete(_reference, argument, _context):
 
 
 if __name__ == "__main__":
+    transport = os.environ.get("TRANSPORT", "http")
+    if transport == "stdio":
+        server.run("stdio")
+        raise SystemExit
+    app = server.sse_app() if transport == "sse" else server.streamable_http_app()
     # The socket is opened here, so that there is no time between choosing a free port and using it.
     listener = socket.create_server(("127.0.0.1", int(os.environ.get("PORT", "0"))))
     print(f"listening on {listener.getsockname()[1]}", flush=True)
-    config = uvicorn.Config(server.streamable_http_app(), log_level="error", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])

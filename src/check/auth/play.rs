@@ -66,6 +66,9 @@ impl Play {
                 target: target.to_owned(),
                 headers: sent,
                 body: Some(body.into()),
+                via: crate::model::Via::StreamableHttp,
+                channel: None,
+                tls: false,
             })
             .event(EventKind::Response { exchange, status, headers: pairs(answer_headers) })
             .event(EventKind::Body { exchange, text: answer.into(), utf8: true })

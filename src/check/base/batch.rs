@@ -56,7 +56,7 @@ fn batch_receive(view: &View<'_>, out: &mut Findings) {
         }
         let asked = !batch.requests().is_empty();
         let answered = got_in(view, batch.index).iter().any(|msg| is_response(msg) && !msg.value["id"].is_null());
-        let taken = if asked { exchange.is_success() && answered } else { exchange.status == Some(202) };
+        let taken = if asked { exchange.is_success() && answered } else { exchange.is_accepted() };
         if !taken && asked && (exchange.status.is_none() || exchange.is_success()) && body_error(exchange).is_none() {
             out.inconclusive();
             continue;

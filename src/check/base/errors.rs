@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::check::wire::{
-    CLIENT_METHODS, body_error, came, fair_calls, faultless, governing, is_4xx, posts, told, unfinished, valid_id,
+    CLIENT_METHODS, body_error, came, fair_calls, faultless, governing, is_4xx, posts, told, unfinished, unseen,
+    valid_id,
 };
 use crate::check::{Check, Findings};
 use crate::model::Message;
@@ -23,7 +24,7 @@ fn parse_error(view: &View<'_>, out: &mut Findings) {
         if body.is_ok() || !out.covers(governing(view, exchange)) {
             continue;
         }
-        if exchange.status.is_none() && unfinished(exchange) {
+        if (exchange.status.is_none() && unfinished(exchange)) || unseen(exchange) {
             out.inconclusive();
             continue;
         }
@@ -58,12 +59,12 @@ fn invalid_request_error(view: &View<'_>, out: &mut Findings) {
         if !out.covers(governing(view, exchange)) {
             continue;
         }
-        if exchange.status.is_none() && unfinished(exchange) {
+        if (exchange.status.is_none() && unfinished(exchange)) || unseen(exchange) {
             out.inconclusive();
             continue;
         }
         let code = body_error(exchange);
-        let dropped = exchange.status == Some(202) && body.get("id").is_none();
+        let dropped = exchange.is_accepted() && body.get("id").is_none();
         let named = code != Some(-32700);
         out.require(code == Some(-32600) || (is_4xx(exchange) && named) || dropped, || {
             told(

@@ -184,7 +184,7 @@ fn judge_notifications(view: &View<'_>, out: &mut Findings, wanted: fn(&str) -> 
                 msg.kind == Kind::Notification
                     && msg.method().is_some_and(|method| method.starts_with("notifications/") && wanted(method))
             });
-        if !only || exchange.status.is_none() || !out.covers(governing(view, exchange)) {
+        if !only || !exchange.answered() || !out.covers(governing(view, exchange)) {
             continue;
         }
         let answer = got_in(view, index).into_iter().find(|msg| {

@@ -52,9 +52,10 @@ pub(crate) fn list_changed(view: &View<'_>, out: &mut Findings, kind: &ListKind)
         }
         // Without a stream that was open meanwhile there was nothing to send the notification on.
         let open = view.exchanges.iter().any(|exchange| {
-            exchange.method == "GET"
+            let listens = exchange.method == "GET" && exchange.media_type().as_deref() == Some("text/event-stream");
+            let channel = exchange.via.has_one_stream() && exchange.channel.is_none();
+            (listens || channel)
                 && exchange.conversation == second.conversation
-                && exchange.media_type().as_deref() == Some("text/event-stream")
                 && exchange.seq < before.seq
                 && exchange.end_seq.is_none_or(|end| end > answer.seq)
         });

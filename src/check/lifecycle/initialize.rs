@@ -249,7 +249,7 @@ fn unknown_capabilities(view: &View<'_>, out: &mut Findings) {
     };
     for (request, _) in opens(true) {
         let exchange = view.exchange_of(request);
-        if !out.covers(governing(view, exchange)) || walled(exchange) || exchange.status.is_none() {
+        if !out.covers(governing(view, exchange)) || walled(exchange) || !exchange.answered() {
             continue;
         }
         let got = got_in(view, request.exchange);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::check::wire::{answer_to, came, told, unfinished, walled};
 use crate::check::{Breach, Check, Findings};
-use crate::model::Revision;
-use crate::transcript::{Conversation, View};
+use crate::model::{Revision, Via};
+use crate::transcript::{Conversation, Exchange, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -22,7 +22,11 @@ fn version_counter_offer(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let exchange = view.exchange_of(request);
-        if walled(exchange) {
+        // Where the client then found the server over the older transport, there was none at this place.
+        let fell_back = |other: &Exchange| {
+            other.via == Via::LegacySse && other.client == exchange.client && other.seq > exchange.seq
+        };
+        if walled(exchange) || (exchange.via == Via::StreamableHttp && view.exchanges.iter().any(fell_back)) {
             continue;
         }
         let Some(response) = answer_to(view, request, response) else {
@@ -88,7 +92,7 @@ fn offer_usable(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("initialize") {
         let asked = request.value["params"]["protocolVersion"].as_str().unwrap_or_default();
         let exchange = view.exchange_of(request);
-        if !offered.contains(asked) || walled(exchange) || exchange.status.is_none() {
+        if !offered.contains(asked) || walled(exchange) || !exchange.answered() {
             continue;
         }
         let got = answer_to(view, request, response).map(|response| &response.value["result"]["protocolVersion"]);

@@ -252,6 +252,9 @@ mod tests {
                     target,
                     headers,
                     body: body.map(Into::into),
+                    via: crate::model::Via::StreamableHttp,
+                    channel: None,
+                    tls: false,
                 })
                 .event(EventKind::Response { exchange: 9, status, headers: Vec::new() })
                 .event(EventKind::End { exchange: 9, end: End::Complete })

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::check::support::{param, received_with, sent_notifications, told};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Via};
 use crate::transcript::{End, Msg, View};
 
 /// The checks of this topic.
@@ -63,9 +63,12 @@ fn only_own(view: &View<'_>, out: &mut Findings) {
 
 /// Whether a cancellation was taken without ado; `None` where the answer speaks of access or load.
 fn taken(view: &View<'_>, cancel: &Msg) -> Option<bool> {
-    let status = view.exchange_of(cancel).status?;
+    let exchange = view.exchange_of(cancel);
     let answered = view.messages_in(cancel.exchange).any(|msg| msg.received() && msg.kind == Kind::Response);
-    match status {
+    if exchange.is_message() {
+        return exchange.is_success().then_some(!answered);
+    }
+    match exchange.status? {
         200..=299 => Some(!answered),
         // In its session and of its version a cancellation gives no reason for a bad request.
         400 if in_order(view, cancel) => Some(false),
@@ -80,7 +83,8 @@ fn in_order(view: &View<'_>, msg: &Msg) -> bool {
     let Some(conversation) = view.conversation_of(msg) else { return false };
     let lives = conversation.deleted.is_none_or(|deleted| view.exchanges[deleted].seq > exchange.seq);
     let version = exchange.sent_header("mcp-protocol-version");
-    let needs_version = conversation.revision.is_some_and(|revision| revision.facts().version_header);
+    let over_http = exchange.via == Via::StreamableHttp;
+    let needs_version = over_http && conversation.revision.is_some_and(|revision| revision.facts().version_header);
     lives
         && exchange.session() == conversation.session.as_deref()
         && version.map_or(!needs_version, |version| version == conversation.answered)

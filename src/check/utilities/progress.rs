@@ -138,6 +138,15 @@ fn increasing(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+/// What came on the stream that brought a response.
+fn beside<'v>(view: &'v View<'_>, response: &'v Msg) -> impl Iterator<Item = &'v Msg> {
+    let channel = response.carrier == Carrier::Channel;
+    view.received().filter(move |msg| {
+        msg.exchange == response.exchange
+            || (channel && msg.carrier == response.carrier && msg.conversation == response.conversation)
+    })
+}
+
 /// After the response of its request no more progress comes on that stream. Calls that run as tasks are not judged.
 fn stops_after_completion(view: &View<'_>, out: &mut Findings) {
     for call in &view.calls {
@@ -148,7 +157,7 @@ fn stops_after_completion(view: &View<'_>, out: &mut Findings) {
         }
         let Some(response) = call.responses.first().map(|index| &view.messages[*index]) else { continue };
         let of_token = |msg: &&Msg| msg.method() == Some(PROGRESS) && param(msg, "progressToken") == token;
-        let late = view.messages_in(response.exchange).filter(of_token).find(|msg| {
+        let late = beside(view, response).filter(of_token).find(|msg| {
             msg.seq > response.seq && !given(view, msg).any(|(other, given)| given == token && other.seq > request.seq)
         });
         if let Some(late) = late {
@@ -159,7 +168,7 @@ fn stops_after_completion(view: &View<'_>, out: &mut Findings) {
                 "stop progress before the response is sent",
                 &[request, response, late],
             ));
-        } else if view.messages_in(response.exchange).any(|msg| of_token(&msg)) {
+        } else if beside(view, response).any(|msg| of_token(&msg)) {
             out.pass();
         }
     }

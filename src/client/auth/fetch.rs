@@ -9,7 +9,8 @@ use url::Url;
 use crate::client::compose;
 use crate::client::exchange::{Answered, Options};
 use crate::client::sim::Sim;
-use crate::wire::Request;
+use crate::model::Via;
+use crate::wire::{Place, Request};
 
 /// What is sent.
 #[derive(Debug, Default)]
@@ -27,11 +28,14 @@ impl Sim {
     /// Sends it; `None` where the URL is none that can be asked.
     pub(super) async fn fetch(self: &Arc<Self>, ask: Ask<'_>, within: Duration) -> Option<Answered> {
         let url = Url::parse(ask.url).ok()?;
-        if url.scheme() != "http" {
-            // Bytes in the clear would tell secrets, and their answer nothing.
-            self.note(&format!("{} was not asked: this version speaks no TLS", ask.url));
-            return None;
-        }
+        let tls = match url.scheme() {
+            "http" => false,
+            "https" => true,
+            other => {
+                self.note(&format!("{} was not asked: `{other}` is neither http nor https", ask.url));
+                return None;
+            }
+        };
         let host = url.host_str()?;
         let port = url.port_or_known_default()?;
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -55,7 +59,9 @@ impl Sim {
             headers,
             body: ask.body,
             pad: 0,
-            address: Some(format!("{host}:{port}")),
+            place: Some(Place { host: host.to_owned(), port, tls, through: None }),
+            via: Via::StreamableHttp,
+            channel: None,
         };
         let options = Options { within: within.min(self.target.patience), ..Options::default() };
         let answered = self.exchange(request, options).await;

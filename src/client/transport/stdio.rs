@@ -1,0 +1,103 @@
+//! stdio: the server is a process, and a line is a message (2025-11-25 basic/transports#stdio).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::process::{ChildStdin, ChildStdout};
+
+use super::line::{Line, Out};
+use crate::client::exchange::Answered;
+use crate::client::sim::Sim;
+use crate::model::Via;
+use crate::transcript::{End, Ended, EventKind, Headers};
+use crate::wire::{Command, Lines, Output, Process, Started};
+
+/// How long a server may take to exit once its input is closed, and again once it was asked to.
+const TO_EXIT: Duration = Duration::from_secs(5);
+
+impl Sim {
+    /// Starts the server.
+    pub(super) fn open_process(self: &Arc<Self>, command: &Command) -> Result<Arc<Line>, Answered> {
+        let (number, connection) = (self.tap.next_exchange(), self.next_connection());
+        self.tap.record(
+            &self.name,
+            EventKind::Request {
+                exchange: number,
+                connection,
+                method: String::new(),
+                target: self.target.name.clone(),
+                headers: Headers::new(),
+                body: None,
+                via: Via::Stdio,
+                channel: None,
+                tls: false,
+            },
+        );
+        let Started { process, input, output } = match command.start() {
+            Ok(started) => started,
+            Err(reason) => {
+                self.tap.record(&self.name, EventKind::End { exchange: number, end: End::Failed(reason) });
+                return Err(Answered::of(number));
+            }
+        };
+        let out = Out::Pipe(tokio::sync::Mutex::new(Some(input)), Mutex::new(Some(process)));
+        let line = Arc::new(Line::new(Via::Stdio, number, connection, command.program.clone(), out));
+        self.state().live += 1;
+        tokio::spawn(read(Arc::clone(self), Arc::clone(&line), output));
+        Ok(line)
+    }
+
+    /// Ends the process and records how it went.
+    pub(super) async fn end_process(
+        self: &Arc<Self>,
+        line: &Line,
+        input: &tokio::sync::Mutex<Option<ChildStdin>>,
+        process: &Mutex<Option<Process>>,
+    ) {
+        let Some(mut process) = process.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let by_itself = process.has_ended();
+        let words = process.last_words();
+        let asked = self.clock.elapsed();
+        // A write that hangs holds it; then the process is only asked to end, and killed.
+        if let Ok(mut input) = input.try_lock() {
+            *input = None;
+        }
+        let (after, code, left_others) = process.end(by_itself, TO_EXIT.min(self.target.patience)).await;
+        let took = if by_itself { Duration::ZERO } else { self.clock.elapsed().saturating_sub(asked) };
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        // What was written before the end is read to its end.
+        self.see_line_end(line, Duration::from_secs(1)).await;
+        let exchange = line.opening;
+        self.tap.record(&self.name, EventKind::Exit { exchange, after, took_ms, code, left_others });
+        if by_itself && !words.is_empty() {
+            let text = format!("the server ended by itself; the last on its standard error: {words}");
+            self.tap.record(&self.name, EventKind::Note { text });
+        }
+        let end = if after == Ended::ByItself { End::CutShort } else { End::Complete };
+        self.tap.record(&self.name, EventKind::End { exchange, end });
+    }
+}
+
+async fn read(sim: Arc<Sim>, line: Arc<Line>, mut output: Lines<ChildStdout>) {
+    let mut dropped = sim.drop_all.subscribe();
+    dropped.mark_unchanged();
+    loop {
+        let next = tokio::select! {
+            next = output.next() => next,
+            _ = dropped.changed() => break,
+        };
+        let too_much = match next {
+            Output::Line(text, utf8) => sim.receive(line.opening, text, utf8),
+            Output::TooLong(bytes) => Some(End::TooLarge(bytes)),
+            Output::Ended => break,
+        };
+        if let Some(end) = too_much {
+            // The rest stays unread; a server that writes on is stopped by its full pipe until it is ended.
+            sim.tap.record(&sim.name, EventKind::End { exchange: line.opening, end });
+            break;
+        }
+    }
+    line.is_over();
+    sim.state().live -= 1;
+    sim.announce();
+}
