@@ -17,7 +17,7 @@ use super::bearer::{self, Caller};
 use super::dispatch::App;
 use super::fault::Rule;
 use super::reply::{RpcError, code, error_message};
-use super::session::{Reader, Session};
+use super::session::{Reader, ResumeError, Session};
 use super::sse::{Frame, encode};
 use super::{control, guard, oauth, post};
 use crate::model::{Clock as _, Revision};
@@ -75,6 +75,11 @@ impl Reply {
 
     pub(crate) fn refuse(status: u16, id: Option<&Value>, code: i64, message: &str) -> Self {
         Self::json(status, &error_message(id, &RpcError::new(code, message)))
+    }
+
+    /// The refusal of what needs the store while that is away (RFC 9110 section 15.6.4).
+    pub(crate) fn unavailable(id: Option<&Value>) -> Self {
+        Self::refuse(503, id, code::UNAVAILABLE, "The session store cannot be reached").with("retry-after", "1")
     }
 
     pub(crate) fn sse(reader: Reader) -> Self {
@@ -201,7 +206,7 @@ pub(crate) async fn serve(
         resumes: parts.headers.contains_key("last-event-id"),
         ..AskCtx::default()
     };
-    app.sessions.sweep(app.clock.elapsed(), app.config.idle_session);
+    app.sessions.sweep(app.clock.unix());
     let path = parts.uri.path().to_owned();
     if app.config.control && path.starts_with("/control/") {
         let reply = match (foreign(&app, &parts.headers, None), read(&app, &mut body, MAX_BODY).await) {
@@ -325,16 +330,23 @@ async fn route(
             }
         }
         Method::GET if hangs(app, headers) => std::future::pending().await,
-        Method::GET => get(app, headers, caller).unwrap_or_else(|refusal| refusal),
-        Method::DELETE => delete(app, headers, caller).unwrap_or_else(|refusal| refusal),
+        Method::GET => get(app, headers, caller).await.unwrap_or_else(|refusal| refusal),
+        Method::DELETE => delete(app, headers, caller).await.unwrap_or_else(|refusal| refusal),
         _ => Reply::refuse(405, None, code::INVALID_REQUEST, "Method not allowed").with("allow", "GET, POST, DELETE"),
     }
 }
 
-/// The session that the headers name, or the refusal; the id is the one to echo.
+/// The session that the headers name, whosever it is.
+pub(crate) async fn named_session(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Reply> {
+    let Some(name) = header(headers, "mcp-session-id") else { return Ok(None) };
+    app.sessions.find(name, app.clock.unix()).await.map_err(|_| Reply::unavailable(None))
+}
+
+/// The session that the headers name, if the caller may use it, or the refusal; the id is the one to echo.
 pub(crate) fn session_of(
     app: &App,
     headers: &HeaderMap,
+    found: Option<Arc<Session>>,
     id: Option<&Value>,
     caller: Option<&Caller>,
 ) -> Result<Arc<Session>, Reply> {
@@ -343,7 +355,7 @@ pub(crate) fn session_of(
         session.subject.as_deref() == caller.map(|caller| caller.subject.as_str())
             || !app.faults.holds(Rule::SessionBoundToSubject)
     };
-    let found = named.and_then(|name| app.sessions.find(name, app.clock.elapsed())).filter(own);
+    let found = found.filter(own);
     let lent = match named {
         None => !app.faults.holds(Rule::SessionIssued),
         Some(name) => !app.faults.holds(Rule::UnknownSessionRefused) && !name.contains(' '),
@@ -374,7 +386,7 @@ fn hangs(app: &App, headers: &HeaderMap) -> bool {
     !app.faults.holds(Rule::EarlyStreamAnswered) && !headers.contains_key("mcp-session-id")
 }
 
-fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
+async fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
     let accept = header(headers, "accept").unwrap_or_default();
     if !guard::accepts(accept, "text", "event-stream") {
         return Err(Reply::refuse(406, None, code::INVALID_REQUEST, "Accept has to take text/event-stream"));
@@ -382,24 +394,30 @@ fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply,
     if !app.faults.holds(Rule::SessionIssued) && !headers.contains_key("last-event-id") {
         return Err(Reply::refuse(400, None, code::INVALID_REQUEST, "Mcp-Session-Id is missing"));
     }
-    let session = session_of(app, headers, None, caller)?;
+    let session = session_of(app, headers, named_session(app, headers).await?, None, caller)?;
     if let Some(last) = header(headers, "last-event-id") {
         let from_start = !app.faults.holds(Rule::ReplayFromCursor);
         let all = !app.faults.holds(Rule::ReplayOwnStream);
-        return session
-            .resume(last, from_start, all)
-            .map(Reply::sse)
-            .map_err(|_| Reply::refuse(400, None, code::INVALID_REQUEST, "Last-Event-ID is not known"));
+        return session.resume(last, from_start, all).await.map(Reply::sse).map_err(|why| match why {
+            ResumeError::UnknownEvent => {
+                Reply::refuse(400, None, code::INVALID_REQUEST, "Last-Event-ID is not known, or not any more")
+            }
+            ResumeError::Store(_) => Reply::unavailable(None),
+        });
     }
-    if session.has_get() {
+    let away = |_| Reply::unavailable(None);
+    session.listens().await.map_err(away)?;
+    if session.has_get() || session.is_read_elsewhere().await.map_err(away)? {
         return Err(Reply::refuse(409, None, code::INVALID_REQUEST, "This session has a GET stream already"));
     }
     let (_, reader) = session.open(true, app.primes(&session));
+    // The next request may come to another node, which has to know where the stream is.
+    session.settled().await.map_err(away)?;
     Ok(Reply::sse(reader))
 }
 
-fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
-    let session = session_of(app, headers, None, caller)?;
+async fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
+    let session = session_of(app, headers, named_session(app, headers).await?, None, caller)?;
     // Faults lend out the sessions of others, but not to end them.
     if header(headers, "mcp-session-id") != Some(session.id.as_str()) {
         return Err(Reply::refuse(404, None, code::SESSION_NOT_FOUND, "Session not found"));
@@ -408,11 +426,12 @@ fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Rep
         return Err(Reply::refuse(400, None, code::INVALID_REQUEST, "Sessions cannot be deleted"));
     }
     if app.faults.holds(Rule::DeleteEnds) {
-        app.sessions.remove(&session.id, app.faults.holds(Rule::DeleteClosesStreams));
+        let close = app.faults.holds(Rule::DeleteClosesStreams);
+        app.sessions.remove(&session.id, close).await.map_err(|_| Reply::unavailable(None))?;
     }
     if !app.faults.holds(Rule::DeleteScoped) {
         for other in app.sessions.all() {
-            app.sessions.remove(&other.id, true);
+            app.sessions.remove(&other.id, true).await.map_err(|_| Reply::unavailable(None))?;
         }
     }
     Ok(Reply::empty(204))
@@ -426,7 +445,7 @@ impl App {
 
     /// Whether the connections that the session was used on have all been closed; only a fault asks.
     async fn orphaned(&self, ask: &AskCtx, connection: u64) -> bool {
-        let named = || self.sessions.find(ask.session.as_deref()?, self.clock.elapsed());
+        let named = || self.sessions.at_hand(ask.session.as_deref()?);
         let Some(session) = (!self.faults.holds(Rule::SessionOutlivesConnection)).then(named).flatten() else {
             return false;
         };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::bearer::Caller;
 use super::dispatch::App;
 use super::fault::Rule;
-use super::reply::{Outcome, RpcError};
+use super::reply::{Outcome, RpcError, code};
 use super::schema::trim;
 use super::session::Session;
 use crate::model::{Clock as _, Revision};
@@ -31,7 +31,7 @@ pub(crate) fn negotiate(asked: &str, app: &App) -> Revision {
 }
 
 /// Opens a session.
-pub(crate) fn initialize(
+pub(crate) async fn initialize(
     app: &App,
     params: &Value,
     caller: Option<&Caller>,
@@ -70,9 +70,9 @@ pub(crate) fn initialize(
     if !app.faults.holds(Rule::SessionIdVisible) {
         id.insert(4.min(id.len()), ' ');
     }
-    let session =
-        Arc::new(Session::new(id, revision, capabilities.clone()).of(caller.map(|caller| caller.subject.clone())));
-    app.sessions.insert(session.clone(), app.clock.elapsed());
+    let subject = caller.map(|caller| caller.subject.clone());
+    let begun = app.sessions.begin(id, revision, capabilities.clone(), subject, app.clock.unix()).await;
+    let session = begun.map_err(|away| RpcError::new(code::UNAVAILABLE, away.to_string()))?;
     let mut result = json!({
         "protocolVersion": revision.name(),
         "capabilities": {

@@ -26,6 +26,7 @@ mod schema;
 mod session;
 mod socket;
 mod sse;
+mod store;
 mod tools;
 
 pub use config::{ServerConfig, ServerError};

@@ -11,12 +11,12 @@ use super::bearer::{self, Caller};
 use super::dispatch::App;
 use super::envelope::{Loose, check, echo_id};
 use super::fault::{OutCtx, Rule};
-use super::http::{AskCtx, Reply, header, session_of};
+use super::http::{AskCtx, Reply, header, named_session, session_of};
 use super::oauth::SCOPES;
 use super::reply::{RpcError, code, error_message, response};
 use super::session::Session;
 use super::{guard, lifecycle, tools};
-use crate::model::{Clock as _, Kind, Message, Revision};
+use crate::model::{Kind, Message, Revision};
 
 /// How many messages a batch may hold.
 const MAX_BATCH: usize = 1000;
@@ -52,13 +52,16 @@ pub(crate) async fn serve(
     caller: Option<&Caller>,
     ask: &mut AskCtx,
 ) -> Reply {
-    let named = header(headers, "mcp-session-id").and_then(|id| app.sessions.find(id, app.clock.elapsed()));
+    let named = match named_session(app, headers).await {
+        Ok(named) => named,
+        Err(refusal) => return refusal,
+    };
     let revision = named.as_ref().map(|session| session.revision);
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         return invalid(revision, code::PARSE, "Parse error");
     };
     if let Value::Array(members) = value {
-        return match session_of(app, headers, None, caller) {
+        return match session_of(app, headers, named, None, caller) {
             Ok(session) => batch(app, session, members).await,
             Err(refusal) => refusal,
         };
@@ -80,14 +83,14 @@ pub(crate) async fn serve(
     let id = echo_id(&value).filter(|_| kind == Kind::Request);
     if headers.get("mcp-session-id").is_none() && kind == Kind::Request {
         if Message(&value).method() == Some("initialize") && !is_modern(None, &value) {
-            return handshake(app, &value, caller);
+            return handshake(app, &value, caller).await;
         }
         if is_modern(header(headers, "mcp-protocol-version"), &value) {
             // The method may exist in a later era; whoever speaks that one learns that it is not spoken here.
             return Reply::refuse(400, id, code::METHOD_NOT_FOUND, "Method not found; begin with initialize");
         }
     }
-    let session = match session_of(app, headers, id, caller) {
+    let session = match session_of(app, headers, named, id, caller) {
         Ok(session) => session,
         Err(refusal) => return refusal,
     };
@@ -99,11 +102,11 @@ pub(crate) async fn serve(
         Kind::Notification if crashes(app, &value) => Reply::empty(500),
         Kind::Notification => {
             app.notified(&session, &value);
-            Reply::empty(202)
+            settled(&session, None, Reply::empty(202)).await
         }
         Kind::Response | Kind::Other => {
             session.reply(&value);
-            Reply::empty(202)
+            settled(&session, None, Reply::empty(202)).await
         }
     }
 }
@@ -125,20 +128,26 @@ fn is_modern(version: Option<&str>, value: &Value) -> bool {
         || names("io.modelcontextprotocol/clientCapabilities")
 }
 
-fn handshake(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
+async fn handshake(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
     let id = value.get("id").unwrap_or(&Value::Null);
     if app.count_session() > 1 && !app.faults.holds(Rule::SessionsManifold) {
         return Reply::refuse(400, Some(id), code::INVALID_REQUEST, "The server is initialized already");
     }
     let empty = json!({});
-    match lifecycle::initialize(app, value.get("params").unwrap_or(&empty), caller) {
+    match lifecycle::initialize(app, value.get("params").unwrap_or(&empty), caller).await {
         Ok((session, result)) => {
             let message = app.outgoing(Some("initialize"), response(id, Ok(result)));
             let reply = Reply::json(200, &message);
             if app.faults.holds(Rule::SessionIssued) { reply.with("mcp-session-id", &session.id) } else { reply }
         }
+        Err(error) if error.code == code::UNAVAILABLE => Reply::unavailable(Some(id)),
         Err(error) => Reply::json(400, &error_message(Some(id), &error)),
     }
+}
+
+/// The answer to what may have changed the session: once the store has it, or else that it cannot be reached.
+async fn settled(session: &Session, id: Option<&Value>, reply: Reply) -> Reply {
+    if session.settled().await.is_ok() { reply } else { Reply::unavailable(id) }
 }
 
 /// The scope that the message needs and its sender lacks.
@@ -162,14 +171,21 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     }
     if !tools::streams(&value) {
         // Spawned, because a dropped connection drops this future, and the work is to go on.
+        let id = value.get("id").cloned();
         let task = tokio::spawn(app.clone().perform(session.clone(), None, value));
         return match task.await {
-            Ok(Some(message)) => Reply::json(200, &app.outgoing(Some(&method), message)),
+            Ok(Some(message)) => {
+                let reply = Reply::json(200, &app.outgoing(Some(&method), message));
+                settled(&session, id.as_ref(), reply).await
+            }
             Ok(None) => Reply::empty(202),
             Err(_) => Reply::refuse(500, None, code::INTERNAL, "Internal error"),
         };
     }
-    let (stream, reader) = session.open(false, app.primes(&session));
+    if session.listens().await.is_err() {
+        return Reply::unavailable(value.get("id"));
+    }
+    let (stream, reader) = session.open_for(false, app.primes(&session), value.get("id"));
     if !app.faults.holds(Rule::KeepAliveUnseen) {
         session.emit(stream, "ping".to_owned(), true);
     }
@@ -252,5 +268,6 @@ async fn batch(app: &Arc<App>, session: Arc<Session>, members: Vec<Value>) -> Re
     if !app.faults.holds(Rule::BatchAnsweredWhole) {
         answers.pop();
     }
-    if answers.is_empty() { Reply::empty(202) } else { Reply::json(200, &Value::from(answers)) }
+    let reply = if answers.is_empty() { Reply::empty(202) } else { Reply::json(200, &Value::from(answers)) };
+    settled(&session, None, reply).await
 }

@@ -17,8 +17,9 @@ use super::dispatch::{App, origin};
 use super::fault::{Faults, Rule};
 use super::http::serve;
 use super::oauth::{Issuer, minted};
-use super::session::Store;
+use super::session::Sessions;
 use super::socket::{Connections, Spelling};
+use super::store::Memory;
 use crate::model::{HybridClock, Mint, Rng, TokenOrder};
 
 /// How long open connections get to end by themselves.
@@ -46,7 +47,7 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
     let bind = |source| ServerError::Bind { addr: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
-    let sessions = Store::default();
+    let sessions = Sessions::new(Arc::new(Memory::default()), config.idle_session, rng.clone());
     let origin = origin(&config, addr);
     let resources = config.issuer_for.clone().unwrap_or_else(|| vec![format!("{origin}{}", config.path)]);
     let issuer = match &config.auth {
