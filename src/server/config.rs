@@ -4,6 +4,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::oauth::AuthConfig;
+use super::store::RedisError;
+
+/// Where sessions are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// In the memory of the process; they end with it.
+    #[default]
+    Memory,
+    /// In Redis, at this address: `redis://…`, or `redis-cluster://` with the addresses of some nodes between commas.
+    Redis(String),
+}
 
 /// How the server is to be run.
 #[derive(Debug, Clone)]
@@ -24,6 +35,13 @@ pub struct ServerConfig {
     pub public_url: Option<String>,
     /// A session that is not used for so long is ended.
     pub idle_session: Duration,
+    /// Where sessions are kept.
+    pub store: StoreConfig,
+    /// What the server is called among those that share its store.
+    pub node: String,
+    /// How many nodes answer in turn at this one address, each as if it ran alone; for rehearsals of what goes wrong when
+    /// requests of a session come to different nodes.
+    pub nodes: usize,
     /// How long the tools that report as they go work between two reports.
     pub tick: Duration,
     /// How long the head of a request and its body may take to come, each.
@@ -41,6 +59,9 @@ impl Default for ServerConfig {
             issuer_for: None,
             public_url: None,
             idle_session: Duration::from_secs(30 * 60),
+            store: StoreConfig::Memory,
+            node: "node".to_owned(),
+            nodes: 1,
             tick: Duration::from_millis(50),
             body_within: Duration::from_secs(30),
         }
@@ -66,6 +87,9 @@ pub enum ServerError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The store of the sessions cannot be used.
+    #[error(transparent)]
+    Store(#[from] RedisError),
     /// The control endpoint would be open to the network.
     #[error("the control endpoint is only served on loopback, and {0} is not; listen on 127.0.0.1 or leave it off")]
     ControlNotLoopback(SocketAddr),

@@ -366,6 +366,9 @@ pub(crate) fn session_of(
             Some(_) => Reply::refuse(404, id, code::SESSION_NOT_FOUND, "Session not found"),
         });
     };
+    if let Some((mark, until)) = caller.and_then(|caller| caller.token.clone()) {
+        session.came_with(mark, until);
+    }
     let wants_version = session.revision.facts().version_header;
     if wants_version && !app.faults.holds(Rule::VersionHeaderOptional) && !headers.contains_key("mcp-protocol-version")
     {

@@ -29,8 +29,9 @@ mod sse;
 mod store;
 mod tools;
 
-pub use config::{ServerConfig, ServerError};
+pub use config::{ServerConfig, ServerError, StoreConfig};
 pub use fault::Fault;
 pub use faults::faults;
 pub use oauth::{AuthConfig, Consent, KnownClient, RefreshPolicy, TokenFormat};
 pub use running::{RunningServer, start};
+pub use store::RedisError;

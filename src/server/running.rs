@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -12,14 +12,14 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::config::{ServerConfig, ServerError};
+use super::config::{ServerConfig, ServerError, StoreConfig};
 use super::dispatch::{App, origin};
 use super::fault::{Faults, Rule};
 use super::http::serve;
 use super::oauth::{Issuer, minted};
 use super::session::Sessions;
 use super::socket::{Connections, Spelling};
-use super::store::Memory;
+use super::store::{Memory, Redis, SessionStore};
 use crate::model::{HybridClock, Mint, Rng, TokenOrder};
 
 /// How long open connections get to end by themselves.
@@ -47,26 +47,54 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
     let bind = |source| ServerError::Bind { addr: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
-    let sessions = Sessions::new(Arc::new(Memory::default()), config.idle_session, rng.clone());
+    let mut apps = Vec::new();
+    for number in 1..=config.nodes.max(1) {
+        apps.push(Arc::new(node(&config, number, addr, clock.clone(), rng.clone(), &faults).await?));
+    }
+    let apps: Arc<[Arc<App>]> = apps.into();
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(accept(Arc::clone(&apps), listener, stopped));
+    Ok(RunningServer { app: Arc::clone(&apps[0]), stop: Some(stop), task })
+}
+
+/// One node: sessions, and where it is wanted an authorization server.
+async fn node(
+    config: &ServerConfig,
+    number: usize,
+    addr: SocketAddr,
+    clock: HybridClock,
+    rng: Rng,
+    faults: &Arc<Faults>,
+) -> Result<App, ServerError> {
+    let config = config.clone();
+    let name = if config.nodes > 1 { format!("{}-{number}", config.node) } else { config.node.clone() };
+    let store: Arc<dyn SessionStore> = match &config.store {
+        StoreConfig::Memory => Arc::new(Memory::default()),
+        StoreConfig::Redis(url) => Arc::new(Redis::open(url, &name, config.idle_session, &rng).await?),
+    };
+    let sessions = Sessions::new(store, config.idle_session, rng.clone());
     let origin = origin(&config, addr);
     let resources = config.issuer_for.clone().unwrap_or_else(|| vec![format!("{origin}{}", config.path)]);
     let issuer = match &config.auth {
         None => None,
         Some(auth) => {
-            let (clock, rng, faults) = (clock.clone(), rng.clone(), Arc::clone(&faults));
+            let (clock, rng, faults) = (clock.clone(), rng.clone(), Arc::clone(faults));
             let issuer = Issuer::new(auth.clone(), origin, resources, clock, rng, faults);
             Some(issuer.ok_or(ServerError::NoRandomness)?)
         }
     };
-    let (counted, connections) = (AtomicU64::new(0), Connections::default());
-    let app = Arc::new(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections });
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(accept(app.clone(), listener, stopped));
-    Ok(RunningServer { app, stop: Some(stop), task })
+    let (counted, connections, faults) = (AtomicU64::new(0), Connections::default(), Arc::clone(faults));
+    Ok(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections })
 }
 
-async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Receiver<()>) {
+/// Serves connections; the nodes take turns, request by request.
+async fn accept(apps: Arc<[Arc<App>]>, listener: TcpListener, mut stopped: oneshot::Receiver<()>) {
     let mut connections = JoinSet::new();
+    let mut keepers = JoinSet::new();
+    for app in apps.iter().cloned() {
+        keepers.spawn(async move { app.sessions.keep_used(&app.clock).await });
+    }
+    let turn = Arc::new(AtomicUsize::new(0));
     loop {
         tokio::select! {
             // Completes also when the handle is dropped.
@@ -80,12 +108,14 @@ async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Rece
                 };
                 // Events are small, and a late one would look like a slow server.
                 let _ = socket.set_nodelay(true);
-                let app = app.clone();
+                let (app, apps, turn) = (Arc::clone(&apps[0]), Arc::clone(&apps), Arc::clone(&turn));
                 let number = app.connections.opened();
                 let socket = Spelling::new(socket, app.faults.holds(Rule::HeaderNamesCaseless));
                 connections.spawn(async move {
-                    let serving = app.clone();
-                    let service = service_fn(move |request| serve(serving.clone(), request, number));
+                    let service = service_fn(move |request| {
+                        let next = turn.fetch_add(1, Ordering::Relaxed) % apps.len();
+                        serve(Arc::clone(&apps[next]), request, number)
+                    });
                     // A connection that breaks is the client's affair.
                     let mut http = http1::Builder::new();
                     http.timer(TokioTimer::new()).header_read_timeout(app.config.body_within);
@@ -96,7 +126,10 @@ async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Rece
         }
     }
     drop(listener);
-    app.sessions.all().iter().for_each(|session| session.close());
+    keepers.abort_all();
+    for app in apps.iter() {
+        app.sessions.leave().await;
+    }
     let ends = async { while connections.join_next().await.is_some() {} };
     // Keep-alive connections never end by themselves; what is left after the grace is dropped with the set.
     let _ = tokio::time::timeout(GRACE, ends).await;

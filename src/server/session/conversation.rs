@@ -85,6 +85,7 @@ pub(crate) struct Session {
     pub(super) store: Arc<dyn SessionStore>,
     pub(super) me: Weak<Session>,
     pub(super) written: Notify,
+    pub(super) base: u64,
     inner: Mutex<Inner>,
 }
 
@@ -102,6 +103,7 @@ impl Session {
             store,
             me: me.clone(),
             written: Notify::new(),
+            base,
             inner: Mutex::new(inner),
         })
     }
@@ -124,7 +126,9 @@ impl Session {
         let number = inner.next_stream;
         let newest = inner.facts.get;
         let needed = |old: u64, stream: &Stream| {
-            stream.is_live() || Some(old) == newest || if stream.is_get { old + KEPT_GETS > number } else { !stream.finished }
+            stream.is_live()
+                || Some(old) == newest
+                || if stream.is_get { old + KEPT_GETS > number } else { !stream.finished }
         };
         inner.streams.retain(|old, stream| needed(*old, stream));
         let live = (!inner.closed).then_some(sender);

@@ -164,7 +164,9 @@ impl Follower {
             return;
         }
         stream.leave();
-        if inner.facts.get == Some(self.number) && !inner.closed {
+        let mine =
+            inner.facts.get == Some(self.number) && inner.facts.reader.as_deref() == Some(self.session.store.node());
+        if mine && !inner.closed {
             self.session.write(&mut inner, Change::ReaderGone, true);
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::conversation::{Inner, Session};
-use crate::server::store::{Change, StoreError};
+use crate::server::store::{Batch, Change, StoreError};
 
 /// How long a request waits until what it changed is written.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -103,21 +103,25 @@ impl Session {
 
 /// Writes until nothing waits any more.
 async fn drain(session: Arc<Session>) {
-    let mut pause = PAUSES.0;
+    // What is tried again is the same as before, so that it is seen whether it was written after all.
+    let (mut pause, mut again, mut number) = (PAUSES.0, false, 0);
     loop {
         let (changes, uniques): (Vec<Change>, Vec<bool>) = {
             let mut inner = session.inner();
             let journal = &mut inner.journal;
-            let number = journal.waiting.len().min(AT_ONCE);
+            if !again {
+                number = journal.waiting.len().min(AT_ONCE);
+            }
             if number == 0 {
                 journal.writing = false;
                 return;
             }
             journal.waiting.drain(..number).unzip()
         };
-        match session.store.write(&session.id, &changes).await {
+        let serial = session.base.wrapping_add(session.inner().journal.done);
+        match session.store.write(&session.id, Batch { changes: &changes, serial, again }).await {
             Ok(places) => {
-                pause = PAUSES.0;
+                (pause, again) = (PAUSES.0, false);
                 let mut inner = session.inner();
                 inner.journal.done += changes.len() as u64;
                 inner.journal.bytes -= changes.iter().map(Change::size).sum::<usize>();
@@ -126,6 +130,8 @@ async fn drain(session: Arc<Session>) {
                 }
             }
             Err(StoreError::Away) => {
+                again = true;
+                number = changes.len();
                 session.put_back(changes.into_iter().zip(uniques));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSES.1);

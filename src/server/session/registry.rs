@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::conversation::Session;
-use crate::model::{Revision, Rng};
+use crate::model::{Clock, Revision, Rng};
 use crate::server::store::{Change, Facts, Record, SessionStore, StoreError, Use};
 
 /// Sessions held in memory at a time; the one that was used longest ago makes room.
@@ -19,6 +19,10 @@ const MAX_SESSIONS: usize = 4096;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The use of a session in a shared store is noted again after so much of the time that it may lie idle.
 const NOTED_AGAIN: u32 = 64;
+/// What goes on is noted this many times in the time that a session may lie idle.
+const KEPT_USED: u32 = 4;
+/// How often it is looked at what goes on, also where nobody asks for anything.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// All sessions.
 #[derive(Debug)]
@@ -37,14 +41,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// The sessions of a store, each of which may lie idle for so long.
     pub(crate) fn new(store: Arc<dyn SessionStore>, idle: Duration, rng: Rng) -> Self {
-        Self {
-            store,
-            idle,
-            rng,
-            at_hand: Mutex::default(),
-            lingering: Mutex::default(),
-            swept: AtomicU64::new(0),
-        }
+        Self { store, idle, rng, at_hand: Mutex::default(), lingering: Mutex::default(), swept: AtomicU64::new(0) }
     }
 
     fn map(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
@@ -66,6 +63,9 @@ impl Sessions {
         now: Duration,
     ) -> Result<Arc<Session>, StoreError> {
         let until = now.saturating_add(self.idle);
+        if self.store.at_once().is_none() && self.is_full() {
+            return Err(StoreError::Away);
+        }
         let record = Record { id, revision, capabilities, subject, facts: Facts::default(), until };
         if let Some(memory) = self.store.at_once() {
             memory.create_now(record.clone());
@@ -75,16 +75,27 @@ impl Sessions {
         let session = Session::of(record, Arc::clone(&self.store), self.base());
         session.inner().last_used = now;
         let mut map = self.map();
-        if map.len() >= MAX_SESSIONS
-            && let Some(oldest) = map.values().min_by_key(|s| s.inner().last_used).map(|s| s.id.clone())
-            && let Some(gone) = map.remove(&oldest)
-            && let Some(memory) = self.store.at_once()
-        {
-            memory.remove_now(&oldest);
-            gone.close();
+        if map.len() >= MAX_SESSIONS {
+            let Some(memory) = self.store.at_once() else {
+                map.retain(|_, session| is_in_use(session));
+                map.insert(session.id.clone(), Arc::clone(&session));
+                return Ok(session);
+            };
+            if let Some(oldest) = map.values().min_by_key(|s| s.inner().last_used).map(|s| s.id.clone())
+                && let Some(gone) = map.remove(&oldest)
+            {
+                memory.remove_now(&oldest);
+                gone.close();
+            }
         }
         map.insert(session.id.clone(), Arc::clone(&session));
         Ok(session)
+    }
+
+    /// Whether so much goes on at this node that nothing more may begin here.
+    fn is_full(&self) -> bool {
+        let map = self.map();
+        map.len() >= MAX_SESSIONS && map.values().filter(|session| is_in_use(session)).count() >= MAX_SESSIONS
     }
 
     /// A session that this node has at hand, without a look into the store; only faults ask.
@@ -166,7 +177,7 @@ impl Sessions {
         let memory = self.store.at_once();
         self.map().retain(|id, session| {
             let Some(since) = session.idle_since() else { return true };
-            let Some(memory) = memory else { return Arc::strong_count(session) > 1 };
+            let Some(memory) = memory else { return is_in_use(session) };
             let keep = now.saturating_sub(since) < self.idle;
             if !keep {
                 memory.remove_now(id);
@@ -174,6 +185,29 @@ impl Sessions {
             }
             keep
         });
+    }
+
+    /// Notes of sessions that they are in use as long as something goes on in them here. Never ends.
+    pub(crate) async fn keep_used(&self, clock: &dyn Clock) {
+        loop {
+            clock.sleep((self.idle / KEPT_USED).min(LOOK_EVERY)).await;
+            let now = clock.unix();
+            self.sweep(now);
+            for session in self.all().iter().filter(|session| session.idle_since().is_none()) {
+                let mut inner = session.inner();
+                if now.saturating_sub(inner.last_used) >= self.idle / KEPT_USED {
+                    inner.last_used = now;
+                    session.write(&mut inner, Change::Used(now.saturating_add(self.idle)), true);
+                }
+            }
+        }
+    }
+
+    /// This node ends; what goes on here ends with it, and the sessions live on where others can find them.
+    pub(crate) async fn leave(&self) {
+        self.all().iter().for_each(|session| session.close());
+        // Where the store does not hear of it, it finds out by itself.
+        let _ = self.store.leave().await;
     }
 
     /// The session that was used last; only faults ask for that.
@@ -185,6 +219,11 @@ impl Sessions {
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {
         self.map().values().cloned().collect()
     }
+}
+
+/// Whether something goes on in a session, or somebody holds it.
+fn is_in_use(session: &Arc<Session>) -> bool {
+    Arc::strong_count(session) > 1 || session.idle_since().is_none()
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::server::store::{Change, Facts, Notice, StoreError, Use};
 
 /// How long another node gets to say that it reads the GET stream of a session.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(300);
+/// The most tokens of one session whose marks are kept.
+const MOST_TOKENS: usize = 32;
 /// The pause between two looks for such an answer.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -129,6 +131,10 @@ impl Session {
     pub(crate) fn came_with(&self, mark: String, until: Duration) {
         let mut inner = self.inner();
         if !inner.facts.tokens.contains(&mark) {
+            if inner.facts.tokens.len() >= MOST_TOKENS {
+                let marks = inner.facts.tokens.iter().cloned().collect();
+                self.write(&mut inner, Change::TokensForgotten(marks), true);
+            }
             self.write(&mut inner, Change::Token { mark, until }, true);
         }
     }

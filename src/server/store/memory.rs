@@ -7,7 +7,7 @@ use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::record::{Change, Entry, Kind, Position, Record};
-use super::session_store::{SessionStore, StoreError, Use, Wait};
+use super::session_store::{Batch, SessionStore, StoreError, Use, Wait};
 
 /// Streams whose events are kept for resumption; older finished ones are forgotten.
 const KEPT_STREAMS: usize = 64;
@@ -164,20 +164,15 @@ impl SessionStore for Memory {
         Box::pin(ready(Ok(record)))
     }
 
-    fn write<'a>(&'a self, id: &'a str, changes: &'a [Change]) -> Wait<'a, Vec<Option<Position>>> {
+    fn write<'a>(&'a self, id: &'a str, batch: Batch<'a>) -> Wait<'a, Vec<Option<Position>>> {
         let written = self.kept(id).map(|kept| {
             let mut kept = lock(&kept);
-            changes.iter().map(|change| kept.write(change)).collect()
+            batch.changes.iter().map(|change| kept.write(change)).collect()
         });
         Box::pin(ready(written.ok_or(StoreError::Gone)))
     }
 
-    fn read<'a>(
-        &'a self,
-        id: &'a str,
-        stream: Option<u64>,
-        after: Option<Position>,
-    ) -> Wait<'a, Option<Vec<Entry>>> {
+    fn read<'a>(&'a self, id: &'a str, stream: Option<u64>, after: Option<Position>) -> Wait<'a, Option<Vec<Entry>>> {
         Box::pin(ready(Ok(self.read_now(id, stream, after))))
     }
 
@@ -185,4 +180,3 @@ impl SessionStore for Memory {
         Box::pin(ready(Ok(self.remove_now(id))))
     }
 }
-

@@ -2,10 +2,15 @@
 //!
 //! Re-exports only. It knows neither HTTP nor any method, and no reader.
 
+#[cfg(test)]
+mod contract;
 mod memory;
 mod record;
+mod redis;
 mod session_store;
 
+pub(crate) use self::redis::Redis;
+pub use self::redis::RedisError;
 pub(crate) use memory::Memory;
 pub(crate) use record::{Change, Entry, Facts, Kind, Notice, Position, Record};
-pub(crate) use session_store::{Heard, SessionStore, StoreError, Subscription, Use, Wait};
+pub(crate) use session_store::{Batch, Heard, SessionStore, StoreError, Subscription, Use, Wait};

@@ -90,6 +90,7 @@ impl Facts {
             Change::Token { mark, .. } => {
                 self.tokens.insert(mark.clone());
             }
+            Change::TokensForgotten(_) => self.tokens.clear(),
             _ => {}
         }
     }
@@ -178,6 +179,8 @@ pub(crate) enum Change {
         /// Since the Unix epoch.
         until: Duration,
     },
+    /// The marks of these tokens are too many to be kept.
+    TokensForgotten(Vec<String>),
     /// A stream began.
     Opened {
         /// Its number.

@@ -59,6 +59,17 @@ impl Debug for Subscription {
     }
 }
 
+/// Changes that belong together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    /// In their order.
+    pub(crate) changes: &'a [Change],
+    /// A number that the first of them has in the session for good, and no other; those after it count on.
+    pub(crate) serial: u64,
+    /// Whether it was tried before, and nobody knows how far that went.
+    pub(crate) again: bool,
+}
+
 /// Keeps the records and logs of sessions.
 pub(crate) trait SessionStore: Debug + Send + Sync {
     /// The store itself, where it answers without any waiting.
@@ -75,17 +86,12 @@ pub(crate) trait SessionStore: Debug + Send + Sync {
     /// The session as it is now; `None` where there is none, or none any more.
     fn load<'a>(&'a self, id: &'a str, used: Use) -> Wait<'a, Option<Record>>;
 
-    /// Writes changes in their order, all or none; gives the place of each that went into the log.
-    fn write<'a>(&'a self, id: &'a str, changes: &'a [Change]) -> Wait<'a, Vec<Option<Position>>>;
+    /// Writes changes, all or none, and once only; gives the place of each that went into the log.
+    fn write<'a>(&'a self, id: &'a str, batch: Batch<'a>) -> Wait<'a, Vec<Option<Position>>>;
 
     /// What the log says after a place: of one stream, or of all. `None` where the place is unknown or what follows it
     /// is not kept any more; without a place, all that is kept.
-    fn read<'a>(
-        &'a self,
-        id: &'a str,
-        stream: Option<u64>,
-        after: Option<Position>,
-    ) -> Wait<'a, Option<Vec<Entry>>>;
+    fn read<'a>(&'a self, id: &'a str, stream: Option<u64>, after: Option<Position>) -> Wait<'a, Option<Vec<Entry>>>;
 
     /// Ends a session; says whether it lived.
     fn remove<'a>(&'a self, id: &'a str) -> Wait<'a, bool>;
@@ -100,6 +106,11 @@ pub(crate) trait SessionStore: Debug + Send + Sync {
     fn node_lives<'a>(&'a self, node: &'a str) -> Wait<'a, bool> {
         let lives = node == self.node();
         Box::pin(std::future::ready(Ok(lives)))
+    }
+
+    /// This node ends, and says so.
+    fn leave(&self) -> Wait<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Whether nobody else has taken it upon himself to end this stream, whose node is gone.
