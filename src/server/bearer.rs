@@ -57,7 +57,12 @@ pub(crate) fn scope_of_tool(read_only: bool) -> &'static str {
 }
 
 /// Lets a request in, or gives the refusal; `None` where the server asks for no authorization.
-pub(crate) fn admit(app: &App, method: &Method, query: &str, headers: &HeaderMap) -> Result<Option<Caller>, Reply> {
+pub(crate) async fn admit(
+    app: &App,
+    method: &Method,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Reply> {
     let Some(issuer) = &app.issuer else { return Ok(None) };
     if let Some(caller) = waved_through(app, issuer, method, headers) {
         return Ok(Some(caller));
@@ -65,7 +70,7 @@ pub(crate) fn admit(app: &App, method: &Method, query: &str, headers: &HeaderMap
     if !app.faults.holds(Rule::QueryTokensIgnored)
         && let Some((_, token)) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "access_token")
     {
-        return verified(app, issuer, &token).map(Some);
+        return verified(app, issuer, &token).await.map(Some);
     }
     let mut sent = headers.get_all("authorization").iter();
     let Some(first) = sent.next() else { return Err(challenge(app, 401, None, SCOPES[0])) };
@@ -82,7 +87,7 @@ pub(crate) fn admit(app: &App, method: &Method, query: &str, headers: &HeaderMap
     if *method == Method::GET && !app.faults.holds(Rule::AudienceSame) {
         return Err(refused(app));
     }
-    verified(app, issuer, token).map(Some)
+    verified(app, issuer, token).await.map(Some)
 }
 
 /// Whom faults let in without a look at the token: whoever names a session, or holds any text at all.
@@ -114,8 +119,9 @@ fn refused(app: &App) -> Reply {
 }
 
 /// Who stands behind a token.
-fn verified(app: &App, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
-    let Known { mut subject, scopes, audience, issued, end } = known(issuer, token).ok_or_else(|| refused(app))?;
+async fn verified(app: &App, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
+    let Known { mut subject, scopes, audience, issued, end } =
+        known(issuer, token).await?.ok_or_else(|| refused(app))?;
     let meant = audience.as_ref().map_or(!app.faults.holds(Rule::AudienceDemanded), |one| *one == app.resource());
     if !meant && app.faults.holds(Rule::AudienceEnforced) {
         return Err(refused(app));
@@ -140,16 +146,18 @@ fn verified(app: &App, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
 }
 
 /// What a token says that is good but for its audience: by the grant behind it, or by its own claims where there is none.
-fn known(issuer: &Issuer, token: &str) -> Option<Known> {
-    if let Some(Bearer { claims, grant, scopes, audience }) = issuer.bearer(token) {
-        return Some(Known { subject: grant.subject, scopes, audience, issued: claims.issued, end: claims.end() });
+async fn known(issuer: &Issuer, token: &str) -> Result<Option<Known>, Reply> {
+    let bearer = issuer.bearer(token).await.map_err(|_| Reply::unavailable(None))?;
+    if let Some(Bearer { claims, grant, scopes, audience }) = bearer {
+        let (issued, end) = (claims.issued, claims.end());
+        return Ok(Some(Known { subject: grant.subject, scopes, audience, issued, end }));
     }
     // A grant that is over is not made good by what its token says.
     if issuer.tokens.read_access(token).is_some() {
-        return None;
+        return Ok(None);
     }
-    let Stated { subject, scopes, audience, issued, end } = issuer.stated(token)?;
-    Some(Known { subject, scopes, audience, issued, end })
+    let known = |Stated { subject, scopes, audience, issued, end }| Known { subject, scopes, audience, issued, end };
+    Ok(issuer.stated(token).map(known))
 }
 
 /// The token of a `Bearer` credential; the scheme has no case (RFC 9110 section 11.1).

@@ -90,6 +90,9 @@ pub enum ServerError {
     /// The store of the sessions cannot be used.
     #[error(transparent)]
     Store(#[from] RedisError),
+    /// The store went away while the server started.
+    #[error("the session store went away while the server started; start the server again once it is back")]
+    StoreAway,
     /// The control endpoint would be open to the network.
     #[error("the control endpoint is only served on loopback, and {0} is not; listen on 127.0.0.1 or leave it off")]
     ControlNotLoopback(SocketAddr),

@@ -210,7 +210,7 @@ pub(crate) async fn serve(
     let path = parts.uri.path().to_owned();
     if app.config.control && path.starts_with("/control/") {
         let reply = match (foreign(&app, &parts.headers, None), read(&app, &mut body, MAX_BODY).await) {
-            (None, Ok(body)) => control::serve(&app, &parts.method, &path, &body),
+            (None, Ok(body)) => control::serve(&app, &parts.method, &path, &body).await,
             (Some(refusal), _) => refusal,
             (None, Err(why)) => Reply::empty(why.status()),
         };
@@ -310,7 +310,7 @@ async fn route(
     if path != app.config.path || app.config.issuer_for.is_some() {
         return Reply::empty(404);
     }
-    let caller = match bearer::admit(app, method, query, headers) {
+    let caller = match bearer::admit(app, method, query, headers).await {
         Ok(caller) => caller,
         Err(refusal) if *method == Method::POST && !app.faults.holds(Rule::CallsChallenged) => {
             let body = read(app, body, MAX_BODY).await.ok().and_then(|body| serde_json::from_slice(&body).ok());

@@ -68,9 +68,13 @@ async fn node(
 ) -> Result<App, ServerError> {
     let config = config.clone();
     let name = if config.nodes > 1 { format!("{}-{number}", config.node) } else { config.node.clone() };
-    let store: Arc<dyn SessionStore> = match &config.store {
-        StoreConfig::Memory => Arc::new(Memory::default()),
-        StoreConfig::Redis(url) => Arc::new(Redis::open(url, &name, config.idle_session, &rng).await?),
+    let (store, shared): (Arc<dyn SessionStore>, _) = match &config.store {
+        StoreConfig::Memory => (Arc::new(Memory::default()), None),
+        StoreConfig::Redis(url) => {
+            let redis = Redis::open(url, &name, config.idle_session, &rng).await?;
+            let shared = redis.shared();
+            (Arc::new(redis), Some(shared))
+        }
     };
     let sessions = Sessions::new(store, config.idle_session, rng.clone());
     let origin = origin(&config, addr);
@@ -80,7 +84,11 @@ async fn node(
         Some(auth) => {
             let (clock, rng, faults) = (clock.clone(), rng.clone(), Arc::clone(faults));
             let issuer = Issuer::new(auth.clone(), origin, resources, clock, rng, faults);
-            Some(issuer.ok_or(ServerError::NoRandomness)?)
+            let issuer = issuer.ok_or(ServerError::NoRandomness)?;
+            Some(match shared {
+                Some(shared) => issuer.shared(shared).await.map_err(|_| ServerError::StoreAway)?,
+                None => issuer,
+            })
         }
     };
     let (counted, connections, faults) = (AtomicU64::new(0), Connections::default(), Arc::clone(faults));

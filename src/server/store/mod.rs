@@ -9,8 +9,8 @@ mod record;
 mod redis;
 mod session_store;
 
-pub(crate) use self::redis::Redis;
 pub use self::redis::RedisError;
+pub(crate) use self::redis::{Redis, Shared};
 pub(crate) use memory::Memory;
 pub(crate) use record::{Change, Entry, Facts, Kind, Notice, Position, Record};
 pub(crate) use session_store::{Batch, Heard, SessionStore, StoreError, Subscription, Use, Wait};

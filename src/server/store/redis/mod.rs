@@ -7,6 +7,8 @@ mod bus;
 mod codec;
 mod link;
 mod redis_store;
+mod shared;
 
 pub use link::RedisError;
 pub(crate) use redis_store::Redis;
+pub(crate) use shared::Shared;

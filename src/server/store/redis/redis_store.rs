@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use super::bus::Bus;
 use super::codec::{self, Keys};
 use super::link::{Link, Lost, RedisError, together};
+use super::shared::Shared;
 use crate::model::Rng;
 use crate::server::store::{
     Batch, Change, Entry, Heard, Kind, Notice, Position, Record, SessionStore, StoreError, Subscription, Use, Wait,
@@ -54,6 +55,11 @@ impl Redis {
         Ok(Self { link, bus, node, kept, tasks: vec![listening, living] })
     }
 
+    /// Where nodes keep what else they share.
+    pub(crate) fn shared(&self) -> Shared {
+        Shared::over(self.link.clone())
+    }
+
     async fn load_it(&self, id: &str, used: Use) -> Result<Option<Record>, StoreError> {
         if !codec::is_id(id) {
             return Ok(None);
@@ -87,6 +93,8 @@ impl Redis {
         let keys = Keys::of(&record.id);
         let (name, owner) = codec::owner(record.subject.as_deref());
         let mut pipeline = together();
+        // Nothing of another session of that name may be left.
+        pipeline.cmd("DEL").arg(&keys.state).arg(&keys.tokens).arg(&keys.events);
         pipeline.cmd("HSET").arg(&keys.state).arg(codec::state(record));
         pipeline.cmd("HSET").arg(&keys.tokens).arg(name).arg(owner);
         pipeline.cmd("SET").arg(&keys.ttl).arg(codec::millis(record.until));
