@@ -9,7 +9,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::output::{ExitCode, out, say};
 use super::pipes::{standard_input, standard_output};
 use crate::model::{HybridClock, Rng, Via};
-use crate::server::{AuthConfig, Consent, KnownClient, RefreshPolicy, ServerConfig, Tls, TokenFormat, serve_io, start};
+use crate::server::{
+    AuthConfig, Consent, KnownClient, RefreshPolicy, ServerConfig, StoreConfig, Tls, TokenFormat, serve_io, start,
+};
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -29,6 +31,19 @@ pub(super) struct ServeArgs {
     /// input and output.
     #[arg(short, long = "transport", value_enum, default_value = "all")]
     transports: Vec<Offered>,
+    /// Where sessions are kept: `memory`, or an address such as `redis://127.0.0.1:6379/0`, which several nodes may share;
+    /// `redis-cluster://` with some addresses between commas for a cluster.
+    #[arg(long, default_value = "memory", env = "MCP_REHEARSAL_STORE", hide_env_values = true, value_parser = store)]
+    store: StoreConfig,
+    /// What this server is called among those that share its store.
+    #[arg(long, default_value = "node")]
+    node_name: String,
+    /// How many nodes answer in turn at this one address, as behind a balancer that knows nothing of sessions.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    nodes: u8,
+    /// How long a session may lie unused: `30m`, `90s`.
+    #[arg(long, default_value = "30m", value_parser = duration)]
+    session_idle: Duration,
     /// Whether the endpoint asks for access tokens of its own authorization server.
     #[arg(long, value_enum, default_value = "none")]
     auth: Auth,
@@ -175,6 +190,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(number.saturating_mul(factor)))
 }
 
+fn store(text: &str) -> Result<StoreConfig, String> {
+    match text {
+        "memory" => Ok(StoreConfig::Memory),
+        _ if text.contains("://") => Ok(StoreConfig::Redis(text.to_owned())),
+        _ => Err("write `memory`, or an address like redis://127.0.0.1:6379/0".to_owned()),
+    }
+}
+
 fn known_client(text: &str) -> Result<KnownClient, String> {
     let (who, uris) = text.split_once('=').ok_or("write it like my-app:secret=http://127.0.0.1/callback")?;
     let (id, secret) = who.split_once(':').map_or((who, None), |(id, secret)| (id, Some(secret.to_owned())));
@@ -291,6 +314,10 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
         auth,
         issuer_for,
         public_url: common.public_url,
+        idle_session: args.session_idle,
+        store: args.store,
+        node: args.node_name,
+        nodes: usize::from(args.nodes),
         ..ServerConfig::default()
     };
     if piped {
@@ -341,5 +368,7 @@ mod tests {
         assert_eq!((client.id.as_str(), client.redirect_uris.len()), ("app", 2));
         assert_eq!(known_client("app=app:/cb").expect("read").secret, None);
         assert!(known_client("app").is_err());
+        assert_eq!(store("memory"), Ok(StoreConfig::Memory));
+        assert!(store("redis://h:1").is_ok_and(|store| store != StoreConfig::Memory) && store("redis").is_err());
     }
 }

@@ -11,7 +11,7 @@ use super::survey::{Survey, SurveyError, survey};
 use crate::client::{Drive, SafeCall, Target, TimeControl, drive};
 use crate::model::{Clock as _, HybridClock, Rng, Via, WallClock};
 use crate::scenario::{Action, Scenario, Step};
-use crate::server::{AuthConfig, ServerConfig, ServerError, start};
+use crate::server::{AuthConfig, ServerConfig, ServerError, StoreConfig, start};
 use crate::verdict::{Case, Summary, judge_case};
 
 /// After so many cases in a row in which a target stayed silent, the rest is left out: each would take all the patience.
@@ -29,6 +29,10 @@ pub enum Stage {
         faults: Vec<String>,
         /// What is called where a scenario names nothing.
         safe_call: SafeCall,
+        /// Where the servers keep their sessions.
+        store: StoreConfig,
+        /// How many nodes each of them has, which answer in turn.
+        nodes: usize,
     },
     /// One server that somebody else runs.
     Foreign(Arc<Target>),
@@ -37,13 +41,34 @@ pub enum Stage {
 impl Stage {
     /// An embedded server with these faults.
     pub fn embedded(faults: Vec<String>) -> Self {
-        Self::Embedded { faults, safe_call: SafeCall::default() }
+        Self::Embedded { faults, safe_call: SafeCall::default(), store: StoreConfig::Memory, nodes: 1 }
+    }
+
+    /// The same, where servers are embedded, with their sessions in a store and so many nodes each.
+    #[must_use]
+    pub fn on(self, store: StoreConfig, nodes: usize) -> Self {
+        match self {
+            Self::Embedded { faults, safe_call, .. } => Self::Embedded { faults, safe_call, store, nodes },
+            Self::Foreign(target) => Self::Foreign(target),
+        }
+    }
+
+    /// How the servers of an embedded stage are run.
+    fn server(&self, faults: Vec<String>) -> ServerConfig {
+        let (store, nodes) = match self {
+            Self::Embedded { store, nodes, .. } => (store.clone(), *nodes),
+            Self::Foreign(_) => (StoreConfig::Memory, 1),
+        };
+        // What the tools pretend to work on is nothing to wait for.
+        ServerConfig { faults, store, nodes, tick: TICK, ..ServerConfig::default() }
     }
 
     /// The same stage, with what the survey found out.
     fn knowing(self, known: &Survey) -> Self {
         match self {
-            Self::Embedded { faults, .. } => Self::Embedded { faults, safe_call: known.safe_call.clone() },
+            Self::Embedded { faults, store, nodes, .. } => {
+                Self::Embedded { faults, safe_call: known.safe_call.clone(), store, nodes }
+            }
             Self::Foreign(target) => Self::Foreign(Arc::new(Target {
                 safe_call: known.safe_call.clone(),
                 asks_for_tokens: known.auth,
@@ -216,8 +241,7 @@ async fn embedded(
 ) -> Result<(crate::server::RunningServer, Arc<Target>, HybridClock), RehearsalError> {
     let clock = HybridClock::new();
     let rng = Rng::seeded(rehearsal.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    // What the tools pretend to work on is nothing to wait for.
-    let mut config = ServerConfig { faults, tick: TICK, ..ServerConfig::default() };
+    let mut config = rehearsal.stage.server(faults);
     if auth {
         // Tokens for another server are to be had too, so that it shows whether they are refused here.
         let elsewhere = vec!["https://elsewhere.example.com/mcp".to_owned()];
@@ -244,7 +268,7 @@ async fn play(
     let rng = Rng::seeded(rehearsal.seed ^ (index as u64 + 1));
     let Planned { plan, scenario, profile, .. } = planned;
     let events = match &rehearsal.stage {
-        Stage::Embedded { faults, safe_call } => {
+        Stage::Embedded { faults, safe_call, .. } => {
             let needs_auth = scenario.needs.iter().any(|need| need == "auth");
             let (server, target, clock) = embedded(faults.clone(), safe_call, needs_auth, rehearsal, index).await?;
             let drive_it = Drive { scenario: Arc::clone(&scenario), profile, target, clock: Arc::new(clock), rng };

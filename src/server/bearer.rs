@@ -2,7 +2,11 @@
 //!
 //! RFC 6750, RFC 9728 section 5.1, and the authorization page of each revision. It must not know how tokens are made.
 
+use std::fmt::Write as _;
+use std::time::Duration;
+
 use axum::http::{HeaderMap, Method};
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -12,6 +16,8 @@ use super::http::{Reply, header};
 use super::oauth::{Bearer, Issuer, SCOPES, Stated, is_signed_text};
 use crate::model::Clock as _;
 
+/// Bytes of the digest of a token by which a session knows it again.
+const MARK: usize = 16;
 /// How long after the start of the server tokens still count as fresh where a fault asks.
 const FRESH_S: u64 = 60;
 
@@ -20,6 +26,8 @@ const FRESH_S: u64 = 60;
 pub(crate) struct Caller {
     /// The person, or the client itself.
     pub(crate) subject: String,
+    /// What tells the token from others without giving it away, and the end of its life; absent where none was looked at.
+    pub(crate) token: Option<(String, Duration)>,
     scopes: Vec<String>,
 }
 
@@ -30,6 +38,8 @@ struct Known {
     audience: Option<String>,
     /// Seconds since the Unix epoch at which it was issued.
     issued: u64,
+    /// When its life ends, since the Unix epoch.
+    end: Duration,
 }
 
 impl Caller {
@@ -48,7 +58,7 @@ pub(crate) fn scope_of_tool(read_only: bool) -> &'static str {
 
 /// Lets a request in, or gives the refusal; `None` where the server asks for no authorization. `door` is the path of the
 /// endpoint that it is for, which is a resource of its own.
-pub(crate) fn admit(
+pub(crate) async fn admit(
     app: &App,
     door: &str,
     method: &Method,
@@ -62,7 +72,7 @@ pub(crate) fn admit(
     if !app.faults.holds(Rule::QueryTokensIgnored)
         && let Some((_, token)) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "access_token")
     {
-        return verified(app, door, issuer, &token).map(Some);
+        return verified(app, door, issuer, &token).await.map(Some);
     }
     let mut sent = headers.get_all("authorization").iter();
     let Some(first) = sent.next() else { return Err(challenge(app, door, 401, None, SCOPES[0])) };
@@ -81,13 +91,13 @@ pub(crate) fn admit(
     if *method == Method::GET && !app.faults.holds(Rule::AudienceSame) {
         return Err(refused(app, door));
     }
-    verified(app, door, issuer, token).map(Some)
+    verified(app, door, issuer, token).await.map(Some)
 }
 
 /// Whom faults let in without a look at the token: whoever names a session, or holds any text at all.
 fn waved_through(app: &App, issuer: &Issuer, method: &Method, headers: &HeaderMap) -> Option<Caller> {
     let rule = if method == Method::POST { Rule::EveryRequestGuarded } else { Rule::AllMethodsGuarded };
-    let session = header(headers, "mcp-session-id").and_then(|id| app.sessions.find(id, app.clock.elapsed()));
+    let session = header(headers, "mcp-session-id").and_then(|id| app.sessions.at_hand(id));
     let subject = session.and_then(|session| session.subject.clone());
     let sent = header(headers, "authorization");
     let forged = || {
@@ -98,10 +108,13 @@ fn waved_through(app: &App, issuer: &Issuer, method: &Method, headers: &HeaderMa
     };
     let scopes = SCOPES.iter().map(|scope| (*scope).to_owned()).collect();
     if sent.is_none() && !app.faults.holds(rule) {
-        return subject.map(|subject| Caller { subject, scopes });
+        return subject.map(|subject| Caller { subject, token: None, scopes });
     }
-    (!app.faults.holds(Rule::TokensVerified) && forged())
-        .then(|| Caller { subject: subject.unwrap_or_else(|| "anybody".to_owned()), scopes })
+    (!app.faults.holds(Rule::TokensVerified) && forged()).then(|| Caller {
+        subject: subject.unwrap_or_else(|| "anybody".to_owned()),
+        token: None,
+        scopes,
+    })
 }
 
 /// The refusal of a token that is worth nothing here.
@@ -110,8 +123,9 @@ fn refused(app: &App, door: &str) -> Reply {
 }
 
 /// Who stands behind a token.
-fn verified(app: &App, door: &str, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
-    let Known { mut subject, scopes, audience, issued } = known(issuer, token).ok_or_else(|| refused(app, door))?;
+async fn verified(app: &App, door: &str, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
+    let Known { mut subject, scopes, audience, issued, end } =
+        known(issuer, token).await?.ok_or_else(|| refused(app, door))?;
     let meant =
         audience.as_ref().map_or(!app.faults.holds(Rule::AudienceDemanded), |one| *one == app.resource_at(door));
     if !meant && app.faults.holds(Rule::AudienceEnforced) {
@@ -124,7 +138,12 @@ fn verified(app: &App, door: &str, issuer: &Issuer, token: &str) -> Result<Calle
     if !app.faults.holds(Rule::SessionOutlivesToken) {
         subject = format!("{subject} {token}");
     }
-    let caller = Caller { subject, scopes };
+    let mark = digest(&SHA256, token.as_bytes()).as_ref().iter().take(MARK).fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let caller = Caller { subject, token: Some((mark, end)), scopes };
     if !caller.may(SCOPES[0]) && app.faults.holds(Rule::ScopeEnforced) {
         return Err(insufficient(app, door, SCOPES[0]));
     }
@@ -132,16 +151,18 @@ fn verified(app: &App, door: &str, issuer: &Issuer, token: &str) -> Result<Calle
 }
 
 /// What a token says that is good but for its audience: by the grant behind it, or by its own claims where there is none.
-fn known(issuer: &Issuer, token: &str) -> Option<Known> {
-    if let Some(Bearer { claims, grant, scopes, audience }) = issuer.bearer(token) {
-        return Some(Known { subject: grant.subject, scopes, audience, issued: claims.issued });
+async fn known(issuer: &Issuer, token: &str) -> Result<Option<Known>, Reply> {
+    let bearer = issuer.bearer(token).await.map_err(|_| Reply::unavailable(None))?;
+    if let Some(Bearer { claims, grant, scopes, audience }) = bearer {
+        let (issued, end) = (claims.issued, claims.end());
+        return Ok(Some(Known { subject: grant.subject, scopes, audience, issued, end }));
     }
     // A grant that is over is not made good by what its token says.
     if issuer.tokens.read_access(token).is_some() {
-        return None;
+        return Ok(None);
     }
-    let Stated { subject, scopes, audience, issued } = issuer.stated(token)?;
-    Some(Known { subject, scopes, audience, issued })
+    let known = |Stated { subject, scopes, audience, issued, end }| Known { subject, scopes, audience, issued, end };
+    Ok(issuer.stated(token).map(known))
 }
 
 /// The token of a `Bearer` credential; the scheme has no case (RFC 9110 section 11.1).
@@ -207,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_broader_scope_is_enough() {
-        let caller = |scope: &str| Caller { subject: "s".into(), scopes: vec![scope.into()] };
+        let caller = |scope: &str| Caller { subject: "s".into(), token: None, scopes: vec![scope.into()] };
         assert!(caller("mcp:admin").may("mcp:write") && caller("mcp:write").may("mcp:read"));
         assert!(!caller("mcp:read").may("mcp:write") && !caller("other").may("mcp:read"));
     }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::oauth::AuthConfig;
+use super::store::RedisError;
 use crate::model::Via;
 
 /// Where the certificate of the server comes from.
@@ -18,6 +19,16 @@ pub enum Tls {
         /// The key.
         key: String,
     },
+}
+
+/// Where sessions are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// In the memory of the process; they end with it.
+    #[default]
+    Memory,
+    /// In Redis, at this address: `redis://…`, or `redis-cluster://` with the addresses of some nodes between commas.
+    Redis(String),
 }
 
 /// How the server is to be run.
@@ -45,6 +56,13 @@ pub struct ServerConfig {
     pub public_url: Option<String>,
     /// A session that is not used for so long is ended.
     pub idle_session: Duration,
+    /// Where sessions are kept.
+    pub store: StoreConfig,
+    /// What the server is called among those that share its store.
+    pub node: String,
+    /// How many nodes answer in turn at this one address, each as if it ran alone; for rehearsals of what goes wrong when
+    /// requests of a session come to different nodes.
+    pub nodes: usize,
     /// How long the tools that report as they go work between two reports.
     pub tick: Duration,
     /// How long the head of a request and its body may take to come, each.
@@ -65,6 +83,9 @@ impl Default for ServerConfig {
             issuer_for: None,
             public_url: None,
             idle_session: Duration::from_secs(30 * 60),
+            store: StoreConfig::Memory,
+            node: "node".to_owned(),
+            nodes: 1,
             tick: Duration::from_millis(50),
             body_within: Duration::from_secs(30),
         }
@@ -97,6 +118,12 @@ pub enum ServerError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The store of the sessions cannot be used.
+    #[error(transparent)]
+    Store(#[from] RedisError),
+    /// The store went away while the server started.
+    #[error("the session store went away while the server started; start the server again once it is back")]
+    StoreAway,
     /// The control endpoint would be open to the network.
     #[error("the control endpoint is only served on loopback, and {0} is not; listen on 127.0.0.1 or leave it off")]
     ControlNotLoopback(SocketAddr),

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::dispatch::App;
 use super::http::Reply;
-use super::oauth::{self, Issuer};
+use super::oauth::{self, Issuer, OAuthError};
 
 /// Serves a path below `/control/`.
-pub(crate) fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Reply {
+pub(crate) async fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Reply {
     match (method.as_str(), path) {
         ("POST", "/control/clock") => {
             let advance = serde_json::from_slice::<Value>(body).ok();
@@ -25,11 +25,13 @@ pub(crate) fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Repl
             let streams: usize = sessions.iter().map(|session| session.live_streams()).sum();
             Reply::json(200, &json!({"sessions": sessions.len(), "streams": streams}))
         }
-        ("POST", "/control/authorization/revoke") => told(app, |issuer| issuer.grants.revoke_all()),
-        ("POST", "/control/authorization/forget-clients") => told(app, |issuer| issuer.clients.forget()),
-        ("POST", "/control/authorization/rotate-keys") => {
-            told(app, |issuer| usize::from(issuer.tokens.keys().rotate()))
+        ("POST", "/control/authorization/revoke") => {
+            told(app, async |issuer| issuer.grants.revoke_all(issuer.now()).await).await
         }
+        ("POST", "/control/authorization/forget-clients") => {
+            told(app, async |issuer| issuer.clients.forget().await).await
+        }
+        ("POST", "/control/authorization/rotate-keys") => told(app, async |issuer| issuer.rotate_keys().await).await,
         ("POST", "/control/authorization/mint") => {
             let Some(issuer) = &app.issuer else { return Reply::empty(404) };
             match oauth::mint(issuer, body) {
@@ -39,7 +41,10 @@ pub(crate) fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Repl
         }
         ("GET", "/control/authorization") => {
             let Some(issuer) = &app.issuer else { return Reply::empty(404) };
-            let (grants, codes) = issuer.grants.count();
+            let (grants, codes) = match issuer.grants.count().await {
+                Ok(counts) => counts,
+                Err(error) => return error.reply(),
+            };
             Reply::json(
                 200,
                 &json!({"issuer": issuer.identifier(), "grants": grants, "codes": codes,
@@ -55,8 +60,10 @@ pub(crate) fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Repl
 }
 
 /// Does something to the authorization server and tells how many things it changed.
-fn told(app: &App, change: impl FnOnce(&Issuer) -> usize) -> Reply {
-    app.issuer
-        .as_ref()
-        .map_or_else(|| Reply::empty(404), |issuer| Reply::json(200, &json!({"changed": change(issuer)})))
+async fn told(app: &App, change: impl AsyncFnOnce(&Issuer) -> Result<usize, OAuthError>) -> Reply {
+    let Some(issuer) = &app.issuer else { return Reply::empty(404) };
+    match change(issuer).await {
+        Ok(changed) => Reply::json(200, &json!({"changed": changed})),
+        Err(error) => error.reply(),
+    }
 }

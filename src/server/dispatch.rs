@@ -16,7 +16,7 @@ use super::fault::{Faults, OutCtx, Rule};
 use super::oauth::{Issuer, protected_resource};
 use super::peer::Call;
 use super::reply::{Outcome, RpcError, code, response};
-use super::session::{Session, Store};
+use super::session::{Session, Sessions};
 use super::socket::Connections;
 use super::{completion, lifecycle, prompts, resources, schema, tools};
 use crate::model::{Clock as _, HybridClock, Rng, Via, id_text};
@@ -43,11 +43,11 @@ pub(crate) struct App {
     pub(crate) rng: Rng,
     pub(crate) faults: Arc<Faults>,
     pub(crate) issuer: Option<Issuer>,
-    pub(crate) sessions: Store,
+    pub(crate) sessions: Sessions,
     pub(crate) counted: AtomicU64,
     pub(crate) connections: Connections,
     /// Conversations that have one way for all their messages.
-    pub(crate) channels: Channels,
+    pub(crate) channels: Arc<Channels>,
 }
 
 impl App {

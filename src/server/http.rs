@@ -21,7 +21,7 @@ use super::dispatch::App;
 use super::doors::Connection;
 use super::fault::Rule;
 use super::reply::{RpcError, code, error_message};
-use super::session::{Reader, Session};
+use super::session::{Reader, ResumeError, Session};
 use super::sse::{Frame, encode};
 use super::{control, doors, guard, oauth, post};
 use crate::model::{Clock as _, Revision, Via};
@@ -87,6 +87,11 @@ impl Reply {
 
     pub(crate) fn refuse(status: u16, id: Option<&Value>, code: i64, message: &str) -> Self {
         Self::json(status, &error_message(id, &RpcError::new(code, message)))
+    }
+
+    /// The refusal of what needs the store while that is away (RFC 9110 section 15.6.4).
+    pub(crate) fn unavailable(id: Option<&Value>) -> Self {
+        Self::refuse(503, id, code::UNAVAILABLE, "The session store cannot be reached").with("retry-after", "1")
     }
 
     pub(crate) fn sse(reader: Reader) -> Self {
@@ -219,11 +224,11 @@ pub(crate) async fn serve(
         resumes: parts.headers.contains_key("last-event-id"),
         ..AskCtx::default()
     };
-    app.sessions.sweep(app.clock.elapsed(), app.config.idle_session);
+    app.sessions.sweep(app.clock.unix());
     let path = parts.uri.path().to_owned();
     if app.config.control && path.starts_with("/control/") {
         let reply = match (foreign(&app, &parts.headers, None), read(&app, &mut body, MAX_BODY).await) {
-            (None, Ok(body)) => control::serve(&app, &parts.method, &path, &body),
+            (None, Ok(body)) => control::serve(&app, &parts.method, &path, &body).await,
             (Some(refusal), _) => refusal,
             (None, Err(why)) => Reply::empty(why.status()),
         };
@@ -233,7 +238,7 @@ pub(crate) async fn serve(
     let asked = Asked { method: &parts.method, path: &path, query: &query, headers: &parts.headers };
     let mut reply = match authorization(&app, &parts.method, &path, &query, &parts.headers, &mut body).await {
         Some(reply) => reply,
-        None if asked.is_upgrade(&app) => socket(&app, &asked, (&connection, on)),
+        None if asked.is_upgrade(&app) => socket(&app, &asked, (&connection, on)).await,
         None if asked.is_legacy(&app) => legacy(&app, &asked, &mut body).await,
         None if parts.method == Method::POST && app.orphaned(&ask, connection.number).await => Reply::empty(404),
         None => route(&app, &parts.method, (&path, &query), &parts.headers, &mut body, &mut ask).await,
@@ -333,11 +338,11 @@ impl Asked<'_> {
 }
 
 /// Serves a request that wants to become a socket.
-fn socket(app: &Arc<App>, asked: &Asked<'_>, socket: (&Connection, OnUpgrade)) -> Reply {
+async fn socket(app: &Arc<App>, asked: &Asked<'_>, socket: (&Connection, OnUpgrade)) -> Reply {
     if let Some(refusal) = foreign(app, asked.headers, None) {
         return refusal;
     }
-    match bearer::admit(app, &app.config.path, asked.method, asked.query, asked.headers) {
+    match bearer::admit(app, &app.config.path, asked.method, asked.query, asked.headers).await {
         Ok(caller) => doors::upgrade(app, asked.query, asked.headers, caller.as_ref(), socket),
         Err(refusal) => refusal,
     }
@@ -349,7 +354,7 @@ async fn legacy(app: &Arc<App>, asked: &Asked<'_>, body: &mut BodyDataStream) ->
     if let Some(refusal) = foreign(app, headers, None).filter(|_| app.faults.holds(Rule::LegacyOriginChecked)) {
         return refusal;
     }
-    let caller = match bearer::admit(app, &app.config.sse_path, method, query, headers) {
+    let caller = match bearer::admit(app, &app.config.sse_path, method, query, headers).await {
         Ok(caller) => caller,
         Err(_) if !app.faults.holds(Rule::LegacyGuarded) => None,
         Err(refusal) => return refusal,
@@ -389,7 +394,7 @@ async fn route(
     if path != config.path || !offered || config.issuer_for.is_some() {
         return Reply::empty(404);
     }
-    let caller = match bearer::admit(app, &config.path, method, query, headers) {
+    let caller = match bearer::admit(app, &config.path, method, query, headers).await {
         Ok(caller) => caller,
         Err(refusal) if *method == Method::POST && !app.faults.holds(Rule::CallsChallenged) => {
             let body = read(app, body, MAX_BODY).await.ok().and_then(|body| serde_json::from_slice(&body).ok());
@@ -409,16 +414,23 @@ async fn route(
             }
         }
         Method::GET if hangs(app, headers) => std::future::pending().await,
-        Method::GET => get(app, headers, caller).unwrap_or_else(|refusal| refusal),
-        Method::DELETE => delete(app, headers, caller).unwrap_or_else(|refusal| refusal),
+        Method::GET => get(app, headers, caller).await.unwrap_or_else(|refusal| refusal),
+        Method::DELETE => delete(app, headers, caller).await.unwrap_or_else(|refusal| refusal),
         _ => Reply::refuse(405, None, code::INVALID_REQUEST, "Method not allowed").with("allow", "GET, POST, DELETE"),
     }
 }
 
-/// The session that the headers name, or the refusal; the id is the one to echo.
+/// The session that the headers name, whosever it is.
+pub(crate) async fn named_session(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Reply> {
+    let Some(name) = header(headers, "mcp-session-id") else { return Ok(None) };
+    app.sessions.find(name, app.clock.unix()).await.map_err(|_| Reply::unavailable(None))
+}
+
+/// The session that the headers name, if the caller may use it, or the refusal; the id is the one to echo.
 pub(crate) fn session_of(
     app: &App,
     headers: &HeaderMap,
+    found: Option<Arc<Session>>,
     id: Option<&Value>,
     caller: Option<&Caller>,
 ) -> Result<Arc<Session>, Reply> {
@@ -428,8 +440,7 @@ pub(crate) fn session_of(
             || !app.faults.holds(Rule::SessionBoundToSubject)
     };
     // A session with a channel has no other way.
-    let named_here = named.filter(|name| !app.channels.holds(name));
-    let found = named_here.and_then(|name| app.sessions.find(name, app.clock.elapsed())).filter(own);
+    let found = found.filter(|session| !app.channels.holds(&session.id)).filter(own);
     let lent = match named {
         None => !app.faults.holds(Rule::SessionIssued),
         Some(name) => !app.faults.holds(Rule::UnknownSessionRefused) && !name.contains(' '),
@@ -440,6 +451,9 @@ pub(crate) fn session_of(
             Some(_) => Reply::refuse(404, id, code::SESSION_NOT_FOUND, "Session not found"),
         });
     };
+    if let Some((mark, until)) = caller.and_then(|caller| caller.token.clone()) {
+        session.came_with(mark, until);
+    }
     let wants_version = session.revision.facts().version_header;
     if wants_version && !app.faults.holds(Rule::VersionHeaderOptional) && !headers.contains_key("mcp-protocol-version")
     {
@@ -460,7 +474,7 @@ fn hangs(app: &App, headers: &HeaderMap) -> bool {
     !app.faults.holds(Rule::EarlyStreamAnswered) && !headers.contains_key("mcp-session-id")
 }
 
-fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
+async fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
     let accept = header(headers, "accept").unwrap_or_default();
     if !guard::accepts(accept, "text", "event-stream") {
         return Err(Reply::refuse(406, None, code::INVALID_REQUEST, "Accept has to take text/event-stream"));
@@ -468,30 +482,36 @@ fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply,
     if !app.faults.holds(Rule::SessionIssued) && !headers.contains_key("last-event-id") {
         return Err(Reply::refuse(400, None, code::INVALID_REQUEST, "Mcp-Session-Id is missing"));
     }
-    let session = session_of(app, headers, None, caller)?;
+    let session = session_of(app, headers, named_session(app, headers).await?, None, caller)?;
     if let Some(last) = header(headers, "last-event-id") {
         let from_start = !app.faults.holds(Rule::ReplayFromCursor);
         let all = !app.faults.holds(Rule::ReplayOwnStream);
-        return session
-            .resume(last, from_start, all)
-            .map(Reply::sse)
-            .map_err(|_| Reply::refuse(400, None, code::INVALID_REQUEST, "Last-Event-ID is not known"));
+        return session.resume(last, from_start, all).await.map(Reply::sse).map_err(|why| match why {
+            ResumeError::UnknownEvent => {
+                Reply::refuse(400, None, code::INVALID_REQUEST, "Last-Event-ID is not known, or not any more")
+            }
+            ResumeError::Store(_) => Reply::unavailable(None),
+        });
     }
+    let away = |_| Reply::unavailable(None);
+    session.listens().await.map_err(away)?;
     // The client may have lost sight of the stream that is there, long before this server notices.
     if app.faults.holds(Rule::NewStreamTakesOver) {
         session.leave_get();
-    } else if session.has_get() {
+    } else if session.has_get() || session.is_read_elsewhere().await.map_err(away)? {
         return Err(Reply::refuse(409, None, code::INVALID_REQUEST, "This session has a GET stream already"));
     }
     let (_, reader) = session.open(true, app.primes(&session));
+    // The next request may come to another node, which has to know where the stream is.
+    session.settled().await.map_err(away)?;
     Ok(Reply::sse(reader))
 }
 
-fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
-    if let Some(reply) = doors::delete_websocket(app, headers, caller) {
+async fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Reply, Reply> {
+    if let Some(reply) = doors::delete_websocket(app, headers, caller).await {
         return Ok(reply);
     }
-    let session = session_of(app, headers, None, caller)?;
+    let session = session_of(app, headers, named_session(app, headers).await?, None, caller)?;
     // Faults lend out the sessions of others, but not to end them.
     if header(headers, "mcp-session-id") != Some(session.id.as_str()) {
         return Err(Reply::refuse(404, None, code::SESSION_NOT_FOUND, "Session not found"));
@@ -500,11 +520,12 @@ fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<Rep
         return Err(Reply::refuse(400, None, code::INVALID_REQUEST, "Sessions cannot be deleted"));
     }
     if app.faults.holds(Rule::DeleteEnds) {
-        app.sessions.remove(&session.id, app.faults.holds(Rule::DeleteClosesStreams));
+        let close = app.faults.holds(Rule::DeleteClosesStreams);
+        app.sessions.remove(&session.id, close).await.map_err(|_| Reply::unavailable(None))?;
     }
     if !app.faults.holds(Rule::DeleteScoped) {
         for other in app.sessions.all() {
-            app.sessions.remove(&other.id, true);
+            app.sessions.remove(&other.id, true).await.map_err(|_| Reply::unavailable(None))?;
         }
     }
     Ok(Reply::empty(204))
@@ -518,7 +539,7 @@ impl App {
 
     /// Whether the connections that the session was used on have all been closed; only a fault asks.
     async fn orphaned(&self, ask: &AskCtx, connection: u64) -> bool {
-        let named = || self.sessions.find(ask.session.as_deref()?, self.clock.elapsed());
+        let named = || self.sessions.at_hand(ask.session.as_deref()?);
         let Some(session) = (!self.faults.holds(Rule::SessionOutlivesConnection)).then(named).flatten() else {
             return false;
         };

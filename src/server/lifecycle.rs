@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::bearer::Caller;
 use super::dispatch::App;
 use super::fault::Rule;
-use super::reply::{Outcome, RpcError};
+use super::reply::{Outcome, RpcError, code};
 use super::schema::trim;
 use super::session::Session;
 use crate::model::{Clock as _, Revision, Via};
@@ -54,7 +54,7 @@ pub(crate) fn negotiate(asked: &str, app: &App, via: Via) -> Revision {
 }
 
 /// Opens a session.
-pub(crate) fn initialize(
+pub(crate) async fn initialize(
     app: &App,
     params: &Value,
     caller: Option<&Caller>,
@@ -91,9 +91,9 @@ pub(crate) fn initialize(
     }
     let revision = negotiate(asked, app, opening.via);
     let id = opening.id.unwrap_or_else(|| session_id(app));
-    let session =
-        Arc::new(Session::new(id, revision, capabilities.clone()).of(caller.map(|caller| caller.subject.clone())));
-    app.sessions.insert(session.clone(), app.clock.elapsed());
+    let subject = caller.map(|caller| caller.subject.clone());
+    let begun = app.sessions.begin(id, revision, capabilities.clone(), subject, app.clock.unix()).await;
+    let session = begun.map_err(|away| RpcError::new(code::UNAVAILABLE, away.to_string()))?;
     let mut result = json!({
         "protocolVersion": revision.name(),
         "capabilities": {

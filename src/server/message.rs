@@ -81,7 +81,7 @@ pub(crate) fn not_modern() -> RpcError {
 }
 
 /// Answers `initialize`, before the faults have had the answer; the error is an answer too.
-pub(crate) fn handshake(
+pub(crate) async fn handshake(
     app: &App,
     value: &Value,
     caller: Option<&Caller>,
@@ -95,7 +95,7 @@ pub(crate) fn handshake(
         return Err(error_message(Some(id), &error));
     }
     let empty = json!({});
-    match lifecycle::initialize(app, value.get("params").unwrap_or(&empty), caller, opening) {
+    match lifecycle::initialize(app, value.get("params").unwrap_or(&empty), caller, opening).await {
         Ok((session, result)) => Ok((session, response(id, Ok(result)))),
         Err(error) => Err(error_message(Some(id), &error)),
     }

@@ -28,11 +28,13 @@ mod schema;
 mod session;
 mod socket;
 mod sse;
+mod store;
 mod tools;
 
-pub use config::{ServerConfig, ServerError, Tls};
+pub use config::{ServerConfig, ServerError, StoreConfig, Tls};
 pub use doors::serve_io;
 pub use fault::Fault;
 pub use faults::faults;
 pub use oauth::{AuthConfig, Consent, KnownClient, RefreshPolicy, TokenFormat};
 pub use running::{RunningServer, start};
+pub use store::RedisError;

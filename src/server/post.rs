@@ -11,13 +11,13 @@ use super::bearer::{self, Caller};
 use super::dispatch::App;
 use super::envelope::echo_id;
 use super::fault::Rule;
-use super::http::{AskCtx, Reply, header, session_of};
+use super::http::{AskCtx, Reply, header, named_session, session_of};
 use super::lifecycle::Opening;
 use super::message::{Said, Unusable, batch, handshake, is_modern, missing_scope, not_modern, read, run_on};
 use super::reply::{code, error_message};
 use super::session::Session;
 use super::{guard, tools};
-use crate::model::{Clock as _, Kind, Message, Revision, Via};
+use crate::model::{Kind, Message, Revision, Via};
 
 /// The refusal of a POST by its headers alone.
 pub(crate) fn refuse_headers(app: &App, headers: &HeaderMap) -> Option<Reply> {
@@ -48,12 +48,15 @@ pub(crate) async fn serve(
     caller: Option<&Caller>,
     ask: &mut AskCtx,
 ) -> Reply {
-    let named = header(headers, "mcp-session-id").and_then(|id| app.sessions.find(id, app.clock.elapsed()));
+    let named = match named_session(app, headers).await {
+        Ok(named) => named,
+        Err(refusal) => return refusal,
+    };
     let revision = named.as_ref().map(|session| session.revision);
     let (kind, value) = match read(app, body) {
         Ok(Said::One(kind, value)) => (kind, value),
         Ok(Said::Batch(members)) => {
-            return match session_of(app, headers, None, caller) {
+            return match session_of(app, headers, named, None, caller) {
                 Ok(session) => answers(app, &session, members).await,
                 Err(refusal) => refusal,
             };
@@ -66,13 +69,13 @@ pub(crate) async fn serve(
     let id = echo_id(&value).filter(|_| kind == Kind::Request);
     if headers.get("mcp-session-id").is_none() && kind == Kind::Request {
         if Message(&value).method() == Some("initialize") && !is_modern(None, &value) {
-            return begin(app, &value, caller);
+            return begin(app, &value, caller).await;
         }
         if is_modern(header(headers, "mcp-protocol-version"), &value) {
             return Reply::json(400, &error_message(id, &not_modern()));
         }
     }
-    let session = match session_of(app, headers, id, caller) {
+    let session = match session_of(app, headers, named, id, caller) {
         Ok(session) => session,
         Err(refusal) => return refusal,
     };
@@ -84,11 +87,11 @@ pub(crate) async fn serve(
         Kind::Notification if crashes(app, &value) => Reply::empty(500),
         Kind::Notification => {
             app.notified(&session, &value);
-            Reply::empty(202)
+            settled(&session, None, Reply::empty(202)).await
         }
         Kind::Response | Kind::Other => {
             session.reply(&value);
-            Reply::empty(202)
+            settled(&session, None, Reply::empty(202)).await
         }
     }
 }
@@ -101,14 +104,20 @@ fn crashes(app: &App, value: &Value) -> bool {
         && !app.faults.holds(Rule::MalformedCancelIgnored)
 }
 
-fn begin(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
-    match handshake(app, value, caller, Opening { via: Via::StreamableHttp, id: None }) {
+async fn begin(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
+    match handshake(app, value, caller, Opening { via: Via::StreamableHttp, id: None }).await {
         Ok((session, answer)) => {
             let reply = Reply::json(200, &app.outgoing(Some("initialize"), answer));
             if app.faults.holds(Rule::SessionIssued) { reply.with("mcp-session-id", &session.id) } else { reply }
         }
+        Err(answer) if answer["error"]["code"] == code::UNAVAILABLE => Reply::unavailable(value.get("id")),
         Err(answer) => Reply::json(400, &answer),
     }
+}
+
+/// The answer to what may have changed the session: once the store has it, or else that it cannot be reached.
+async fn settled(session: &Session, id: Option<&Value>, reply: Reply) -> Reply {
+    if session.settled().await.is_ok() { reply } else { Reply::unavailable(id) }
 }
 
 async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
@@ -118,14 +127,21 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     }
     if !tools::streams(&value) {
         // Spawned, because a dropped connection drops this future, and the work is to go on.
+        let id = value.get("id").cloned();
         let task = tokio::spawn(app.clone().perform(session.clone(), None, value));
         return match task.await {
-            Ok(Some(message)) => Reply::json(200, &app.outgoing(Some(&method), message)),
+            Ok(Some(message)) => {
+                let reply = Reply::json(200, &app.outgoing(Some(&method), message));
+                settled(&session, id.as_ref(), reply).await
+            }
             Ok(None) => Reply::empty(202),
             Err(_) => Reply::refuse(500, None, code::INTERNAL, "Internal error"),
         };
     }
-    let (stream, reader) = session.open(false, app.primes(&session));
+    if session.listens().await.is_err() {
+        return Reply::unavailable(value.get("id"));
+    }
+    let (stream, reader) = session.open_for(false, app.primes(&session), value.get("id"));
     if !app.faults.holds(Rule::KeepAliveUnseen) {
         session.emit(stream, "ping".to_owned(), true);
     }
@@ -141,9 +157,10 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
 async fn answers(app: &Arc<App>, session: &Arc<Session>, members: Vec<Value>) -> Reply {
     match batch(app, session, None, members) {
         Err(unusable) => invalid(Some(session.revision), &unusable),
-        Ok(answers) => match answers.await {
-            answers if answers.is_empty() => Reply::empty(202),
-            answers => Reply::json(200, &Value::from(answers)),
-        },
+        Ok(answers) => {
+            let answers = answers.await;
+            let reply = if answers.is_empty() { Reply::empty(202) } else { Reply::json(200, &Value::from(answers)) };
+            settled(session, None, reply).await
+        }
     }
 }

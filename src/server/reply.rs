@@ -10,6 +10,8 @@ pub(crate) mod code {
     pub(crate) const INVALID_PARAMS: i64 = -32602;
     pub(crate) const INTERNAL: i64 = -32603;
     pub(crate) const SESSION_NOT_FOUND: i64 = -32001;
+    /// The server's own: the store of the sessions cannot be reached.
+    pub(crate) const UNAVAILABLE: i64 = -32010;
     pub(crate) const RESOURCE_NOT_FOUND: i64 = -32002;
     pub(crate) const URL_ELICITATION_REQUIRED: i64 = -32042;
 }

@@ -2,24 +2,44 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::config::{ServerConfig, ServerError};
+use super::config::{ServerConfig, ServerError, StoreConfig};
 use super::dispatch::{App, origin};
 use super::doors::{Channels, Identity, names, serve_socket};
 use super::fault::Faults;
 use super::oauth::{AuthConfig, Issuer, minted};
-use super::session::Store;
+use super::session::Sessions;
 use super::socket::Connections;
+use super::store::{Memory, Redis, SessionStore};
 use crate::model::{HybridClock, Mint, Rng, TokenOrder, Via};
 
 /// How long open connections get to end by themselves.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// The nodes behind one address; they take turns, request by request.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    apps: Vec<Arc<App>>,
+    turn: AtomicUsize,
+}
+
+impl Nodes {
+    /// The one that was there first, and knows the connections of all.
+    pub(crate) fn first(&self) -> &Arc<App> {
+        &self.apps[0]
+    }
+
+    /// The one whose turn it is.
+    pub(crate) fn next(&self) -> Arc<App> {
+        Arc::clone(&self.apps[self.turn.fetch_add(1, Ordering::Relaxed) % self.apps.len()])
+    }
+}
 
 /// A server that runs until it is shut down or dropped.
 #[derive(Debug)]
@@ -54,20 +74,44 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
     let bind = |source| ServerError::Bind { addr: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
-    let app = assemble(config, Some(addr), clock, rng)?;
+    let channels = Arc::new(Channels::default());
+    let mut apps = Vec::new();
+    for number in 1..=config.nodes.max(1) {
+        apps.push(node(&config, number, Some(addr), &channels, clock.clone(), rng.clone()).await?);
+    }
+    let app = Arc::clone(&apps[0]);
+    let nodes = Arc::new(Nodes { apps, turn: AtomicUsize::new(0) });
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(accept(Arc::clone(&app), identity.clone(), listener, stopped));
+    let task = tokio::spawn(accept(nodes, identity.clone(), listener, stopped));
     Ok(RunningServer { app, identity, stop: Some(stop), task })
 }
 
-/// What requests share, whichever way they come in; `addr` is where the server listens, if it does.
-pub(crate) fn assemble(
-    config: ServerConfig,
+/// A server that listens nowhere.
+pub(crate) async fn assemble(config: &ServerConfig, clock: HybridClock, rng: Rng) -> Result<Arc<App>, ServerError> {
+    node(config, 1, None, &Arc::default(), clock, rng).await
+}
+
+/// One node: what requests share, whichever way they come in; `addr` is where the server listens, if it does.
+async fn node(
+    config: &ServerConfig,
+    number: usize,
     addr: Option<SocketAddr>,
+    channels: &Arc<Channels>,
     clock: HybridClock,
     rng: Rng,
 ) -> Result<Arc<App>, ServerError> {
+    let config = config.clone();
     let faults = Arc::new(Faults::named(&config.faults)?);
+    let name = if config.nodes > 1 { format!("{}-{number}", config.node) } else { config.node.clone() };
+    let (store, shared): (Arc<dyn SessionStore>, _) = match &config.store {
+        StoreConfig::Memory => (Arc::new(Memory::default()), None),
+        StoreConfig::Redis(url) => {
+            let redis = Redis::open(url, &name, config.idle_session, &rng).await?;
+            let shared = redis.shared();
+            (Arc::new(redis), Some(shared))
+        }
+    };
+    let sessions = Sessions::new(store, config.idle_session, rng.clone());
     let addr = addr.unwrap_or(config.listen);
     let origin = origin(&config, addr);
     let resources = config.issuer_for.clone().unwrap_or_else(|| vec![format!("{origin}{}", config.path)]);
@@ -81,16 +125,28 @@ pub(crate) fn assemble(
                 auth.elsewhere.push(format!("{origin}{}", config.sse_path));
             }
             let issuer = Issuer::new(auth, origin, resources, clock, rng, faults);
-            Some(issuer.ok_or(ServerError::NoRandomness)?)
+            let issuer = issuer.ok_or(ServerError::NoRandomness)?;
+            Some(match shared {
+                Some(shared) => issuer.shared(shared).await.map_err(|_| ServerError::StoreAway)?,
+                None => issuer,
+            })
         }
     };
-    let (counted, connections, channels) = (AtomicU64::new(0), Connections::default(), Channels::default());
-    let sessions = Store::default();
+    let (counted, connections, channels) = (AtomicU64::new(0), Connections::default(), Arc::clone(channels));
     Ok(Arc::new(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections, channels }))
 }
 
-async fn accept(app: Arc<App>, identity: Option<Identity>, listener: TcpListener, mut stopped: oneshot::Receiver<()>) {
+async fn accept(
+    nodes: Arc<Nodes>,
+    identity: Option<Identity>,
+    listener: TcpListener,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let mut connections = JoinSet::new();
+    let mut keepers = JoinSet::new();
+    for app in nodes.apps.iter().cloned() {
+        keepers.spawn(async move { app.sessions.keep_used(&app.clock).await });
+    }
     loop {
         tokio::select! {
             // Completes also when the handle is dropped.
@@ -102,13 +158,16 @@ async fn accept(app: Arc<App>, identity: Option<Identity>, listener: TcpListener
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 };
-                connections.spawn(serve_socket(Arc::clone(&app), identity.clone(), socket));
+                connections.spawn(serve_socket(Arc::clone(&nodes), identity.clone(), socket));
             }
         }
     }
     drop(listener);
-    app.channels.stop();
-    app.sessions.all().iter().for_each(|session| session.close());
+    nodes.first().channels.stop();
+    keepers.abort_all();
+    for app in &nodes.apps {
+        app.sessions.leave().await;
+    }
     let ends = async { while connections.join_next().await.is_some() {} };
     // Keep-alive connections never end by themselves; what is left after the grace is dropped with the set.
     let _ = tokio::time::timeout(GRACE, ends).await;

@@ -63,7 +63,9 @@ pub(crate) struct Channel {
     pub(crate) subject: Option<String>,
     state: Mutex<State>,
     /// The last event that was handed to the carrier.
-    delivered: AtomicU64,
+    delivered: Mutex<Option<String>>,
+    /// How many events were.
+    taken: AtomicU64,
     progress: Notify,
     seat: Arc<tokio::sync::Mutex<()>>,
     leave: Mutex<Option<oneshot::Sender<()>>>,
@@ -82,7 +84,8 @@ impl Channel {
             via,
             subject,
             state: Mutex::new(State::Opening(Some(sender))),
-            delivered: AtomicU64::new(0),
+            delivered: Mutex::default(),
+            taken: AtomicU64::new(0),
             progress: Notify::new(),
             seat: Arc::default(),
             leave: Mutex::new(None),
@@ -127,10 +130,10 @@ impl Channel {
     }
 
     /// Acts on a text; what it asks for is answered on the channel. `caller` is who sends it.
-    pub(crate) fn take(&self, app: &Arc<App>, text: &[u8], caller: Option<&Caller>) -> Result<(), Refused> {
+    pub(crate) async fn take(&self, app: &Arc<App>, text: &[u8], caller: Option<&Caller>) -> Result<(), Refused> {
         let said = read(app, text).map_err(|unusable| self.refused(&unusable))?;
-        let Some((session, stream)) = self.open() else { return self.take_first(app, said, caller) };
-        if app.sessions.find(&self.id, app.clock.elapsed()).is_none() {
+        let Some((session, stream)) = self.open() else { return self.take_first(app, said, caller).await };
+        if !matches!(app.sessions.find(&self.id, app.clock.unix()).await, Ok(Some(_))) {
             // It has ended in this moment, and so has its stream.
             return Ok(());
         }
@@ -175,7 +178,7 @@ impl Channel {
     }
 
     /// The same while there is no session: only the handshake makes one, and only `ping` is served beside it.
-    fn take_first(&self, app: &Arc<App>, said: Said, caller: Option<&Caller>) -> Result<(), Refused> {
+    async fn take_first(&self, app: &Arc<App>, said: Said, caller: Option<&Caller>) -> Result<(), Refused> {
         let value = match said {
             Said::One(Kind::Request, value) => value,
             // Nobody is there whom it could be about.
@@ -189,7 +192,7 @@ impl Channel {
                 let Some(sender) = self.take_sender() else {
                     return Err(self.refusal(Some(id), "This session is initialized already"));
                 };
-                self.initialize(app, &value, caller, sender);
+                self.initialize(app, &value, caller, sender).await;
             }
             Some("ping") => self.tell(app, response(id, Ok(json!({}))), Some("ping")),
             method => {
@@ -208,11 +211,17 @@ impl Channel {
         }
     }
 
-    fn initialize(&self, app: &App, value: &Value, caller: Option<&Caller>, sender: mpsc::UnboundedSender<Frame>) {
+    async fn initialize(
+        &self,
+        app: &App,
+        value: &Value,
+        caller: Option<&Caller>,
+        sender: mpsc::UnboundedSender<Frame>,
+    ) {
         let opening = Opening { via: self.via, id: Some(self.id.clone()) };
-        match handshake(app, value, caller, opening) {
+        match handshake(app, value, caller, opening).await {
             Ok((session, answer)) => {
-                let stream = session.open_onto(true, false, sender);
+                let stream = session.open_onto(true, false, None, sender);
                 *locked(&self.state) = State::Open { session, stream };
                 self.tell(app, answer, Some("initialize"));
             }
@@ -236,18 +245,17 @@ impl Channel {
 
     /// The carrier has taken a frame.
     pub(crate) fn delivered(&self, frame: &Frame) {
-        if let Frame::Event { id: Some(id), .. } = frame
-            && let Some(number) = id.rsplit('.').next().and_then(|number| number.parse().ok())
-        {
-            self.delivered.store(number, Ordering::SeqCst);
+        if let Frame::Event { id: Some(id), .. } = frame {
+            *locked(&self.delivered) = Some(id.clone());
+            self.taken.fetch_add(1, Ordering::SeqCst);
         }
         self.progress.notify_one();
     }
 
     /// Whether the client reads so little that it is not to be heard for a while.
     pub(crate) fn clogged(&self) -> bool {
-        let said = self.open().map_or(0, |(session, stream)| session.last_event(stream));
-        said.saturating_sub(self.delivered.load(Ordering::SeqCst)) > MAX_BACKLOG
+        let said = self.open().map_or(0, |(session, stream)| session.said_on(stream));
+        said.saturating_sub(self.taken.load(Ordering::SeqCst)) > MAX_BACKLOG
     }
 
     /// Completes when the client reads again.
@@ -277,12 +285,13 @@ impl Channel {
     }
 
     /// What was not delivered, and what is said from now on; `None` where the session has ended.
-    pub(crate) fn resume(&self) -> Option<Reader> {
+    pub(crate) async fn resume(&self) -> Option<Reader> {
         let (session, stream) = self.open()?;
         if session.closed() {
             return None;
         }
-        session.resume(&format!("{stream}.{}", self.delivered.load(Ordering::SeqCst)), false, false).ok()
+        let last = locked(&self.delivered).clone().unwrap_or_else(|| format!("{stream}.0"));
+        session.resume(&last, false, false).await.ok()
     }
 
     /// Ends the channel where no session does.
@@ -293,9 +302,10 @@ impl Channel {
     }
 
     /// Ends the channel and its session.
-    pub(crate) fn end(&self, app: &App) {
+    pub(crate) async fn end(&self, app: &App) {
         self.hang_up();
-        app.sessions.remove(&self.id, true);
+        // A store that is away ends it by itself when it has not been used for long enough.
+        let _ = app.sessions.remove(&self.id, true).await;
         app.channels.remove(&self.id);
     }
 }

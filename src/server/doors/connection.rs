@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::Identity;
-use crate::server::dispatch::App;
 use crate::server::fault::Rule;
 use crate::server::http::serve;
+use crate::server::running::Nodes;
 use crate::server::socket::Spelling;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -43,26 +43,27 @@ impl Connection {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve_socket(app: Arc<App>, identity: Option<Identity>, socket: TcpStream) {
+pub(crate) async fn serve_socket(nodes: Arc<Nodes>, identity: Option<Identity>, socket: TcpStream) {
     // Events are small, and a late one would look like a slow server.
     let _ = socket.set_nodelay(true);
-    let Some(identity) = identity else { return serve_stream(app, socket).await };
+    let Some(identity) = identity else { return serve_stream(nodes, socket).await };
     // Who fails here gets no answer that it could read.
-    let within = app.config.body_within;
+    let within = nodes.first().config.body_within;
     if let Ok(Ok(stream)) = tokio::time::timeout(within, identity.acceptor.accept(socket)).await {
-        serve_stream(app, stream).await;
+        serve_stream(nodes, stream).await;
     }
 }
 
-async fn serve_stream<S>(app: Arc<App>, stream: S)
+async fn serve_stream<S>(nodes: Arc<Nodes>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let app = Arc::clone(nodes.first());
     let number = app.connections.opened();
     let connection = Arc::new(Connection { number, afterwards: Mutex::new(None) });
     let stream = Spelling::new(stream, app.faults.holds(Rule::HeaderNamesCaseless));
-    let (serving, of) = (Arc::clone(&app), Arc::clone(&connection));
-    let service = service_fn(move |request| serve(Arc::clone(&serving), request, Arc::clone(&of)));
+    let of = Arc::clone(&connection);
+    let service = service_fn(move |request| serve(nodes.next(), request, Arc::clone(&of)));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(app.config.body_within);
     // A connection that breaks is the client's affair.

@@ -35,7 +35,14 @@ struct Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         if self.app.faults.holds(Rule::StreamEndEndsSession) {
-            self.channel.end(&self.app);
+            let (app, channel) = (Arc::clone(&self.app), Arc::clone(&self.channel));
+            if let Some(session) = channel.session() {
+                session.close();
+            }
+            // Outside a runtime the server has ended, and its sessions with it.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { channel.end(&app).await });
+            }
         }
     }
 }
@@ -128,7 +135,7 @@ pub(crate) async fn post(app: &Arc<App>, query: &str, body: &[u8], caller: Optio
     {
         return Reply::json(200, &answer);
     }
-    match channel.take(app, body, caller) {
+    match channel.take(app, body, caller).await {
         Ok(()) => Reply::empty(202),
         Err(refused) => match refused.scope {
             Some(scope) => bearer::insufficient(app, &app.config.sse_path, scope),

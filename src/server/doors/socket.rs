@@ -71,7 +71,7 @@ pub(crate) async fn carry(app: Arc<App>, channel: Arc<Channel>, fresh: Option<Re
             .max_frame_size(Some(MAX_BODY));
         let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits)).await;
         let end = match channel.sit().await {
-            Some(seat) => match fresh.or_else(|| channel.resume()) {
+            Some(seat) => match reader_of(&channel, fresh).await {
                 Some(reader) => talk(&app, &channel, &mut socket, reader, seat, &way).await,
                 None => SESSION_OVER,
             },
@@ -81,7 +81,14 @@ pub(crate) async fn carry(app: Arc<App>, channel: Arc<Channel>, fresh: Option<Re
     }
     if channel.session().is_none() {
         // Nobody could come back to it.
-        channel.end(&app);
+        channel.end(&app).await;
+    }
+}
+
+async fn reader_of(channel: &Channel, fresh: Option<Reader>) -> Option<Reader> {
+    match fresh {
+        Some(reader) => Some(reader),
+        None => channel.resume().await,
     }
 }
 
@@ -114,7 +121,7 @@ async fn talk(
             }
             message = socket.next() => {
                 asked = false;
-                if let Some(end) = hear(app, channel, way, message) {
+                if let Some(end) = hear(app, channel, way, message).await {
                     return end;
                 }
             }
@@ -153,11 +160,11 @@ async fn send(socket: &mut Socket, message: Message) -> Option<End> {
 }
 
 /// Acts on one thing of the client.
-fn hear(app: &Arc<App>, channel: &Channel, way: &Way, message: Option<Result<Message, Error>>) -> Option<End> {
+async fn hear(app: &Arc<App>, channel: &Channel, way: &Way, message: Option<Result<Message, Error>>) -> Option<End> {
     match message {
         Some(Ok(Message::Text(text))) => {
-            let Ok(caller) = way.caller(app) else { return Some(TOKEN_OVER) };
-            if let Err(refused) = channel.take(app, text.as_bytes(), caller.as_ref()) {
+            let Ok(caller) = way.caller(app).await else { return Some(TOKEN_OVER) };
+            if let Err(refused) = channel.take(app, text.as_bytes(), caller.as_ref()).await {
                 channel.tell(app, refused.answer, None);
             }
             None

@@ -45,7 +45,7 @@ where
     R: AsyncRead + Send + Unpin,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let app = assemble(ServerConfig { auth: None, ..config }, None, clock, rng)?;
+    let app = assemble(&ServerConfig { auth: None, ..config }, clock, rng).await?;
     app.count_session();
     let (channel, frames) = Channel::new(lifecycle::session_id(&app), Via::Stdio, None);
     app.channels.insert(Arc::clone(&channel));
@@ -59,7 +59,7 @@ where
     if ended {
         last_calls(&app, &channel).await;
     }
-    channel.end(&app);
+    channel.end(&app).await;
     last_words(writing, ended).await;
     Ok(())
 }
@@ -93,7 +93,7 @@ async fn heard(app: &Arc<App>, channel: &Channel, line: &Line) -> bool {
             return true;
         }
     };
-    if let Err(refused) = channel.take(app, text, None) {
+    if let Err(refused) = channel.take(app, text, None).await {
         let broken = refused.answer["error"]["code"] == code::PARSE;
         channel.tell(app, refused.answer, None);
         return !broken || app.faults.holds(Rule::MalformedLineSurvived);

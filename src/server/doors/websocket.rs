@@ -115,19 +115,20 @@ pub(crate) fn upgrade(
 }
 
 /// Ends the session of a socket.
-pub(crate) fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Option<Reply> {
+pub(crate) async fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Option<Reply> {
     let channel = app.channels.find(header(headers, "mcp-session-id")?, Via::WebSocket)?;
     let own = channel.subject.as_deref() == caller.map(|caller| caller.subject.as_str());
-    own.then(|| {
-        channel.end(app);
-        Reply::empty(204)
-    })
+    if !own {
+        return None;
+    }
+    channel.end(app).await;
+    Some(Reply::empty(204))
 }
 
 impl Way {
     /// Who is on the socket now; nobody where the token is over.
-    pub(super) fn caller(&self, app: &App) -> Result<Option<Caller>, ()> {
-        bearer::admit(app, &app.config.path, &Method::GET, &self.query, &self.headers).map_err(|_| ())
+    pub(super) async fn caller(&self, app: &App) -> Result<Option<Caller>, ()> {
+        bearer::admit(app, &app.config.path, &Method::GET, &self.query, &self.headers).await.map_err(|_| ())
     }
 }
 

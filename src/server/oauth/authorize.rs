@@ -2,11 +2,13 @@
 //!
 //! Owns which request is refused where: to the person while client or redirect URI are in doubt, else by redirect.
 
+use serde::{Deserialize, Serialize};
+
 use super::clients::Client;
 use super::config::Consent;
 use super::documents::Documents;
 use super::error::OAuthError;
-use super::grants::Code;
+use super::grant::Code;
 use super::issuer::{Issuer, OFFLINE, SCOPES};
 use super::params::Params;
 use super::uris::with_query;
@@ -18,7 +20,7 @@ use crate::server::http::Reply;
 pub(super) const SOMEBODY: &str = "user-1";
 
 /// A request that may be put before the person.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Request {
     pub(crate) client: String,
     pub(crate) client_name: String,
@@ -44,6 +46,8 @@ pub(crate) async fn authorize(issuer: &Issuer, query: &[u8]) -> Reply {
         Err(error) if error.code == "invalid_client" && !issuer.faults.holds(Rule::UnknownClientStays) => {
             return refuse(issuer, params.get("redirect_uri").unwrap_or_default(), params.get("state"), &error);
         }
+        // While nothing is known of any client, nothing is wrong with this one.
+        Err(error) if error.status == 503 => return error.reply(),
         // Nobody may be sent to a place that is in doubt (RFC 6749 section 4.1.2.1).
         Err(error) => return page::refusal(&error.description),
     };
@@ -56,10 +60,13 @@ pub(crate) async fn authorize(issuer: &Issuer, query: &[u8]) -> Reply {
     let state = params.get("state").map(str::to_owned);
     match read(issuer, &client, redirect_uri.clone(), &params) {
         Ok(request) if issuer.config.consent == Consent::Automatic => {
-            let code = grant(issuer, &request, request.login_hint.as_deref().unwrap_or(SOMEBODY));
-            send(issuer, &request, &code)
+            let code = issuer.rng.hex(32);
+            match grant(issuer, &request, request.login_hint.as_deref().unwrap_or(SOMEBODY), &code).await {
+                Ok(()) => send(issuer, &request, &code),
+                Err(error) => error.reply(),
+            }
         }
-        Ok(request) => consent::ask(issuer, request),
+        Ok(request) => consent::ask(issuer, request).await,
         Err(error) => refuse(issuer, &redirect_uri, state.as_deref(), &error),
     }
 }
@@ -172,10 +179,9 @@ fn is_challenge(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// The person allows it: the code for that.
-pub(super) fn grant(issuer: &Issuer, request: &Request, subject: &str) -> String {
+/// The person allows it: the code for that is kept.
+pub(super) async fn grant(issuer: &Issuer, request: &Request, subject: &str, text: &str) -> Result<(), OAuthError> {
     let now = issuer.now();
-    let text = issuer.rng.hex(32);
     let code = Code {
         client: request.client.clone(),
         subject: subject.to_owned(),
@@ -186,9 +192,9 @@ pub(super) fn grant(issuer: &Issuer, request: &Request, subject: &str) -> String
         expires: now + issuer.config.code_ttl,
         used: None,
     };
-    issuer.grants.keep_code(text.clone(), code, now);
+    issuer.grants.keep_code(text.to_owned(), code, now).await?;
     issuer.counts.codes.one();
-    text
+    Ok(())
 }
 
 /// The code goes back to the client.

@@ -6,16 +6,23 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::config::KnownClient;
+use super::error::OAuthError;
 use super::uris::redirect_matches;
+use crate::server::store::Shared;
 
 /// The most clients that are kept; the registration that was never used longest makes room.
 const MOST: usize = 10_000;
+/// How long a registration that nobody uses is kept where it is shared.
+const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How the keys of registrations begin there.
+const PREFIX: &str = "client:";
 
 /// A client.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Client {
     /// Its `client_id`.
     pub(crate) id: String,
@@ -57,9 +64,12 @@ impl Client {
     }
 }
 
-/// All clients that are kept.
+/// All clients that are kept: in this process, or, but for those known from the start, where all nodes see them.
 #[derive(Debug)]
-pub(crate) struct Clients(Mutex<HashMap<String, Arc<Client>>>);
+pub(crate) struct Clients {
+    here: Mutex<HashMap<String, Arc<Client>>>,
+    shared: Option<Shared>,
+}
 
 impl Clients {
     /// Those known from the start.
@@ -81,36 +91,66 @@ impl Clients {
                 seen: Duration::MAX,
             }
         };
-        Self(Mutex::new(known.iter().map(|known| (known.id.clone(), Arc::new(client(known)))).collect()))
+        let here = known.iter().map(|known| (known.id.clone(), Arc::new(client(known)))).collect();
+        Self { here: Mutex::new(here), shared: None }
+    }
+
+    /// The same, with all that register kept where other nodes see them.
+    pub(crate) fn shared(self, shared: Shared) -> Self {
+        Self { shared: Some(shared), ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Client>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client by its id.
-    pub(crate) fn get(&self, id: &str) -> Option<Arc<Client>> {
-        self.lock().get(id).cloned()
+    pub(crate) async fn get(&self, id: &str) -> Result<Option<Arc<Client>>, OAuthError> {
+        let here = self.lock().get(id).cloned();
+        let (None, Some(shared)) = (&here, &self.shared) else { return Ok(here) };
+        let known = shared.text_kept(&key(id), KEPT).await?;
+        Ok(known.and_then(|known| serde_json::from_str(&known).ok()).map(Arc::new))
     }
 
     /// Adds or replaces a client.
-    pub(crate) fn put(&self, client: Client) -> Arc<Client> {
+    pub(crate) async fn put(&self, client: Client) -> Result<(), OAuthError> {
+        let Some(shared) = &self.shared else {
+            self.put_here(client);
+            return Ok(());
+        };
+        let written = serde_json::to_string(&client)
+            .map_err(|_| OAuthError::invalid_client_metadata("the metadata cannot be written down"))?;
+        Ok(shared.put(&key(&client.id), &written, KEPT).await?)
+    }
+
+    fn put_here(&self, client: Client) {
         let mut clients = self.lock();
         if clients.len() >= MOST
             && let Some(oldest) = clients.values().min_by_key(|client| client.seen).map(|client| client.id.clone())
         {
             clients.remove(&oldest);
         }
-        let client = Arc::new(client);
-        clients.insert(client.id.clone(), Arc::clone(&client));
-        client
+        clients.insert(client.id.clone(), Arc::new(client));
     }
 
     /// Forgets every client that registered itself; says how many.
-    pub(crate) fn forget(&self) -> usize {
+    pub(crate) async fn forget(&self) -> Result<usize, OAuthError> {
+        let Some(shared) = &self.shared else { return Ok(self.forget_here()) };
+        let keys = shared.keys(PREFIX).await?;
+        for key in &keys {
+            shared.forget(key).await?;
+        }
+        Ok(keys.len())
+    }
+
+    fn forget_here(&self) -> usize {
         let mut clients = self.lock();
         let before = clients.len();
         clients.retain(|_, client| client.seen == Duration::MAX);
         before - clients.len()
     }
+}
+
+fn key(id: &str) -> String {
+    format!("{PREFIX}{{{id}}}")
 }

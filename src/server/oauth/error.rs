@@ -57,6 +57,7 @@ impl OAuthError {
     pub(crate) fn reply(&self) -> Reply {
         let body = json!({"error": self.code, "error_description": self.description});
         let reply = Reply::json(self.status, &body).with("cache-control", "no-store").with("pragma", "no-cache");
+        let reply = if self.status == 503 { reply.with("retry-after", "1") } else { reply };
         if self.basic { reply.with("www-authenticate", "Basic realm=\"token\"") } else { reply }
     }
 }

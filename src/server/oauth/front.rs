@@ -117,11 +117,14 @@ async fn route(
     match endpoint {
         Endpoint::Metadata => Reply::json(200, &metadata::authorization_server(issuer)),
         Endpoint::Openid => Reply::json(200, &metadata::openid(issuer)),
-        Endpoint::Jwks => Reply::json(200, &issuer.tokens.keys().published()),
+        Endpoint::Jwks => match issuer.look_up_keys().await {
+            Ok(()) => Reply::json(200, &issuer.tokens.keys().published()),
+            Err(error) => error.reply(),
+        },
         Endpoint::Authorize => authorize::authorize(issuer, query.as_bytes()).await,
-        Endpoint::Consent => consent::decide(issuer, header(headers, "cookie").unwrap_or_default(), body),
+        Endpoint::Consent => consent::decide(issuer, header(headers, "cookie").unwrap_or_default(), body).await,
         Endpoint::Token => token::token(issuer, authorization, body).await,
-        Endpoint::Register => register::register(issuer, body),
+        Endpoint::Register => register::register(issuer, body).await,
         Endpoint::Revoke => revoke::revoke(issuer, authorization, body).await,
         Endpoint::Introspect => revoke::introspect(issuer, authorization, body).await,
     }

@@ -10,7 +10,9 @@ use super::consent::Pending;
 use super::counts::Counts;
 use super::documents::Documents;
 use super::error::OAuthError;
-use super::grants::{Family, Grant, GrantId, Grants};
+use super::grant::{Family, Grant, GrantId};
+use super::grants::Grants;
+use super::keys_shared::SharedKeys;
 use super::tokens::{Claims, Names, Tokens};
 use super::uris::canonical_resource;
 use crate::model::{Clock as _, HybridClock, Rng};
@@ -42,7 +44,8 @@ pub(crate) struct Issuer {
     pub(crate) clock: HybridClock,
     pub(crate) rng: Rng,
     pub(crate) faults: Arc<Faults>,
-    serials: AtomicU64,
+    pub(super) serials: AtomicU64,
+    pub(super) shared_keys: Option<SharedKeys>,
 }
 
 /// What is known of a valid access token.
@@ -71,11 +74,12 @@ impl Issuer {
         Some(Self {
             clients: Clients::new(&config.clients),
             documents: Documents::new(config.documents_on_loopback, Arc::clone(&faults)),
-            grants: Grants::new(config.refresh_ttl, config.grace),
+            grants: Grants::new(config.refresh_ttl, config.grace, None),
             tokens: Tokens::new(&rng)?,
             pending: Pending::default(),
             counts: Counts::default(),
             serials: AtomicU64::new(1),
+            shared_keys: None,
             config,
             origin,
             resources,
@@ -107,7 +111,7 @@ impl Issuer {
             let age = self.now().saturating_sub(client.seen);
             age > FORGOTTEN && !self.faults.holds(Rule::ClientsKept)
         };
-        if let Some(client) = self.clients.get(id).filter(|client| !forgotten(client)) {
+        if let Some(client) = self.clients.get(id).await?.filter(|client| !forgotten(client)) {
             return Ok(client);
         }
         let resolved = self.faults.holds(Rule::ClientDocumentsResolved);
@@ -198,7 +202,7 @@ impl Issuer {
     }
 
     /// An access token of a grant, for these of its scopes and this of its resources.
-    pub(crate) fn access_token(
+    pub(crate) async fn access_token(
         &self,
         id: &GrantId,
         grant: &Grant,
@@ -218,7 +222,7 @@ impl Issuer {
                 .and_then(|at| u8::try_from(at).ok())
                 .unwrap_or(u8::MAX),
         };
-        self.grants.lives_until(id, claims.end());
+        self.grants.lives_until(id, claims.end(), self.now()).await?;
         if self.config.tokens == TokenFormat::Opaque {
             return Ok(self.tokens.access(&claims));
         }
@@ -234,9 +238,15 @@ impl Issuer {
     }
 
     /// What a token that this issuer made stands for, as long as it is neither expired nor revoked.
-    pub(crate) fn bearer(&self, token: &str) -> Option<Bearer> {
-        let (claims, _) = self.tokens.read_access(token)?;
-        let grant = self.grants.get(&claims.grant)?;
+    pub(crate) async fn bearer(&self, token: &str) -> Result<Option<Bearer>, OAuthError> {
+        self.knows_key_of(token).await?;
+        let Some((claims, _)) = self.tokens.read_access(token) else { return Ok(None) };
+        let Some(grant) = self.grants.get(&claims.grant).await? else { return Ok(None) };
+        Ok(self.living(claims, grant))
+    }
+
+    /// What claims stand for, given their grant.
+    fn living(&self, claims: Claims, grant: Grant) -> Option<Bearer> {
         let now = self.now();
         if claims.end() + self.config.leeway <= now && self.faults.holds(Rule::ExpiryEnforced) {
             return None;

@@ -26,6 +26,8 @@ const PREFIX: [u8; 26] = [
 struct Key {
     id: String,
     pair: EcdsaKeyPair,
+    /// As PKCS #8, for other nodes.
+    document: Vec<u8>,
 }
 
 /// The half of a key that everybody may have.
@@ -99,17 +101,41 @@ impl Keys {
         let Ok(document) = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.random) else {
             return false;
         };
-        let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &self.random)
-        else {
-            return false;
-        };
-        let digest = ring::digest::digest(&ring::digest::SHA256, pair.public_key().as_ref());
-        let id = URL_SAFE_NO_PAD.encode(&digest.as_ref()[..9]);
+        let Some(key) = self.read(document.as_ref()) else { return false };
         let mut keys = self.lock();
-        keys.push(Key { id, pair });
+        keys.push(key);
         let surplus = keys.len().saturating_sub(RETIRED + 1);
         keys.drain(..surplus);
         true
+    }
+
+    fn read(&self, document: &[u8]) -> Option<Key> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document, &self.random).ok()?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, pair.public_key().as_ref());
+        let id = URL_SAFE_NO_PAD.encode(&digest.as_ref()[..9]);
+        Some(Key { id, pair, document: document.to_vec() })
+    }
+
+    /// All keys as one text, for other nodes; whoever has it can sign.
+    pub(crate) fn written(&self) -> String {
+        let keys = self.lock();
+        keys.iter().map(|key| URL_SAFE_NO_PAD.encode(&key.document)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Takes over the keys of such a text; says whether there was any.
+    pub(crate) fn take_over(&self, written: &str) -> bool {
+        let read = |text: &str| self.read(&URL_SAFE_NO_PAD.decode(text).ok()?);
+        let keys: Vec<Key> = written.split(' ').filter_map(read).collect();
+        let any = !keys.is_empty();
+        if any {
+            *self.lock() = keys;
+        }
+        any
+    }
+
+    /// Whether one of the keys has this `kid`.
+    pub(crate) fn has(&self, kid: &str) -> bool {
+        self.lock().iter().any(|key| key.id == kid)
     }
 
     /// A signed token with this `typ`.
@@ -230,6 +256,16 @@ mod tests {
         keys.rotate();
         assert!(!keys.signed(&parse(&token).expect("compact")));
         assert_eq!(keys.published()["keys"].as_array().map(Vec::len), Some(RETIRED + 1));
+    }
+
+    #[test]
+    fn nodes_sign_with_each_others_keys() {
+        let (one, other) = (Keys::new().expect("randomness"), Keys::new().expect("randomness"));
+        assert!(one.rotate() && other.take_over(&one.written()));
+        let token = other.sign("at+jwt", &json!({"sub": "a"})).expect("signed");
+        assert!(one.signed(&parse(&token).expect("compact")));
+        assert_eq!(one.published(), other.published());
+        assert!(!other.take_over("nonsense") && !other.take_over(""));
     }
 
     #[test]

@@ -36,12 +36,12 @@ const KNOWN: [&str; 17] = [
 ];
 
 /// `POST /register`
-pub(crate) fn register(issuer: &Issuer, body: &[u8]) -> Reply {
+pub(crate) async fn register(issuer: &Issuer, body: &[u8]) -> Reply {
     match client(issuer, body) {
         Ok(client) if native(&client) && !issuer.faults.holds(Rule::NativeSchemesAnswered) => {
             Reply::bytes(302, "text/html", b"<p>Back</p>".to_vec()).with("location", "/")
         }
-        Ok(client) => answer(issuer, client),
+        Ok(client) => answer(issuer, client).await,
         Err(error) => error.reply(),
     }
 }
@@ -51,7 +51,7 @@ fn native(client: &Client) -> bool {
     client.redirect_uris.iter().any(|uri| !uri.starts_with("http://") && !uri.starts_with("https://"))
 }
 
-fn answer(issuer: &Issuer, client: Client) -> Reply {
+async fn answer(issuer: &Issuer, client: Client) -> Reply {
     let mut document = client.metadata.clone();
     document.insert("client_id".to_owned(), json!(client.id));
     document.insert("client_id_issued_at".to_owned(), json!(issuer.now().as_secs()));
@@ -59,7 +59,9 @@ fn answer(issuer: &Issuer, client: Client) -> Reply {
         document.insert("client_secret".to_owned(), json!(secret));
         document.insert("client_secret_expires_at".to_owned(), json!(0));
     }
-    issuer.clients.put(client);
+    if let Err(error) = issuer.clients.put(client).await {
+        return error.reply();
+    }
     issuer.counts.registrations.one();
     Reply::json(201, &Value::Object(document)).with("cache-control", "no-store").with("pragma", "no-cache")
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::client_auth::authenticate;
 use super::error::OAuthError;
-use super::grants::GrantId;
+use super::grant::GrantId;
 use super::issuer::Issuer;
 use super::params::Params;
 use crate::server::fault::Rule;
@@ -28,14 +28,18 @@ async fn end(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Resul
     let token = params.require("token")?;
     let foreign = || OAuthError::invalid_grant("the token was issued to another client");
     let anybody = !issuer.faults.holds(Rule::RevocationOwnOnly);
-    let owned = |id| issuer.grants.get(id).map(|grant| grant.client == client.id || anybody);
+    let owned = async |id: GrantId| {
+        let grant = issuer.grants.get(&id).await?;
+        Ok::<_, OAuthError>(grant.map(|grant| grant.client == client.id || anybody))
+    };
+    issuer.knows_key_of(token).await?;
     let works = issuer.faults.holds(Rule::RevocationWorks);
     if let Some((id, _)) = issuer.tokens.read_refresh(token) {
         let sought = params.get("token_type_hint").is_none_or(|hint| hint == "refresh_token")
             || issuer.faults.holds(Rule::HintOnlyHelps);
-        match owned(&id) {
+        match owned(id).await? {
             Some(false) => return Err(foreign()),
-            Some(true) if works && sought => end_grant(issuer, &id),
+            Some(true) if works && sought => end_grant(issuer, &id).await?,
             _ => {}
         }
         return Ok(());
@@ -48,25 +52,25 @@ async fn end(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Resul
         let unsupported = OAuthError::invalid_request("access tokens cannot be revoked");
         return Err(OAuthError { code: "unsupported_token_type", ..unsupported });
     }
-    match owned(&claims.grant) {
+    match owned(claims.grant).await? {
         Some(false) => Err(foreign()),
         Some(true) if works && issuer.faults.holds(Rule::AccessRevocationWorks) => {
             let end = claims.end() + issuer.config.leeway;
-            issuer.grants.revoke_access(&claims.grant, claims.serial, end, issuer.now());
-            Ok(())
+            issuer.grants.revoke_access(&claims.grant, claims.serial, end, issuer.now()).await
         }
         _ => Ok(()),
     }
 }
 
 /// A revoked refresh token takes everything with it that came of the same grant (section 2.1).
-fn end_grant(issuer: &Issuer, id: &GrantId) {
+async fn end_grant(issuer: &Issuer, id: &GrantId) -> Result<(), OAuthError> {
+    let now = issuer.now();
     if !issuer.faults.holds(Rule::RevocationScoped) {
-        issuer.grants.revoke_all();
+        issuer.grants.revoke_all(now).await.map(drop)
     } else if issuer.faults.holds(Rule::RevocationCascades) {
-        issuer.grants.revoke(id);
+        issuer.grants.revoke(id, now).await
     } else {
-        issuer.grants.end_refresh(id);
+        issuer.grants.end_refresh(id, now).await
     }
 }
 
@@ -86,7 +90,7 @@ async fn look(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Resu
     }
     let token = params.require("token")?;
     if let Some((id, generation)) = issuer.tokens.read_refresh(token) {
-        let grant = issuer.grants.get(&id);
+        let grant = issuer.grants.get(&id).await?;
         let active = grant.filter(|grant| {
             let family = grant.refresh.as_ref();
             !grant.revoked
@@ -96,7 +100,7 @@ async fn look(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Resu
             json!({"active": true, "client_id": grant.client, "sub": grant.subject, "scope": grant.scopes.join(" ")})
         }));
     }
-    let Some(bearer) = issuer.bearer(token) else { return Ok(json!({"active": false})) };
+    let Some(bearer) = issuer.bearer(token).await? else { return Ok(json!({"active": false})) };
     let mut document = json!({
         "active": true,
         "client_id": bearer.grant.client,

@@ -20,6 +20,8 @@ pub(crate) struct Stated {
     pub(crate) audience: Option<String>,
     /// Seconds since the Unix epoch at which it was issued.
     pub(crate) issued: u64,
+    /// When its life ends, since the Unix epoch.
+    pub(crate) end: Duration,
 }
 
 impl Issuer {
@@ -52,6 +54,7 @@ impl Issuer {
             scopes: scope.split(' ').map(str::to_owned).collect(),
             audience,
             issued: claims["iat"].as_u64().unwrap_or(0),
+            end,
         })
     }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::client_auth::{authenticate, same};
 use super::clients::Client;
 use super::error::OAuthError;
-use super::grants::{Grant, GrantId};
+use super::grant::{Grant, GrantId, dead, unknown_code};
 use super::issuer::{Issuer, OFFLINE};
 use super::params::Params;
 use super::uris::canonical_resource;
@@ -65,16 +65,16 @@ async fn answer(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Re
         )));
     }
     match grant_type {
-        "authorization_code" => code(issuer, &client, &params),
-        "refresh_token" => refresh(issuer, &client, &params),
-        _ => credentials(issuer, &client, &params),
+        "authorization_code" => code(issuer, &client, &params).await,
+        "refresh_token" => refresh(issuer, &client, &params).await,
+        _ => credentials(issuer, &client, &params).await,
     }
 }
 
-fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAuthError> {
+async fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAuthError> {
     let text = params.require("code")?;
     let wrong = |why: &str| OAuthError::invalid_grant(why);
-    let code = issuer.grants.code(text).ok_or_else(|| wrong("the code is unknown, used or expired"))?;
+    let code = issuer.grants.code(text).await?.ok_or_else(unknown_code)?;
     if code.client != client.id && issuer.faults.holds(Rule::CodeBoundToClient) {
         return Err(wrong("the code was issued to another client"));
     }
@@ -88,10 +88,10 @@ fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAut
     let resource = target(issuer, &code.resources, params)?;
     let refresh = issuer.refreshable(client, &code.scopes);
     let grant = issuer.grant(client, &code.subject, code.scopes.clone(), code.resources.clone(), refresh);
-    let id = issuer.grants.redeem(text, grant.clone(), issuer.now(), &issuer.rng, &issuer.faults)?;
+    let id = issuer.grants.redeem(text, grant.clone(), issuer.now(), &issuer.rng, &issuer.faults).await?;
     issuer.counts.logins.one();
     let token = refresh.then(|| issuer.tokens.refresh(&id, 1));
-    tokens(issuer, &id, &grant, &code.scopes, resource.as_deref(), token, Kind::First)
+    tokens(issuer, &id, &grant, &code.scopes, resource.as_deref(), token, Kind::First).await
 }
 
 /// PKCE (RFC 7636 section 4.6); a verifier without a challenge is the downgrade of RFC 9700 section 4.8.2.
@@ -131,9 +131,8 @@ fn target(issuer: &Issuer, granted: &[String], params: &Params) -> Result<Option
     Err(OAuthError::invalid_target("the grant is for another resource"))
 }
 
-fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAuthError> {
+async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAuthError> {
     let text = params.require("refresh_token")?;
-    let dead = || OAuthError::invalid_grant("the refresh token is unknown, expired or revoked");
     let (id, generation) = issuer.tokens.read_refresh(text).ok_or_else(dead)?;
     let asked = params.get("scope").map(|text| Issuer::scopes(Some(text))).transpose()?;
     if !issuer.faults.holds(Rule::NoOutage) && issuer.grants.outage() {
@@ -143,7 +142,7 @@ fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, O
     let returns = issuer.faults.holds(Rule::RefreshReturnsToken);
     let rotates = issuer.faults.holds(Rule::RefreshRotates) && returns;
     let mut resource = None;
-    let renewed = issuer.grants.rotate(&id, generation, issuer.now(), rotates, &issuer.faults, |grant| {
+    let mut check = |grant: &mut Grant| {
         if grant.client != client.id && issuer.faults.holds(Rule::RefreshBoundToClient) {
             return Err(OAuthError::invalid_grant("the refresh token was issued to another client"));
         }
@@ -162,17 +161,18 @@ fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, O
             grant.scopes.clone_from(fewer);
         }
         Ok(())
-    })?;
+    };
+    let renewed = issuer.grants.rotate(&id, generation, issuer.now(), rotates, &issuer.faults, &mut check).await?;
     let mut scopes = asked.clone().unwrap_or_else(|| renewed.grant.scopes.clone());
     if asked.is_none() && !issuer.faults.holds(Rule::RefreshScopeKept) {
         scopes.truncate(1);
     }
     issuer.counts.refreshes.one();
     let token = returns.then(|| issuer.tokens.refresh(&id, renewed.generation));
-    tokens(issuer, &renewed.id, &renewed.grant, &scopes, resource.as_deref(), token, Kind::Refreshed)
+    tokens(issuer, &renewed.id, &renewed.grant, &scopes, resource.as_deref(), token, Kind::Refreshed).await
 }
 
-fn credentials(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAuthError> {
+async fn credentials(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply, OAuthError> {
     if client.public() {
         return Err(OAuthError::unauthorized_client("a public client has no credentials of its own"));
     }
@@ -181,8 +181,8 @@ fn credentials(issuer: &Issuer, client: &Client, params: &Params) -> Result<Repl
     scopes.retain(|scope| scope != OFFLINE);
     let resources = issuer.targets(params.all("resource"))?;
     let grant = issuer.grant(client, &client.id, scopes.clone(), resources.clone(), false);
-    let id = issuer.grants.add(grant.clone(), issuer.now(), &issuer.rng);
-    tokens(issuer, &id, &grant, &scopes, resources.first().map(String::as_str), None, Kind::Service)
+    let id = issuer.grants.add(grant.clone(), issuer.now(), &issuer.rng).await?;
+    tokens(issuer, &id, &grant, &scopes, resources.first().map(String::as_str), None, Kind::Service).await
 }
 
 /// What a token response answers.
@@ -194,7 +194,7 @@ enum Kind {
 }
 
 /// RFC 6749 section 5.1.
-fn tokens(
+async fn tokens(
     issuer: &Issuer,
     id: &GrantId,
     grant: &Grant,
@@ -204,7 +204,7 @@ fn tokens(
     kind: Kind,
 ) -> Result<Reply, OAuthError> {
     let mut body = json!({
-        "access_token": issuer.access_token(id, grant, scopes, resource)?,
+        "access_token": issuer.access_token(id, grant, scopes, resource).await?,
         "token_type": "Bearer",
     });
     if kind != Kind::Refreshed || issuer.faults.holds(Rule::RefreshSaysExpiry) {

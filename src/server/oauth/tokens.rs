@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::{Value, json};
 
-use super::grants::GrantId;
+use super::grant::GrantId;
 use super::jws::{self, Keys};
 use super::stated::is_access_token;
 use crate::model::Rng;
@@ -66,6 +66,11 @@ impl Tokens {
     /// The signing keys.
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// With the secret and the keys of others.
+    pub(crate) fn with(secret: &[u8], keys: Keys) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), keys }
     }
 
     fn seal(&self, prefix: &str, payload: &[u8]) -> String {

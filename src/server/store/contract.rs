@@ -1,0 +1,273 @@
+//! What every store has to do, tried on each of them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Batch, Change, Facts, Kind, Memory, Notice, Position, Record, Redis, SessionStore, StoreError, Use};
+use crate::model::{Revision, Rng};
+use redis_server::RedisServer;
+
+#[path = "../../../tests/redis_server/mod.rs"]
+mod redis_server;
+
+const IDLE: Duration = Duration::from_secs(1800);
+
+fn at(second: u64) -> Duration {
+    Duration::from_secs(second)
+}
+
+fn record(id: &str) -> Record {
+    Record {
+        id: id.to_owned(),
+        revision: Revision::V2025_11_25,
+        capabilities: json!({"roots": {"listChanged": true}}),
+        subject: Some("user-1".to_owned()),
+        facts: Facts::default(),
+        until: at(100),
+    }
+}
+
+async fn redis(server: &RedisServer, name: &str) -> Redis {
+    Redis::open(&server.url(), name, IDLE, &Rng::from_system()).await.expect("it runs")
+}
+
+async fn load(store: &dyn SessionStore, id: &str, second: u64) -> Option<Record> {
+    store.load(id, Use { now: at(second), busy: false }).await.expect("it answers")
+}
+
+async fn write(store: &dyn SessionStore, id: &str, changes: &[Change]) -> Vec<Option<Position>> {
+    static SERIAL: AtomicU64 = AtomicU64::new(1000);
+    let serial = SERIAL.fetch_add(changes.len() as u64, Ordering::Relaxed);
+    store.write(id, Batch { changes, serial, again: false }).await.expect("it answers")
+}
+
+fn opened(stream: u64) -> Change {
+    Change::Opened { stream, reader: None, node: "here".to_owned(), request: Some("7".to_owned()) }
+}
+
+fn event(stream: u64, data: &str) -> Change {
+    Change::Event { stream, data: data.to_owned() }
+}
+
+/// The messages of a stream after a place.
+async fn said(store: &dyn SessionStore, id: &str, stream: u64, after: Position) -> Option<Vec<String>> {
+    let entries = store.read(id, Some(stream), Some(after)).await.expect("it answers")?;
+    let text = |kind| if let Kind::Event(data) = kind { Some(data) } else { None };
+    Some(entries.into_iter().filter_map(|entry| text(entry.kind)).collect())
+}
+
+async fn sessions_are_kept_and_ended(store: &dyn SessionStore) {
+    assert_eq!(load(store, "kept", 1).await, None);
+    store.create(&record("kept")).await.expect("kept");
+    assert_eq!(load(store, "kept", 99).await, Some(record("kept")));
+    assert_eq!(store.load("kept", Use { now: at(500), busy: true }).await, Ok(Some(record("kept"))));
+    assert_eq!(load(store, "kept", 100).await, None, "its time is over");
+    assert_eq!(load(store, "kept", 1).await, None, "and it stays over");
+    store.create(&record("used")).await.expect("kept");
+    write(store, "used", &[Change::Used(at(300))]).await;
+    assert!(load(store, "used", 299).await.is_some_and(|record| record.until == at(300)));
+    assert_eq!(store.remove("used").await, Ok(true));
+    assert_eq!(store.remove("used").await, Ok(false));
+    assert_eq!(load(store, "used", 1).await, None);
+    let refused = store.write("used", Batch { changes: &[event(1, "a")], serial: 1, again: false }).await;
+    assert_eq!(refused, Err(StoreError::Gone));
+    assert_eq!(load(store, "used", 1).await, None);
+}
+
+async fn changes_are_seen_by_the_next_who_looks(store: &dyn SessionStore) {
+    store.create(&record("facts")).await.expect("kept");
+    let get = Change::Opened { stream: 4, reader: Some("there".to_owned()), node: "there".to_owned(), request: None };
+    let changes = [
+        Change::Initialized,
+        Change::Level(5),
+        Change::Subscribed("test://a b".to_owned()),
+        Change::Subscribed("test://c".to_owned()),
+        Change::Unsubscribed("test://c".to_owned()),
+        Change::Marked("tools".to_owned()),
+        Change::Token { mark: "0a".to_owned(), until: at(9) },
+        get,
+    ];
+    write(store, "facts", &changes).await;
+    let mut wanted = Facts::default();
+    changes.iter().for_each(|change| wanted.take(change));
+    let facts = load(store, "facts", 1).await.expect("kept").facts;
+    assert_eq!(facts, wanted);
+    assert_eq!((facts.get, facts.reader.as_deref()), (Some(4), Some("there")));
+    write(store, "facts", &[Change::ReaderGone]).await;
+    assert_eq!(load(store, "facts", 1).await.expect("kept").facts.reader, None);
+}
+
+async fn logs_are_read_from_any_place(store: &dyn SessionStore) {
+    store.create(&record("log")).await.expect("kept");
+    let changes = [opened(1), event(1, "a"), opened(2), event(2, "x"), event(1, "b\r\n\u{1f642}"), Change::Finished(1)];
+    let places: Vec<Position> = write(store, "log", &changes).await.into_iter().flatten().collect();
+    assert_eq!(places.len(), changes.len());
+    assert!(places[0] < places[1] && places[1] < places[4] && places[4] <= places[5]);
+    assert_eq!(said(store, "log", 1, places[0]).await, Some(vec!["a".to_owned(), "b\r\n\u{1f642}".to_owned()]));
+    assert_eq!(said(store, "log", 1, places[1]).await, Some(vec!["b\r\n\u{1f642}".to_owned()]));
+    assert_eq!(said(store, "log", 2, places[3]).await, Some(Vec::new()));
+    let whole = store.read("log", Some(1), None).await.expect("it answers").expect("known");
+    assert_eq!(whole.last().map(|entry| &entry.kind), Some(&Kind::Finished));
+    let far = Position(places[4].0, places[4].1 + 1000);
+    for (stream, place) in [(1, far), (9, places[0]), (1, Position(u64::MAX, 3))] {
+        assert_eq!(said(store, "log", stream, place).await, None, "{stream} {place}");
+    }
+    assert_eq!(said(store, "nothing", 1, places[0]).await, None);
+}
+
+async fn a_log_has_an_end_at_the_back(store: &dyn SessionStore) {
+    store.create(&record("long")).await.expect("kept");
+    let first = write(store, "long", &[opened(1)]).await[0].expect("a place");
+    let mut last = first;
+    for round in 0..60 {
+        let many: Vec<Change> = (0..200).map(|number| event(1, &format!("{round} {number}"))).collect();
+        last = write(store, "long", &many).await.pop().flatten().expect("a place");
+    }
+    assert_eq!(said(store, "long", 1, first).await, None, "the reader is told that something is missing");
+    assert_eq!(said(store, "long", 1, last).await, Some(Vec::new()));
+    let kept = store.read("long", Some(1), None).await.expect("it answers").expect("known").len();
+    assert!((500..6000).contains(&kept), "{kept}");
+}
+
+async fn holds(store: &dyn SessionStore) {
+    sessions_are_kept_and_ended(store).await;
+    changes_are_seen_by_the_next_who_looks(store).await;
+    logs_are_read_from_any_place(store).await;
+    a_log_has_an_end_at_the_back(store).await;
+}
+
+#[tokio::test]
+async fn the_store_in_memory_holds_it() {
+    holds(&Memory::default()).await;
+}
+
+#[tokio::test]
+async fn the_store_in_redis_holds_it() {
+    let Some(server) = RedisServer::start() else { return };
+    holds(&redis(&server, "a").await).await;
+}
+
+#[tokio::test]
+async fn every_key_in_redis_has_an_end_and_goes_with_its_session() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = redis(&server, "a").await;
+    // The key of the node itself comes when it first says that it lives.
+    while server.size() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    store.create(&record("s")).await.expect("kept");
+    let changes = [
+        Change::Initialized,
+        Change::Token { mark: "0".into(), until: at(1) },
+        opened(1),
+        event(1, "a"),
+        Change::Used(at(200)),
+    ];
+    write(&store, "s", &changes).await;
+    assert_eq!(store.claim("s", 1).await, Ok(true));
+    assert_eq!(store.claim("s", 1).await, Ok(false));
+    for part in ["state", "tokens", "ttl", "events", "claim:1"] {
+        let left = server.ask(&["PTTL", &format!("session:{{s}}:{part}")]);
+        let left: i64 = left.trim().trim_start_matches(':').parse().expect("a number");
+        assert!(left > 1_000_000 && left < 2_000_000, "{part}: {left}");
+    }
+    let secret = server.ask(&["HGETALL", "session:{s}:tokens"]);
+    assert!(secret.contains("is:user-1") && secret.contains("token:0"), "{secret}");
+    server.ask(&["DEL", "session:{s}:claim:1"]);
+    store.remove("s").await.expect("it answers");
+    assert_eq!(server.size(), 1, "only the node is left");
+}
+
+#[tokio::test]
+async fn what_is_spoilt_or_half_written_in_redis_is_no_session() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = redis(&server, "a").await;
+    let spoils: &[&[&str]] = &[
+        &["DEL", "session:{s}:state"],
+        &["DEL", "session:{s}:tokens"],
+        &["DEL", "session:{s}:ttl"],
+        &["SET", "session:{s}:ttl", "soon"],
+        &["SET", "session:{s}:state", "a text"],
+        &["SET", "session:{s}:tokens", "a text"],
+        &["HSET", "session:{s}:state", "capabilities", "[1,"],
+        &["HSET", "session:{s}:state", "revision", "2050-01-01"],
+        &["HSET", "session:{s}:state", "level", "-1"],
+        &["HDEL", "session:{s}:tokens", "subject"],
+    ];
+    for spoil in spoils {
+        store.create(&record("s")).await.expect("kept");
+        server.ask(spoil);
+        assert_eq!(load(&store, "s", 1).await, None, "{spoil:?}");
+        assert_eq!(server.ask(&["EXISTS", "session:{s}:state", "session:{s}:ttl", "session:{s}:tokens"]).trim(), ":0");
+    }
+    // A log that is none costs the log and not more.
+    store.create(&record("s")).await.expect("kept");
+    server.ask(&["XADD", "session:{s}:events", "*", "stream", "one", "data", "x"]);
+    server.ask(&["XADD", "session:{s}:events", "*", "nothing", "known"]);
+    assert_eq!(store.read("s", None, None).await, Ok(Some(Vec::new())));
+    for foreign in ["", "}:x", "a{b}", &"a".repeat(5000), "\u{0}", "*"] {
+        assert_eq!(load(&store, foreign, 1).await, None, "{foreign}");
+        assert_eq!(store.remove(foreign).await, Ok(false), "{foreign}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_is_written_once() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = redis(&server, "a").await;
+    store.create(&record("s")).await.expect("kept");
+    let first = write(&store, "s", &[opened(1)]).await[0].expect("a place");
+    let changes = [event(1, "a"), Change::Told(Notice::Changed), event(1, "b")];
+    let batch = Batch { changes: &changes, serial: 2, again: false };
+    let places = store.write("s", batch).await.expect("it answers");
+    assert_eq!(store.write("s", Batch { again: true, ..batch }).await, Ok(places));
+    let later = Batch { changes: &changes[..1], serial: 5, again: true };
+    store.write("s", later).await.expect("it answers");
+    assert_eq!(said(&store, "s", 1, first).await.map(|said| said.join("")).as_deref(), Some("aba"));
+}
+
+#[tokio::test]
+async fn nodes_hear_of_each_other() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let (one, other) = (redis(&server, "a").await, redis(&server, "b").await);
+    one.create(&record("s")).await.expect("kept");
+    let heard: Arc<Mutex<Vec<Notice>>> = Arc::default();
+    let ear = Arc::clone(&heard);
+    let listening = loop {
+        let ear = Arc::clone(&ear);
+        // The connection for notices is opened beside everything else.
+        match other.subscribe("s", Arc::new(move |notice| ear.lock().expect("no panic").push(notice))).await {
+            Ok(listening) => break listening,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let wait_for = async |wanted: Notice| {
+        while !heard.lock().expect("no panic").contains(&wanted) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    write(&one, "s", &[Change::Told(Notice::Cancelled("7".into())), opened(1), event(1, "a")]).await;
+    wait_for(Notice::Cancelled("7".into())).await;
+    wait_for(Notice::News(1)).await;
+    assert_eq!(one.node_lives(other.node()).await, Ok(true));
+    assert_eq!(one.node_lives("nobody#1").await, Ok(false));
+    other.leave().await.expect("it answers");
+    assert_eq!(one.node_lives(other.node()).await, Ok(false));
+    drop(listening);
+    // A connection that was lost is told of, and subscriptions stand again.
+    let ear: Arc<Mutex<Vec<Notice>>> = Arc::default();
+    let heard = Arc::clone(&ear);
+    let _listening = one.subscribe("s", Arc::new(move |notice| ear.lock().expect("no panic").push(notice))).await;
+    server.kill();
+    assert_eq!(one.load("s", Use { now: at(1), busy: false }).await, Err(StoreError::Away));
+    server.start_again();
+    while !heard.lock().expect("no panic").contains(&Notice::Missed) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while one.load("s", Use { now: at(1), busy: false }).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,175 @@
+//! What nodes tell each other of a session, over publish and subscribe: a nudge, never the only copy of anything that
+//! has to last.
+//!
+//! One connection of its own. When it was lost, everybody is told that something may have been missed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use redis::Client;
+use redis::aio::{PubSubSink, PubSubStream};
+use tokio::sync::mpsc;
+
+use super::codec::{channel, heard, id_of};
+use crate::server::store::{Heard, Notice, StoreError, Subscription};
+
+/// How long the connection and each subscription may take.
+const WITHIN: Duration = Duration::from_secs(1);
+/// The pause before a lost connection is opened again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often a quiet connection is tried.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// How many channels are subscribed to in one go.
+const AT_ONCE: usize = 500;
+
+/// Those who hear of one session, each with a number.
+type Ears = Vec<(u64, Heard)>;
+
+/// The one connection for all sessions of a node.
+pub(super) struct Bus {
+    node: String,
+    ears: Mutex<HashMap<String, Ears>>,
+    next: AtomicU64,
+    /// Present while the connection stands. Whoever holds it is the only one who changes subscriptions.
+    sink: tokio::sync::Mutex<Option<PubSubSink>>,
+    left: mpsc::UnboundedSender<(String, u64)>,
+}
+
+impl std::fmt::Debug for Bus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bus")
+    }
+}
+
+impl Bus {
+    /// Begins; the task ends when it is aborted.
+    pub(super) fn begin(client: Client, node: String) -> (Arc<Self>, tokio::task::AbortHandle) {
+        let (left, leaving) = mpsc::unbounded_channel();
+        let (ears, next, sink) = (Mutex::default(), AtomicU64::new(0), tokio::sync::Mutex::default());
+        let bus = Arc::new(Self { node, ears, next, sink, left });
+        let task = tokio::spawn(Arc::clone(&bus).run(client, leaving)).abort_handle();
+        (bus, task)
+    }
+
+    fn ears(&self) -> MutexGuard<'_, HashMap<String, Ears>> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears of a session from now on.
+    pub(super) async fn subscribe(self: &Arc<Self>, id: &str, heard: Heard) -> Result<Subscription, StoreError> {
+        let mut sink = tokio::time::timeout(WITHIN, self.sink.lock()).await.map_err(|_| StoreError::Away)?;
+        let sink = sink.as_mut().ok_or(StoreError::Away)?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let new = {
+            let mut ears = self.ears();
+            let known = ears.entry(id.to_owned()).or_default();
+            known.push((number, heard));
+            known.len() == 1
+        };
+        let (left, gone) = (self.left.clone(), id.to_owned());
+        // The task may have ended with the node; then nothing has to be undone.
+        let subscription = Subscription::ended_by(move || drop(left.send((gone, number))));
+        if new {
+            let asked = tokio::time::timeout(WITHIN, sink.subscribe(channel(id))).await;
+            asked.map_err(|_| StoreError::Away)?.map_err(|_| StoreError::Away)?;
+        }
+        Ok(subscription)
+    }
+
+    async fn run(self: Arc<Self>, client: Client, mut leaving: mpsc::UnboundedReceiver<(String, u64)>) {
+        let mut first = true;
+        loop {
+            if let Some(stream) = self.connect(&client).await {
+                if !first {
+                    self.tell_all();
+                }
+                first = false;
+                self.listen(stream, &mut leaving).await;
+                *self.sink.lock().await = None;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Opens the connection with all subscriptions.
+    async fn connect(&self, client: &Client) -> Option<PubSubStream> {
+        let opened = tokio::time::timeout(WITHIN, client.get_async_pubsub()).await.ok()?.ok()?;
+        let (mut sink, stream) = opened.split();
+        // Held to the end, so that nobody subscribes on the side.
+        let mut place = self.sink.lock().await;
+        let channels: Vec<String> = self.ears().keys().map(|id| channel(id)).collect();
+        for some in channels.chunks(AT_ONCE) {
+            tokio::time::timeout(WITHIN, sink.subscribe(some)).await.ok()?.ok()?;
+        }
+        *place = Some(sink);
+        Some(stream)
+    }
+
+    /// Passes on what comes until the connection is lost.
+    async fn listen(&self, mut stream: PubSubStream, leaving: &mut mpsc::UnboundedReceiver<(String, u64)>) {
+        loop {
+            tokio::select! {
+                message = stream.next() => {
+                    let Some(message) = message else { return };
+                    let text = message.get_payload::<String>().unwrap_or_default();
+                    if let Some(id) = id_of(message.get_channel_name()) {
+                        self.pass_on(id, &text);
+                    }
+                }
+                Some((id, number)) = leaving.recv() => {
+                    if !self.leave(&id, number).await {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(PING_EVERY) => {
+                    let mut sink = self.sink.lock().await;
+                    let Some(sink) = sink.as_mut() else { return };
+                    if !matches!(tokio::time::timeout(WITHIN, sink.ping::<redis::Value>()).await, Ok(Ok(_))) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn pass_on(&self, id: &str, text: &str) {
+        let Some((node, notice)) = heard(text) else { return };
+        // What this node told the others it knows itself, except that there is news, which its readers wait for.
+        if node == self.node && !matches!(notice, Notice::News(_)) {
+            return;
+        }
+        let ears = self.ears().get(id).cloned().unwrap_or_default();
+        for (_, ear) in ears {
+            ear(notice.clone());
+        }
+    }
+
+    /// Somebody has left; says whether the connection still stands.
+    async fn leave(&self, id: &str, number: u64) -> bool {
+        let mut sink = self.sink.lock().await;
+        let nobody = {
+            let mut ears = self.ears();
+            let Some(known) = ears.get_mut(id) else { return true };
+            known.retain(|(other, _)| *other != number);
+            let nobody = known.is_empty();
+            if nobody {
+                ears.remove(id);
+            }
+            nobody
+        };
+        match sink.as_mut().filter(|_| nobody) {
+            Some(sink) => matches!(tokio::time::timeout(WITHIN, sink.unsubscribe(channel(id))).await, Ok(Ok(()))),
+            None => true,
+        }
+    }
+
+    fn tell_all(&self) {
+        let ears: Vec<Heard> = self.ears().values().flatten().map(|(_, ear)| Arc::clone(ear)).collect();
+        for ear in ears {
+            ear(Notice::Missed);
+        }
+    }
+}
