@@ -87,7 +87,8 @@ fn each_check_is_triggered_by_some_fault() {
     let clauses: BTreeSet<&str> = steps.filter_map(|step| step.expect()?.clause.as_deref()).collect();
     let elsewhere: BTreeSet<&str> =
         faults().filter(|fault| fault.over.is_some()).flat_map(|fault| fault.caught_by.iter().copied()).collect();
-    let unknown: Vec<_> = named.difference(&checks).filter(|id| !elsewhere.contains(*id)).filter(|id| !clauses.contains(**id)).collect();
+    let unknown: Vec<_> =
+        named.difference(&checks).filter(|id| !elsewhere.contains(*id)).filter(|id| !clauses.contains(**id)).collect();
     assert!(untriggered.is_empty(), "{} checks that no fault triggers: {untriggered:#?}", untriggered.len());
     assert!(unknown.is_empty(), "faults name what neither a check nor a scenario judges: {unknown:#?}");
 }

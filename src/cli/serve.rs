@@ -9,9 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::output::{ExitCode, out, say};
 use super::pipes::{standard_input, standard_output};
 use crate::model::{HybridClock, Rng, Via};
-use crate::server::{
-    AuthConfig, Consent, KnownClient, RefreshPolicy, ServerConfig, Tls, TokenFormat, serve_io, start,
-};
+use crate::server::{AuthConfig, Consent, KnownClient, RefreshPolicy, ServerConfig, Tls, TokenFormat, serve_io, start};
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]

@@ -112,7 +112,8 @@ fn refused(app: &App, door: &str) -> Reply {
 /// Who stands behind a token.
 fn verified(app: &App, door: &str, issuer: &Issuer, token: &str) -> Result<Caller, Reply> {
     let Known { mut subject, scopes, audience, issued } = known(issuer, token).ok_or_else(|| refused(app, door))?;
-    let meant = audience.as_ref().map_or(!app.faults.holds(Rule::AudienceDemanded), |one| *one == app.resource_at(door));
+    let meant =
+        audience.as_ref().map_or(!app.faults.holds(Rule::AudienceDemanded), |one| *one == app.resource_at(door));
     if !meant && app.faults.holds(Rule::AudienceEnforced) {
         return Err(refused(app, door));
     }

@@ -28,7 +28,10 @@ const ODD_METADATA: &str = "/about/resource";
 /// `http://host:port`, or what the configuration says instead.
 pub(crate) fn origin(config: &ServerConfig, addr: SocketAddr) -> String {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
-    config.public_url.as_deref().map_or_else(|| format!("{scheme}://{addr}"), |url| url.trim_end_matches('/').to_owned())
+    config
+        .public_url
+        .as_deref()
+        .map_or_else(|| format!("{scheme}://{addr}"), |url| url.trim_end_matches('/').to_owned())
 }
 
 /// What all requests share.

@@ -89,12 +89,7 @@ pub(crate) fn assemble(
     Ok(Arc::new(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections, channels }))
 }
 
-async fn accept(
-    app: Arc<App>,
-    identity: Option<Identity>,
-    listener: TcpListener,
-    mut stopped: oneshot::Receiver<()>,
-) {
+async fn accept(app: Arc<App>, identity: Option<Identity>, listener: TcpListener, mut stopped: oneshot::Receiver<()>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

@@ -62,18 +62,21 @@ pub(crate) fn open(app: &Arc<App>, method: &Method, headers: &HeaderMap, caller:
     app.channels.insert(Arc::clone(&channel));
     let listening = Listening { app: Arc::clone(app), channel };
     let name = if app.faults.holds(Rule::MessagesNamed) { "message" } else { "response" };
-    Reply::outflow(Box::pin(futures_util::stream::unfold((reader, listening), move |(mut reader, listening)| async move {
-        let frame = tokio::select! {
-            frame = reader.recv() => frame?,
-            () = listening.channel.never_opened(&listening.app) => return None,
-        };
-        listening.channel.delivered(&frame);
-        let item = match frame {
-            Frame::Abort => Err(std::io::ErrorKind::ConnectionAborted.into()),
-            frame => Ok(encode_legacy(&frame, name).into()),
-        };
-        Some((item, (reader, listening)))
-    })))
+    Reply::outflow(Box::pin(futures_util::stream::unfold(
+        (reader, listening),
+        move |(mut reader, listening)| async move {
+            let frame = tokio::select! {
+                frame = reader.recv() => frame?,
+                () = listening.channel.never_opened(&listening.app) => return None,
+            };
+            listening.channel.delivered(&frame);
+            let item = match frame {
+                Frame::Abort => Err(std::io::ErrorKind::ConnectionAborted.into()),
+                frame => Ok(encode_legacy(&frame, name).into()),
+            };
+            Some((item, (reader, listening)))
+        },
+    )))
 }
 
 /// The session that a query names, if it is the caller's and its stream is open.
@@ -90,7 +93,13 @@ fn named(app: &App, query: &str, caller: Option<&Caller>) -> Result<Arc<Channel>
 }
 
 /// The refusal of a POST before its body is looked at.
-pub(crate) fn refuse(app: &App, method: &Method, query: &str, headers: &HeaderMap, caller: Option<&Caller>) -> Option<Reply> {
+pub(crate) fn refuse(
+    app: &App,
+    method: &Method,
+    query: &str,
+    headers: &HeaderMap,
+    caller: Option<&Caller>,
+) -> Option<Reply> {
     if *method != Method::POST {
         return Some(Reply::refuse(405, None, code::INVALID_REQUEST, "Method not allowed").with("allow", "POST"));
     }
@@ -101,9 +110,9 @@ pub(crate) fn refuse(app: &App, method: &Method, query: &str, headers: &HeaderMa
     if !guard::is_json(header(headers, "content-type").unwrap_or_default()) {
         return Some(Reply::refuse(415, None, code::INVALID_REQUEST, "Content-Type has to be application/json"));
     }
-    channel.clogged().then(|| {
-        Reply::refuse(503, None, code::INVALID_REQUEST, "The stream is not read").with("retry-after", "1")
-    })
+    channel
+        .clogged()
+        .then(|| Reply::refuse(503, None, code::INVALID_REQUEST, "The stream is not read").with("retry-after", "1"))
 }
 
 /// Takes a message; what it asks for is answered on the stream.

@@ -80,13 +80,10 @@ mod tests {
     #[tokio::test]
     async fn line_ends_and_bounds() {
         let text = |text: &str| Line::Text(text.as_bytes().to_vec());
-        assert_eq!(read(b"a\r\n\nbcd\nabcde\nend", 4, 3).await, [
-            text("a"),
-            text(""),
-            text("bcd"),
-            Line::TooLong,
-            text("end")
-        ]);
+        assert_eq!(
+            read(b"a\r\n\nbcd\nabcde\nend", 4, 3).await,
+            [text("a"), text(""), text("bcd"), Line::TooLong, text("end")]
+        );
         assert_eq!(read(b"", 4, 3).await, []);
     }
 

@@ -69,8 +69,7 @@ pub(crate) async fn carry(app: Arc<App>, channel: Arc<Channel>, fresh: Option<Re
             .write_buffer_size(0)
             .max_message_size(Some(MAX_BODY))
             .max_frame_size(Some(MAX_BODY));
-        let mut socket =
-            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits)).await;
+        let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits)).await;
         let end = match channel.sit().await {
             Some(seat) => match fresh.or_else(|| channel.resume()) {
                 Some(reader) => talk(&app, &channel, &mut socket, reader, seat, &way).await,
@@ -174,9 +173,7 @@ fn hear(app: &Arc<App>, channel: &Channel, way: &Way, message: Option<Result<Mes
 /// What an error of the socket means.
 fn end_of(error: &Error) -> End {
     match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-            End::Code(1009, "a message may have 4 MiB", false)
-        }
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => End::Code(1009, "a message may have 4 MiB", false),
         Error::Utf8(_) => End::Code(1007, "a text has to be UTF-8", false),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
         Error::Protocol(_) | Error::AttackAttempt | Error::Capacity(_) => {

@@ -150,7 +150,8 @@ async fn write<W: AsyncWrite + Unpin>(app: Arc<App>, channel: Arc<Channel>, mut 
 fn line(app: &App, data: &str) -> Vec<u8> {
     let mut text = if app.faults.holds(Rule::LinesUnbroken) { data.to_owned() } else { data.replacen(',', ",\n", 1) };
     text.push('\n');
-    if !app.faults.holds(Rule::OutputCleanOnError) && (data.contains("\"error\":") || data.contains("\"isError\":true")) {
+    if !app.faults.holds(Rule::OutputCleanOnError) && (data.contains("\"error\":") || data.contains("\"isError\":true"))
+    {
         text.insert_str(0, "Traceback (most recent call last):\n");
     }
     text.into_bytes()

@@ -72,8 +72,7 @@ fn channel_of(
     let subject = caller.map(|caller| caller.subject.as_str());
     if !headers.contains_key("mcp-session-id") {
         app.count_session();
-        let (channel, reader) =
-            Channel::new(lifecycle::session_id(app), Via::WebSocket, subject.map(str::to_owned));
+        let (channel, reader) = Channel::new(lifecycle::session_id(app), Via::WebSocket, subject.map(str::to_owned));
         app.channels.insert(Arc::clone(&channel));
         return Ok((channel, Some(reader)));
     }
@@ -83,9 +82,9 @@ fn channel_of(
     let found = header(headers, "mcp-session-id").and_then(|id| app.channels.find(id, Via::WebSocket));
     // Where nobody has sent `initialize`, there is nothing to go on with.
     let found = found.filter(own).filter(|channel| channel.session().is_some());
-    found.map(|channel| (channel, None)).ok_or_else(|| {
-        Reply::refuse(404, None, code::SESSION_NOT_FOUND, "Session not found")
-    })
+    found
+        .map(|channel| (channel, None))
+        .ok_or_else(|| Reply::refuse(404, None, code::SESSION_NOT_FOUND, "Session not found"))
 }
 
 /// Answers the request for a socket, and leaves what to do on it with its connection.
