@@ -1,11 +1,12 @@
 //! The reference server beside Streamable HTTP: lines on a pipe, the stream of 2024-11-05, sockets, and TLS under all that
 //! have an address.
 
+use std::process::Command;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use mcp_rehearsal::model::{HybridClock, Rng, Via};
-use mcp_rehearsal::server::{RunningServer, ServerConfig, Tls, serve_io, start};
+use mcp_rehearsal::model::{Audience, HybridClock, Rng, TokenOrder, Via};
+use mcp_rehearsal::server::{AuthConfig, RunningServer, ServerConfig, Tls, serve_io, start};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
@@ -14,6 +15,11 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
+
+#[expect(dead_code, reason = "another test uses the rest")]
+mod outside;
+
+use outside::{Patience, Program, Serve, installed, root};
 
 /// The longest that anything may take.
 const IN_TIME: Duration = Duration::from_secs(30);
@@ -648,6 +654,66 @@ async fn only_what_is_offered_is_served() {
     assert!(refused.to_string().contains("no transport is left"), "{refused}");
 }
 
+/// A token of a person for the endpoint of a transport, good for so many seconds.
+fn token(server: &RunningServer, who: &str, via: Via, lifetime: i64) -> String {
+    let url = server.url_of(via).expect("it is offered").replacen("ws", "http", 1);
+    let order = TokenOrder {
+        subject: Some(who.to_owned()),
+        audience: Audience::Named(url),
+        expires_in: Some(lifetime),
+        ..TokenOrder::default()
+    };
+    format!("Bearer {}", server.minter().expect("it has an issuer").mint(&order).expect("minted"))
+}
+
+#[tokio::test]
+async fn sessions_belong_to_a_person_on_every_transport() {
+    let server = server(ServerConfig { auth: Some(AuthConfig::default()), ..ServerConfig::default() }).await;
+    let sse = server.url_of(Via::LegacySse).expect("it is offered");
+    let bare = http().get(&sse).header("accept", "text/event-stream").send().await.expect("answer");
+    assert_eq!(bare.status(), 401);
+    let challenge = bare.headers()["www-authenticate"].to_str().expect("text").to_owned();
+    let metadata = format!("http://{}/.well-known/oauth-protected-resource/sse", server.addr());
+    assert!(challenge.contains(&format!("resource_metadata=\"{metadata}\"")), "{challenge}");
+    let told: Value = http().get(&metadata).send().await.expect("answer").json().await.expect("JSON");
+    assert_eq!(told["resource"], sse.as_str());
+    let client = |who: &str, via| {
+        let value = token(&server, who, via, 3600).parse().expect("a value");
+        Client::builder().no_proxy().default_headers([(reqwest::header::AUTHORIZATION, value)].into_iter().collect())
+    };
+    let [ada, bob] = ["ada", "bob"].map(|who| client(who, Via::LegacySse).build().expect("client"));
+    let wrong = client("ada", Via::StreamableHttp).build().expect("client");
+    let wrong = wrong.get(&sse).header("accept", "text/event-stream").send().await.expect("answer");
+    assert_eq!(wrong.status(), 401, "a token for one endpoint opens no other");
+    let mut listener = Listener::new(ada, &sse).await;
+    listener.ask(&hello("2025-06-18")).await;
+    let ping = request(1, "ping", json!({}));
+    assert_eq!(bob.post(&listener.post).json(&ping).send().await.expect("answer").status(), 404);
+    assert_eq!(http().post(&listener.post).json(&ping).send().await.expect("answer").status(), 401);
+    let change = request(2, "tools/call", json!({"name": "test_touch_resource", "arguments": {}}));
+    assert_eq!(listener.post(&change).await, 403, "the token does not reach so far");
+    assert_eq!(listener.ask(&ping).await["id"], 1);
+
+    assert_eq!(opened(&server, &[]).await.map(|_| ()), Err(401));
+    let [ada, bob] = ["ada", "bob"].map(|who| token(&server, who, Via::WebSocket, 3600));
+    let (mut socket, id) = opened(&server, &[("authorization", &ada)]).await.expect("it opens");
+    let id = id.expect("an id");
+    assert_eq!(ask(&mut socket, &hello("2025-06-18")).await["id"], 0);
+    let resumed = [("authorization", bob.as_str()), ("mcp-session-id", id.as_str())];
+    assert_eq!(opened(&server, &resumed).await.map(|_| ()), Err(404));
+    let refused = ask(&mut socket, &change).await;
+    assert!(refused["error"]["message"].as_str().is_some_and(|why| why.contains("insufficient_scope")), "{refused}");
+    // The end of the token shows with the next message; the session waits for another token.
+    server.clock().advance(Duration::from_secs(2 * 3600));
+    send(&mut socket, &ping).await;
+    assert_eq!(code(&mut socket).await, 4401);
+    let fresh = token(&server, "ada", Via::WebSocket, 3600);
+    let resumed = [("authorization", fresh.as_str()), ("mcp-session-id", id.as_str())];
+    let (mut socket, _) = opened(&server, &resumed).await.expect("it is resumed");
+    assert_eq!(ask(&mut socket, &ping).await["id"], 1);
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn tls_under_all_that_have_an_address() {
     let server = server(ServerConfig { tls: Some(Tls::SelfMade), ..ServerConfig::default() }).await;
@@ -686,4 +752,60 @@ async fn tls_under_all_that_have_an_address() {
     let _ = in_time("the end", plain.read_to_end(&mut answer)).await;
     assert!(!answer.starts_with(b"HTTP"));
     server.shutdown().await;
+}
+
+// ---- programs ----
+
+#[test]
+fn the_program_on_lines_ends_with_its_input_and_writes_nothing_else() {
+    let mut served = Program::start(Command::new(env!("CARGO_BIN_EXE_mcp-rehearsal")).args(["serve", "-t", "stdio"]));
+    assert!(served.end().success());
+    assert!(served.lines.recv_timeout(Patience::new().left()).is_err(), "nothing was asked, so nothing is said");
+    let refused = Command::new(env!("CARGO_BIN_EXE_mcp-rehearsal"))
+        .args(["serve", "-t", "stdio", "--control"])
+        .output()
+        .expect("the program runs");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(refused.stdout.is_empty() && String::from_utf8_lossy(&refused.stderr).contains("--transport stdio"));
+}
+
+/// What the Python SDK does as a client of a server of ours.
+fn python(package: &str, interpreter: &str, arguments: &[&str]) {
+    if !installed("scripts/foreign", package) {
+        return;
+    }
+    let mut command = Command::new(root().join("target/foreign").join(interpreter).join("bin/python"));
+    command.arg(root().join("tests/doors/peer.py")).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut peer = Program::start(&mut command);
+    let told: Value = serde_json::from_str(&peer.line("")).expect("JSON");
+    let expected = json!({
+        "version": "2025-11-25",
+        "tools": 26,
+        "progress": [0.0, 50.0, 100.0],
+        "slow": "Progress completed",
+        "asked": "LLM response: heard hello",
+    });
+    assert_eq!(told, expected, "{arguments:?}");
+    assert!(peer.end().success());
+}
+
+#[test]
+fn the_python_sdk_on_lines() {
+    let command = ["stdio", env!("CARGO_BIN_EXE_mcp-rehearsal"), "serve", "-t", "stdio"];
+    python("mcp", "python", &command);
+    python("mcp1", "python-1", &command);
+}
+
+#[test]
+fn the_python_sdk_on_the_older_transport() {
+    let server = Serve::start(&[]);
+    python("mcp", "python", &["sse", server.url("sse")]);
+    python("mcp1", "python-1", &["sse", server.url("sse")]);
+}
+
+/// Only the first generation of the SDK has a client for it.
+#[test]
+fn the_python_sdk_on_a_socket() {
+    let server = Serve::start(&[]);
+    python("mcp1", "python-1", &["websocket", server.url("socket")]);
 }

@@ -38,7 +38,7 @@ enum Command {
     /// Walk the road of a client to TARGET, and say where it breaks and what to change.
     Doctor(doctor::DoctorArgs),
     /// The reference server: correct by default, wrong on request.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// List scenarios, clients, checks or faults.
     List(list::ListArgs),
     /// What a scenario, client, check, requirement or fault is.
@@ -57,7 +57,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(args, cli.color).await,
         Command::Doctor(args) => doctor::doctor(args, cli.color).await,
-        Command::Serve(args) => serve::serve(args).await,
+        Command::Serve(args) => serve::serve(*args).await,
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => schema::schema(),

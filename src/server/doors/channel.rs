@@ -117,12 +117,11 @@ impl Channel {
 
     /// Says something to the client that answers a request of `method`, or nothing.
     pub(crate) fn tell(&self, app: &App, message: Value, method: Option<&str>) {
-        match self.open() {
-            Some((session, stream)) => app.send(&session, stream, message, method),
-            None => {
-                let data = app.outgoing(method, message).to_string();
-                self.begin_with(Frame::Event { id: None, data });
-            }
+        if let Some((session, stream)) = self.open() {
+            app.send(&session, stream, message, method);
+        } else {
+            let data = app.outgoing(method, message).to_string();
+            self.begin_with(Frame::Event { id: None, data });
         }
     }
 
@@ -224,7 +223,7 @@ impl Channel {
     }
 
     fn refusal(&self, id: Option<&Value>, why: &str) -> Refused {
-        self.refused(&Unusable { id: id.cloned(), error: RpcError::new(code::INVALID_REQUEST, why) })
+        self.refused(&Unusable::new(id, code::INVALID_REQUEST, why))
     }
 
     /// How a text is refused that cannot be acted on.
