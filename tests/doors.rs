@@ -668,7 +668,10 @@ fn token(server: &RunningServer, who: &str, via: Via, lifetime: i64) -> String {
 
 #[tokio::test]
 async fn sessions_belong_to_a_person_on_every_transport() {
-    let server = server(ServerConfig { auth: Some(AuthConfig::default()), ..ServerConfig::default() }).await;
+    // Sessions are to outlive tokens here.
+    let idle_session = Duration::from_secs(24 * 3600);
+    let server =
+        server(ServerConfig { auth: Some(AuthConfig::default()), idle_session, ..ServerConfig::default() }).await;
     let sse = server.url_of(Via::LegacySse).expect("it is offered");
     let bare = http().get(&sse).header("accept", "text/event-stream").send().await.expect("answer");
     assert_eq!(bare.status(), 401);
