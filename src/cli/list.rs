@@ -49,7 +49,12 @@ pub(super) fn list(args: &ListArgs) -> ExitCode {
             .iter()
             .map(|kind| (kind.name.to_owned(), format!("{}: {}", kind.example, kind.summary)))
             .collect(),
-        Kind::Faults => faults().map(|fault| (fault.id.to_owned(), fault.summary.to_owned())).collect(),
+        Kind::Faults => faults()
+            .map(|fault| {
+                let over = fault.over.map(|via| format!(" ({via})")).unwrap_or_default();
+                (fault.id.to_owned(), format!("{}{over}", fault.summary))
+            })
+            .collect(),
     };
     let width = rows.iter().map(|(id, _)| id.len()).max().unwrap_or(0);
     let lines: Vec<String> = rows.iter().map(|(id, text)| format!("{id:width$}  {text}")).collect();

@@ -39,7 +39,7 @@ enum Command {
     /// Walk the road of a client to TARGET, and say where it breaks and what to change.
     Doctor(doctor::DoctorArgs),
     /// The reference server: correct by default, wrong on request.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// A network between any client and a server that is late, cuts, holds back or rewrites, as `--fault` says.
     Proxy(proxy::ProxyArgs),
     /// List scenarios, clients, checks, faults or network faults.
@@ -60,7 +60,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(args, cli.color).await,
         Command::Doctor(args) => doctor::doctor(args, cli.color).await,
-        Command::Serve(args) => serve::serve(args).await,
+        Command::Serve(args) => serve::serve(*args).await,
         Command::Proxy(args) => proxy::proxy(args).await,
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),

@@ -34,18 +34,22 @@ pub(crate) enum Said {
 pub(crate) struct Unusable {
     /// The id to answer with, where there is one.
     pub(crate) id: Option<Value>,
-    pub(crate) error: RpcError,
+    /// The code of the error.
+    pub(crate) code: i64,
+    /// A sentence about it.
+    pub(crate) why: String,
 }
 
 impl Unusable {
-    fn new(id: Option<&Value>, code: i64, why: &str) -> Self {
-        Self { id: id.cloned(), error: RpcError::new(code, why) }
+    /// A text with this id, or none that can be read.
+    pub(crate) fn new(id: Option<&Value>, code: i64, why: &str) -> Self {
+        Self { id: id.cloned(), code, why: why.to_owned() }
     }
 
     /// The answer. Without an id, older revisions know only a null one, and the newest leaves it out.
     pub(crate) fn answer(&self, revision: Revision) -> Value {
         let null = (revision < Revision::V2025_11_25).then_some(&Value::Null);
-        error_message(self.id.as_ref().or(null), &self.error)
+        error_message(self.id.as_ref().or(null), &RpcError::new(self.code, self.why.as_str()))
     }
 }
 

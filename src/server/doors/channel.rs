@@ -120,12 +120,11 @@ impl Channel {
 
     /// Says something to the client that answers a request of `method`, or nothing.
     pub(crate) fn tell(&self, app: &App, message: Value, method: Option<&str>) {
-        match self.open() {
-            Some((session, stream)) => app.send(&session, stream, message, method),
-            None => {
-                let data = app.outgoing(method, message).to_string();
-                self.begin_with(Frame::Event { id: None, data });
-            }
+        if let Some((session, stream)) = self.open() {
+            app.send(&session, stream, message, method);
+        } else {
+            let data = app.outgoing(method, message).to_string();
+            self.begin_with(Frame::Event { id: None, data });
         }
     }
 
@@ -233,7 +232,7 @@ impl Channel {
     }
 
     fn refusal(&self, id: Option<&Value>, why: &str) -> Refused {
-        self.refused(&Unusable { id: id.cloned(), error: RpcError::new(code::INVALID_REQUEST, why) })
+        self.refused(&Unusable::new(id, code::INVALID_REQUEST, why))
     }
 
     /// How a text is refused that cannot be acted on.
@@ -298,6 +297,19 @@ impl Channel {
     pub(crate) fn hang_up(&self) {
         if let State::Opening(sender) = &mut *locked(&self.state) {
             *sender = None;
+        }
+    }
+
+    /// The same for whoever cannot wait: what runs ends at once, and the store is told in a moment.
+    pub(crate) fn end_soon(self: &Arc<Self>, app: &Arc<App>) {
+        self.hang_up();
+        if let Some(session) = self.session() {
+            session.close();
+        }
+        let (app, channel) = (Arc::clone(app), Arc::clone(self));
+        // Outside a runtime the server has ended, and its sessions with it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { channel.end(&app).await });
         }
     }
 

@@ -35,14 +35,7 @@ struct Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         if self.app.faults.holds(Rule::StreamEndEndsSession) {
-            let (app, channel) = (Arc::clone(&self.app), Arc::clone(&self.channel));
-            if let Some(session) = channel.session() {
-                session.close();
-            }
-            // Outside a runtime the server has ended, and its sessions with it.
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { channel.end(&app).await });
-            }
+            self.channel.end_soon(&self.app);
         }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! The streams are parameters, so that a pipe inside a process does as well.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
-use tokio::task::JoinHandle;
 
 use super::Channel;
 use super::lines::{Line, Lines};
@@ -17,7 +17,7 @@ use crate::server::fault::Rule;
 use crate::server::http::MAX_BODY;
 use crate::server::lifecycle;
 use crate::server::message::Unusable;
-use crate::server::reply::{RpcError, code};
+use crate::server::reply::code;
 use crate::server::running::assemble;
 use crate::server::session::Reader;
 use crate::server::sse::Frame;
@@ -43,25 +43,43 @@ pub async fn serve_io<R, W>(
 ) -> Result<(), ServerError>
 where
     R: AsyncRead + Send + Unpin,
-    W: AsyncWrite + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin,
 {
     let app = assemble(&ServerConfig { auth: None, ..config }, clock, rng).await?;
     app.count_session();
     let (channel, frames) = Channel::new(lifecycle::session_id(&app), Via::Stdio, None);
     app.channels.insert(Arc::clone(&channel));
-    let mut writing = tokio::spawn(write(Arc::clone(&app), Arc::clone(&channel), frames, writer));
+    let serving = Serving { app: Arc::clone(&app), channel: Arc::clone(&channel) };
+    let mut writing = pin!(write(&app, &channel, frames, writer));
     let mut lines = Lines::new(BufReader::new(reader), MAX_BODY);
-    let ended = tokio::select! {
-        () = listen(&app, &channel, &mut lines) => true,
-        // The output is broken, or nothing is to be said any more.
-        _ = &mut writing => false,
-    };
-    if ended {
+    let hearing = async {
+        listen(&app, &channel, &mut lines).await;
         last_calls(&app, &channel).await;
+    };
+    let unread = tokio::select! {
+        () = hearing => true,
+        // The output is broken, or nothing is to be said any more.
+        () = &mut writing => false,
+    };
+    drop(serving);
+    if unread {
+        // What nobody reads by then is lost.
+        let _ = tokio::time::timeout(LAST_WORDS, writing).await;
     }
-    channel.end(&app).await;
-    last_words(writing, ended).await;
     Ok(())
+}
+
+/// Ends what runs for the client, also where the serving is broken off.
+#[derive(Debug)]
+struct Serving {
+    app: Arc<App>,
+    channel: Arc<Channel>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.channel.end_soon(&self.app);
+    }
 }
 
 /// Acts on the lines of the client until there are no more.
@@ -88,8 +106,8 @@ async fn heard(app: &Arc<App>, channel: &Channel, line: &Line) -> bool {
         Line::Text(text) if text.len() > SHORT_LINE && !app.faults.holds(Rule::LongLinesRead) => return true,
         Line::Text(text) => text,
         Line::TooLong => {
-            let error = RpcError::new(code::INVALID_REQUEST, "The line is too long");
-            channel.tell(app, channel.refused(&Unusable { id: None, error }).answer, None);
+            let unusable = Unusable::new(None, code::INVALID_REQUEST, "The line is too long");
+            channel.tell(app, channel.refused(&unusable).answer, None);
             return true;
         }
     };
@@ -122,21 +140,14 @@ async fn last_calls(app: &App, channel: &Channel) {
     let _ = tokio::time::timeout(LAST_CALLS, all).await;
 }
 
-/// Waits for the rest of the output to be written, or stops writing.
-async fn last_words(mut writing: JoinHandle<()>, unread: bool) {
-    if unread && tokio::time::timeout(LAST_WORDS, &mut writing).await.is_err() {
-        writing.abort();
-    }
-}
-
 /// Writes what there is to say, a line each, until there is no more or nobody reads.
-async fn write<W: AsyncWrite + Unpin>(app: Arc<App>, channel: Arc<Channel>, mut frames: Reader, mut writer: W) {
+async fn write<W: AsyncWrite + Unpin>(app: &App, channel: &Channel, mut frames: Reader, mut writer: W) {
     if !app.faults.holds(Rule::OutputClean) && writer.write_all(b"Starting the server\n").await.is_err() {
         return;
     }
     while let Some(frame) = frames.recv().await {
         if let Frame::Event { data, .. } = &frame
-            && (writer.write_all(&line(&app, data)).await.is_err() || writer.flush().await.is_err())
+            && (writer.write_all(&line(app, data)).await.is_err() || writer.flush().await.is_err())
         {
             return;
         }
