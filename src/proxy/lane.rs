@@ -76,7 +76,8 @@ impl Lane {
             }
             let orders = *self.orders.borrow_and_update();
             if orders.fate.is_some() {
-                return;
+                // The connection ends as a whole; one lane alone would look like the end of its direction.
+                return std::future::pending().await;
             }
             if orders.has_ended(self.direction) {
                 return discard(from, to).await;
