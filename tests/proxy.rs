@@ -172,6 +172,9 @@ async fn a_reset_is_one_on_both_sides() {
 #[tokio::test]
 async fn one_side_may_not_learn_of_the_end() {
     let (proxy, mut client, mut server) = ends(&[]).await;
+    // Only what passed shows that the proxy has both ends.
+    client.write_all(b"x").await.expect("sent");
+    exactly(&mut server, 1).await;
     put(&proxy, &["reset=side:client"]).await;
     assert_eq!(rest(&mut client).await.1, Some(std::io::ErrorKind::ConnectionReset));
     server.write_all(b"nobody hears this").await.expect("sent");

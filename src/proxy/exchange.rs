@@ -156,15 +156,15 @@ async fn get_body(
     to: &mut (impl AsyncWrite + Unpin),
 ) -> Result<After, Gone> {
     let mut force = conn.shared.force.subscribe();
-    let mut held = BytesMut::new();
+    let mut kept = BytesMut::new();
     loop {
         force.mark_unchanged();
         let taken = head.body.take(buffer);
-        held.unsplit(buffer.split_to(taken));
+        kept.unsplit(buffer.split_to(taken));
         let block = if head.event_stream { conn.block() } else { 0 };
         let done = head.body.is_done();
-        if done || held.len() >= block {
-            to.write_all(&held.split()).await?;
+        if done || kept.len() >= block {
+            to.write_all(&kept.split()).await?;
         }
         if done {
             return Ok(After::Again);
@@ -172,10 +172,10 @@ async fn get_body(
         buffer.reserve(PIECE);
         tokio::select! {
             read = from.read_buf(buffer) => if read? == 0 {
-                to.write_all(&held.split()).await?;
+                to.write_all(&kept.split()).await?;
                 return Ok(After::Over);
             },
-            changed = force.changed(), if !held.is_empty() => if changed.is_err() { return Ok(After::Over) },
+            changed = force.changed(), if !kept.is_empty() => if changed.is_err() { return Ok(After::Over) },
         }
     }
 }

@@ -76,7 +76,8 @@ impl Lane {
             }
             let orders = *self.orders.borrow_and_update();
             if orders.fate.is_some() {
-                return;
+                // The connection ends as a whole; one lane alone would look like the end of its direction.
+                return std::future::pending().await;
             }
             if orders.has_ended(self.direction) {
                 return discard(from, to).await;
@@ -211,6 +212,6 @@ impl Lane {
 async fn discard(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
     // An error means that the other end is closed already.
     let _ = to.shutdown().await;
-    let mut bytes = [0; 4096];
-    while from.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+    // However it ends, it is over.
+    let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
 }

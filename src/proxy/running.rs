@@ -259,7 +259,8 @@ async fn attend(shared: &Arc<Shared>, client: TcpStream) {
     if refused {
         conn.end(Fate::RESET);
     }
-    let left = serve(&conn, client).await;
+    // Both lanes and the relay in one place are too much for whoever holds this.
+    let left = Box::pin(serve(&conn, client)).await;
     drop(known);
     left.linger().await;
 }

@@ -7,7 +7,9 @@ use super::validate::Check;
 impl Check<'_> {
     /// Every mistake about network faults.
     pub(super) fn network(&mut self, steps: &[Step]) {
-        steps.iter().for_each(|step| self.written_faults(step));
+        for step in steps {
+            self.written_faults(step);
+        }
         let Some((first, last)) = ends(steps) else { return };
         let sides = [
             (&steps[..first], first, "before", "the network did it: put `- negotiate` or `- invoke` before it"),
@@ -28,7 +30,10 @@ impl Check<'_> {
 
     fn written_faults(&mut self, step: &Step) {
         if let Action::Together(steps) = &step.action {
-            return steps.iter().for_each(|step| self.written_faults(step));
+            for step in steps {
+                self.written_faults(step);
+            }
+            return;
         }
         for mistake in step.written_faults().iter().filter_map(|written| written.mistake().cloned()) {
             let place = self.value(step.span, "faults", &mistake.word);

@@ -21,7 +21,7 @@ fn periods(events: &[Event]) -> Vec<Period<'_>> {
     for event in events {
         match &event.kind {
             EventKind::Network { faults, on: true } => {
-                all.push(Period { begins: event.seq, ends: u32::MAX, begins_at: event.at, ends_at: u64::MAX, faults })
+                all.push(Period { begins: event.seq, ends: u32::MAX, begins_at: event.at, ends_at: u64::MAX, faults });
             }
             EventKind::Network { on: false, .. } => {
                 if let Some(last) = all.last_mut() {

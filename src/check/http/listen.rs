@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::stream::{is_stream, progress_token, streams};
 use crate::check::wire::{came, faultless, governing, is_response, short, to_endpoint, told, walled};
 use crate::check::{Check, Findings};
-use crate::transcript::{Exchange, Msg, View};
+use crate::transcript::{End, Exchange, Msg, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -19,13 +19,15 @@ pub const CHECKS: &[Check] = &[
 ];
 
 fn fair_gets<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Exchange> {
+    // A stream that the network ended may well be open for the server still.
+    let unheard_of = |other: &Exchange| !other.disturbed.is_empty() && other.end == Some(End::ClosedByUs);
     let open = |exchange: &Exchange| {
         view.exchanges.iter().any(|other| {
             other.method == "GET"
                 && other.conversation == exchange.conversation
                 && other.seq < exchange.seq
                 && is_stream(other)
-                && other.end_seq.is_none_or(|end| end > exchange.seq)
+                && (other.end_seq.is_none_or(|end| end > exchange.seq) || unheard_of(other))
         })
     };
     view.exchanges
