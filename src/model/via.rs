@@ -60,7 +60,6 @@ impl Via {
     }
 
     /// Whether it is the usual one; transcripts leave that out.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
     pub fn is_usual(&self) -> bool {
         *self == Self::default()
     }

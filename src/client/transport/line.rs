@@ -41,7 +41,7 @@ pub(in crate::client) struct Line {
 #[derive(Debug)]
 pub(super) enum Out {
     /// To the standard input of a process.
-    Pipe(tokio::sync::Mutex<Option<ChildStdin>>, Mutex<Option<Process>>),
+    Pipe(tokio::sync::Mutex<Option<ChildStdin>>, Mutex<Option<Box<Process>>>),
     /// As texts of a WebSocket.
     Socket(Arc<tokio::sync::Mutex<Speaker>>),
     /// By POST to the place that the event stream named.
