@@ -57,9 +57,8 @@ pub(crate) fn client_declared(view: &View<'_>, msg: &Msg, path: &[&str]) -> Opti
 
 /// Whether an answer's status speaks of access, sessions, load or form of the HTTP request, not of the call.
 fn speaks_of_transport(exchange: &Exchange) -> bool {
-    // An error without id says that the message was not even read.
-    let unread = exchange.is_message() && exchange.got_json().is_some_and(|answer| answer["id"].is_null());
-    unread || matches!(exchange.status, Some(300..=399 | 401 | 403..=408 | 410 | 413 | 415 | 421 | 429 | 502..=504))
+    exchange.is_unread()
+        || matches!(exchange.status, Some(300..=399 | 401 | 403..=408 | 410 | 413 | 415 | 421 | 429 | 502..=504))
 }
 
 /// Whether a request of the client is beyond reproach below its method: sent in an opened conversation that still
@@ -73,7 +72,11 @@ pub(crate) fn is_proper(view: &View<'_>, request: &Msg) -> bool {
     let over_http = exchange.via == Via::StreamableHttp;
     let needs_version = over_http && conversation.revision.is_some_and(|revision| revision.facts().version_header);
     let id = &request.value["id"];
+    // Very long messages have a check of their own.
+    let long = exchange.is_message() && exchange.sent_header("length").is_some();
     exchange.carries_message()
+        && !long
+        && view.line_is_open(exchange)
         && before(conversation.initialized)
         && !before(conversation.deleted)
         && request.value["jsonrpc"] == "2.0"

@@ -196,7 +196,7 @@ pub(crate) fn faultless(view: &View<'_>, exchange: &Exchange) -> bool {
     let session = exchange.session() == conversation.session.as_deref();
     if exchange.via.has_one_stream() {
         // No transport but Streamable HTTP asks anything of headers.
-        return !over(view, exchange) && (!later || ready);
+        return !over(view, exchange) && view.line_is_open(exchange) && (!later || ready);
     }
     let needs_version = conversation.revision.is_some_and(|revision| revision.facts().version_header);
     let version = match exchange.sent_header("mcp-protocol-version") {

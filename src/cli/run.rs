@@ -192,7 +192,7 @@ async fn asked_to_end() {
         asked.recv().await;
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[expect(clippy::disallowed_methods, reason = "main may be held up by the very thing that the user wants to leave")]

@@ -107,7 +107,11 @@ impl Sim {
             self.target.dress(&mut request.headers);
         }
         let mut line = None;
-        if request.place.is_none() && request.method == "POST" && self.via() != Via::StreamableHttp {
+        if request.place.is_none()
+            && request.method == "POST"
+            && request.channel.is_none()
+            && self.via() != Via::StreamableHttp
+        {
             match self.line(options.within).await {
                 Ok(open) => {
                     request = Self::on_line(&open, request);

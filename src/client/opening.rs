@@ -105,7 +105,7 @@ impl Sim {
             ..compose::Slots::default()
         };
         let headers = compose::headers(&probe.headers, &slots);
-        let request = Request { headers, body, ..self.request_to(self.target.path.clone(), "POST") };
+        let request = Request { headers, body, ..Request::to(self.target.path.clone(), "POST") };
         self.exchange(request, Options { until: Some(probe.id.clone()), ..self.options(within) }).await;
     }
 

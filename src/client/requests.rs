@@ -4,8 +4,6 @@ use serde_json::Value;
 
 use super::compose::{self, Slots};
 use super::sim::Sim;
-use crate::model::Via;
-use crate::transcript::Headers;
 use crate::wire::Request;
 
 impl Sim {
@@ -28,21 +26,7 @@ impl Sim {
         };
         let mut headers = compose::headers(templates, &slots);
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
-        Request { headers, body, ..self.request_to(self.target.path.clone(), "POST") }
-    }
-
-    /// An empty request to a path of the target.
-    pub(super) fn request_to(&self, target: String, method: &str) -> Request {
-        Request {
-            method: method.to_owned(),
-            target,
-            headers: Headers::new(),
-            body: Vec::new(),
-            pad: 0,
-            place: None,
-            via: Via::StreamableHttp,
-            channel: None,
-        }
+        Request { headers, body, ..Request::to(self.target.path.clone(), "POST") }
     }
 
     /// A GET or DELETE with the headers of the profile.
@@ -60,6 +44,6 @@ impl Sim {
         };
         let mut headers = compose::headers(templates, &slots);
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
-        Request { headers, ..self.request_to(self.target.path.clone(), method) }
+        Request { headers, ..Request::to(self.target.path.clone(), method) }
     }
 }

@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) last_said: Option<u32>,
     /// Requests on a channel that were cancelled, by id text.
     pub(super) cancelled: HashSet<String>,
+    /// The last event stream that is over, whose place for messages is known.
+    pub(super) ended_line: Option<Arc<Line>>,
     /// The place for messages that an event stream named.
     pub(super) endpoint: Option<String>,
     /// The session that a socket opened, by which another may resume it.
@@ -199,7 +201,10 @@ impl Sim {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).clear();
         // Whatever else holds a socket lets go of it now.
         if self.via() != Via::Stdio {
-            self.line.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(line) = line.filter(|line| line.is_place()) {
+                self.state().ended_line = Some(line);
+            }
         }
         self.drop_all.send_modify(|count| *count += 1);
     }

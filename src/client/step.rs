@@ -296,6 +296,11 @@ impl Sim {
             if self.via() != Via::StreamableHttp {
                 let until = id.clone().or_else(|| first_id(&request.body)).unwrap_or_default();
                 let options = Options { until: Some(until), ..self.options(turn.within) };
+                let over = self.state().ended_line.clone().filter(|_| step.session == SessionSource::Ended);
+                let request = match over {
+                    Some(line) => Self::on_line(&line, request),
+                    None => request,
+                };
                 let answered = self.exchange(request, options).await;
                 self.subject(turn, answered.exchange, id.as_ref().map(id_text));
                 continue;

@@ -9,7 +9,7 @@ use crate::client::{Drive, Entry, SafeCall, Target, TimeControl, drive, token_to
 use crate::model::{Audience, Clock, Rng, TokenOrder, Via, glob};
 use crate::profile::Profile;
 use crate::scenario::parse;
-use crate::transcript::{End, Exchange, Msg, View};
+use crate::transcript::{End, EventKind, Exchange, Msg, View};
 
 /// The name by which the reference server is known, wherever it runs.
 const REFERENCE: &str = "mcp-rehearsal-reference";
@@ -157,6 +157,20 @@ fn unreachable(view: &View<'_>, target: &Target) -> Option<String> {
     };
     if view.exchanges.iter().enumerate().any(said_something) {
         return None;
+    }
+    // What a process writes instead of messages tells most.
+    let stray = view.exchanges.iter().flat_map(|exchange| &exchange.texts).next();
+    let no_json = |text: &str| serde_json::from_str::<Value>(text).is_err();
+    if let Some(stray) = stray.filter(|stray| target.command.is_some() && no_json(&stray.text)) {
+        let line: String = stray.text.chars().take(200).collect();
+        return Some(format!("its standard output begins with something that is no message: `{line}`"));
+    }
+    let last_words = view.events.iter().find_map(|event| match &event.kind {
+        EventKind::Note { text } if target.command.is_some() => Some(text.clone()),
+        _ => None,
+    });
+    if last_words.is_some() {
+        return last_words;
     }
     let words = view.exchanges.iter().find_map(|exchange| {
         let words = exchange.amiss()?;

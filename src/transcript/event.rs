@@ -116,7 +116,7 @@ pub enum EventKind {
         method: String,
         /// Path and query.
         target: String,
-        /// Headers as sent.
+        /// Headers as sent; on a channel only `length`, in bytes, where spaces follow the body.
         headers: Headers,
         /// The body; bytes that are no UTF-8 are shown with replacement characters.
         #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -172,12 +172,17 @@ impl Exchange {
 
     /// Whether the status is in 200 to 299. A channel has no statuses: what got through there was not refused.
     pub fn is_success(&self) -> bool {
-        self.status.is_some_and(|status| (200..300).contains(&status)) || self.got_through()
+        self.status.is_some_and(|status| (200..300).contains(&status)) || (self.got_through() && !self.is_unread())
     }
 
     /// Whether anything tells that the server took note of the request: a status or, on a channel, that nothing failed.
     pub fn answered(&self) -> bool {
         self.status.is_some() || self.got_through()
+    }
+
+    /// Whether an error without id came back, which says that the message was not even read.
+    pub fn is_unread(&self) -> bool {
+        self.is_message() && self.got_json().is_some_and(|answer| answer["id"].is_null())
     }
 
     /// Whether it is a message on a channel that came to its end.

@@ -201,6 +201,12 @@ impl<'t> View<'t> {
         (!others.is_empty()).then(|| self.events.iter().filter(keeps).cloned().collect())
     }
 
+    /// Whether the channel of an exchange was open when it began; true where it needs none.
+    pub fn line_is_open(&self, exchange: &Exchange) -> bool {
+        let opening = exchange.channel.and_then(|line| self.exchanges.iter().find(|other| other.number == line));
+        opening.and_then(|opening| opening.end_seq).is_none_or(|end| end > exchange.seq)
+    }
+
     /// The exchange that carried a message.
     pub fn exchange_of(&self, msg: &Msg) -> &Exchange {
         &self.exchanges[msg.exchange]

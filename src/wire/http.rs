@@ -36,6 +36,22 @@ pub struct Request {
     pub channel: Option<u32>,
 }
 
+impl Request {
+    /// An empty request to a path of the target.
+    pub fn to(target: String, method: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            target,
+            headers: Headers::new(),
+            body: Vec::new(),
+            pad: 0,
+            place: None,
+            via: Via::StreamableHttp,
+            channel: None,
+        }
+    }
+}
+
 /// The head of an answer.
 #[derive(Debug, Clone)]
 pub struct Head {

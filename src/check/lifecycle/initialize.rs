@@ -7,7 +7,7 @@ use crate::check::wire::{
 };
 use crate::check::{Check, Findings};
 use crate::model::{Kind, Revision};
-use crate::transcript::View;
+use crate::transcript::{End, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -221,7 +221,8 @@ fn implements_core(view: &View<'_>, out: &mut Findings) {
         if request.method() != Some("ping") || !plain || !out.covers(request.revision) {
             continue;
         }
-        if responses.is_empty() && (unfinished(exchange) || exchange.status == Some(404)) {
+        let gone = exchange.is_message() && exchange.end == Some(End::CutShort);
+        if responses.is_empty() && (unfinished(exchange) || gone || exchange.status == Some(404)) {
             out.inconclusive();
             continue;
         }

@@ -35,7 +35,11 @@ fn origin(view: &View<'_>, out: &mut Findings) {
 
 /// Where some door asks for tokens, the stream and its place ask as well.
 fn authenticates(view: &View<'_>, out: &mut Findings) {
-    let guarded = view.exchanges.iter().any(|exchange| exchange.sent_header("authorization").is_some());
+    let says_so = |exchange: &Exchange| {
+        exchange.target.contains("/.well-known/oauth-protected-resource") && exchange.status == Some(200)
+    };
+    let guarded =
+        view.exchanges.iter().any(|exchange| exchange.sent_header("authorization").is_some() || says_so(exchange));
     for exchange in requests(view).filter(|exchange| guarded && exchange.sent_header("authorization").is_none()) {
         out.require(!exchange.is_success(), || {
             told(

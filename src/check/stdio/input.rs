@@ -38,6 +38,11 @@ fn survives(view: &View<'_>, out: &mut Findings, odd: fn(&str) -> bool, what: &s
     for process in processes(view) {
         let here = |exchange: &&Exchange| exchange.channel == Some(process.number);
         for line in view.exchanges.iter().filter(here).filter(|line| odd(line.body.as_deref().unwrap_or_default())) {
+            // What was unanswered before says nothing about this line.
+            if requests(view, process).any(|(request, _, response)| request.seq < line.seq && response.is_none()) {
+                out.inconclusive();
+                continue;
+            }
             let next = requests(view, process).find(|(request, ..)| request.seq > line.seq);
             let by_itself = process.exit.is_some_and(|exit| exit.after == Ended::ByItself);
             let (gone, evidence) = match next {
@@ -89,7 +94,8 @@ fn blank(view: &View<'_>, out: &mut Findings) {
 fn large(view: &View<'_>, out: &mut Findings) {
     for process in processes(view) {
         for (request, exchange, response) in requests(view, process) {
-            let length = exchange.body.as_deref().map_or(0, str::len);
+            let padded = exchange.sent_header("length").and_then(|length| length.parse().ok());
+            let length = padded.unwrap_or_else(|| exchange.body.as_deref().map_or(0, str::len));
             if length <= PIPE || request.batched {
                 continue;
             }

@@ -60,6 +60,8 @@ fn refused_for_its_id(request: &Msg, response: &Msg) -> bool {
 fn unanswered(view: &View<'_>, request: &Msg, out: &mut Findings) {
     let exchange = view.exchange_of(request);
     match exchange.end {
+        // Why a channel ended is not for the ping to tell.
+        Some(End::CutShort) if exchange.is_message() => return out.inconclusive(),
         Some(End::TimedOut | End::CutShort) => {}
         Some(End::Complete) if exchange.is_success() => {}
         _ => return out.inconclusive(),

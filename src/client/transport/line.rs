@@ -41,7 +41,7 @@ pub(in crate::client) struct Line {
 #[derive(Debug)]
 pub(super) enum Out {
     /// To the standard input of a process.
-    Pipe(tokio::sync::Mutex<Option<ChildStdin>>, Mutex<Option<Process>>),
+    Pipe(tokio::sync::Mutex<Option<ChildStdin>>, Mutex<Option<Box<Process>>>),
     /// As texts of a WebSocket.
     Socket(Arc<tokio::sync::Mutex<Speaker>>),
     /// By POST to the place that the event stream named.
@@ -65,6 +65,11 @@ impl Line {
 
     pub(super) fn is_over(&self) {
         self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether its messages go to a place that can still be asked when it is over.
+    pub(in crate::client) fn is_place(&self) -> bool {
+        matches!(self.out, Out::Post)
     }
 
     /// Whether it was closed for want of a good token, so that a new one may resume it.
@@ -92,6 +97,9 @@ impl Sim {
             }
         } else {
             let body = String::from_utf8_lossy(&request.body).into();
+            // Padding is not worth keeping; this tells that it was there.
+            let length = (request.body.len() + request.pad).to_string();
+            let headers = if request.pad > 0 { vec![("length".to_owned(), length)] } else { Headers::new() };
             self.tap.record(
                 &self.name,
                 EventKind::Request {
@@ -99,7 +107,7 @@ impl Sim {
                     connection: line.connection,
                     method: String::new(),
                     target: line.target.clone(),
-                    headers: Headers::new(),
+                    headers,
                     body: Some(body),
                     via: line.via,
                     channel: Some(line.opening),

@@ -40,7 +40,7 @@ impl Sim {
                 return Err(Answered::of(number));
             }
         };
-        let out = Out::Pipe(tokio::sync::Mutex::new(Some(input)), Mutex::new(Some(process)));
+        let out = Out::Pipe(tokio::sync::Mutex::new(Some(input)), Mutex::new(Some(Box::new(process))));
         let line = Arc::new(Line::new(Via::Stdio, number, connection, command.program.clone(), out));
         self.state().live += 1;
         tokio::spawn(read(Arc::clone(self), Arc::clone(&line), output));
@@ -52,7 +52,7 @@ impl Sim {
         self: &Arc<Self>,
         line: &Line,
         input: &tokio::sync::Mutex<Option<ChildStdin>>,
-        process: &Mutex<Option<Process>>,
+        process: &Mutex<Option<Box<Process>>>,
     ) {
         let Some(mut process) = process.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let by_itself = process.has_ended();

@@ -35,11 +35,11 @@ impl Sim {
                 let (speaker, listener) = sockets(link, read).await;
                 let speaker = Arc::new(tokio::sync::Mutex::new(speaker));
                 let out = Out::Socket(Arc::clone(&speaker));
-                let line = Line::new(Via::WebSocket, number, connection, self.target.path.clone(), out);
-                let line = Arc::new(line);
+                let opened = Line::new(Via::WebSocket, number, connection, self.target.path.clone(), out);
+                let opened = Arc::new(opened);
                 self.state().live += 1;
-                tokio::spawn(read_socket(Arc::clone(self), Arc::clone(&line), listener));
-                Ok(line)
+                tokio::spawn(read_socket(Arc::clone(self), Arc::clone(&opened), listener));
+                Ok(opened)
             }
             Err(stop) => {
                 self.tap.record(&self.name, EventKind::End { exchange: number, end: stop.end() });
@@ -67,7 +67,7 @@ impl Sim {
         }
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
         self.target.dress(&mut headers);
-        Request { via: Via::WebSocket, headers, ..self.request_to(self.target.path.clone(), "GET") }
+        Request { via: Via::WebSocket, headers, ..Request::to(self.target.path.clone(), "GET") }
     }
 
     async fn upgrade(
