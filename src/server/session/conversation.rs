@@ -182,6 +182,13 @@ impl Session {
                     stream.live = None;
                 }
             }
+            Change::Left { stream: number, retry_ms } => {
+                let live = inner.streams.get_mut(&number).and_then(Stream::leave);
+                if let (Some(live), Some(ms)) = (live, retry_ms) {
+                    // A reader that has gone already needs no advice.
+                    let _ = live.send(Frame::Retry(ms));
+                }
+            }
             Change::Finished(number) => {
                 if let Some(stream) = inner.streams.get_mut(&number)
                     && stream.closes
@@ -249,6 +256,10 @@ impl Session {
     /// The stream has said all; its reader sees the end.
     pub(crate) fn finish(&self, number: u64, close: bool) {
         let mut inner = self.inner();
+        if inner.closed {
+            // Either nobody may go on with it, or another node is to see that it was broken off.
+            return;
+        }
         if let Some(stream) = inner.streams.get_mut(&number) {
             stream.finished = true;
             stream.closes = close;
@@ -258,13 +269,8 @@ impl Session {
 
     /// Ends the connection of a stream that goes on, telling the reader when to come back.
     pub(crate) fn close_early(&self, number: u64, retry_ms: Option<u64>) {
-        if let Some(stream) = self.inner().streams.get_mut(&number)
-            && let Some(live) = stream.leave()
-            && let Some(ms) = retry_ms
-        {
-            // A reader that has gone already needs no advice.
-            let _ = live.send(Frame::Retry(ms));
-        }
+        let mut inner = self.inner();
+        self.write(&mut inner, Change::Left { stream: number, retry_ms }, true);
     }
 
     /// Replays what a stream said after an event and goes on with it; `all_streams` commits the fault of
