@@ -1,7 +1,8 @@
 //! `bench-sessions`: many sessions at a running server, held or abandoned. Hidden; for `scripts/bench-sessions`.
 
+use std::io::Read as _;
+
 use clap::Args;
-use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 
 use super::output::{ExitCode, out, say};
@@ -50,7 +51,7 @@ async fn run(args: &BenchArgs) -> Result<(), String> {
     out(&format!("{sessions} sessions in {took} ms{}", if args.streams { ", each with an open stream" } else { "" }));
     if args.streams {
         // Nothing is written there; what counts is its end.
-        let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
+        let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
     }
     Ok(())
 }
