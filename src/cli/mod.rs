@@ -1,13 +1,16 @@
 //! The commands. The only place that knows clap, prints, or chooses an exit code.
 
+mod bench_sessions;
 mod bench_tokens;
 mod completions;
 mod config;
 mod doctor;
 mod explain;
 mod keep;
+mod kill_nodes;
 mod list;
 mod output;
+mod peer;
 mod pipes;
 mod proxy;
 mod run;
@@ -51,6 +54,12 @@ enum Command {
     /// Refresh tokens of a running authorization server as fast as it answers.
     #[command(hide = true)]
     BenchTokens(bench_tokens::BenchArgs),
+    /// Open many sessions at a running server.
+    #[command(hide = true)]
+    BenchSessions(bench_sessions::BenchArgs),
+    /// Kill nodes in the middle of calls and see what becomes of calls and sessions.
+    #[command(hide = true)]
+    KillNodes(kill_nodes::KillArgs),
     /// Print the completion script of a shell.
     Completions(completions::CompletionsArgs),
 }
@@ -66,6 +75,8 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => schema::schema(),
         Command::BenchTokens(args) => bench_tokens::bench(args).await,
+        Command::BenchSessions(args) => bench_sessions::bench(args).await,
+        Command::KillNodes(args) => kill_nodes::kill_nodes(args).await,
         Command::Completions(args) => completions::completions(&args),
     }
 }

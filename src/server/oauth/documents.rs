@@ -15,6 +15,7 @@ use super::clients::Client;
 use super::error::OAuthError;
 use super::register::{check, trusted};
 use crate::server::fault::{Faults, Rule};
+use crate::server::store::Shared;
 
 /// The largest document.
 const MOST_BYTES: usize = 5 * 1024;
@@ -34,11 +35,18 @@ pub(crate) struct Documents {
     /// What could not be used before; only a fault asks.
     failed: Mutex<HashSet<String>>,
     faults: Arc<Faults>,
+    /// Where other nodes see what this one has fetched.
+    shared: Option<Shared>,
 }
 
 impl Documents {
     pub(crate) fn new(loopback: bool, faults: Arc<Faults>) -> Self {
-        Self { loopback, kept: Mutex::default(), failed: Mutex::default(), faults }
+        Self { loopback, kept: Mutex::default(), failed: Mutex::default(), faults, shared: None }
+    }
+
+    /// The same, with what was fetched kept where other nodes see it.
+    pub(crate) fn shared(self, shared: Shared) -> Self {
+        Self { shared: Some(shared), ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (Arc<Client>, Duration)>> {
@@ -75,13 +83,21 @@ impl Documents {
         if !forgets && failed().contains(id) {
             return Err(refused("it could not be used before"));
         }
+        if let Some(client) = self.from_others(id, now).await? {
+            return Ok(Arc::new(client));
+        }
         let (client, max_age) = self.read(id, now).await.inspect_err(|_| {
             if !forgets && failed().len() < MOST_DOCUMENTS {
                 failed().insert(id.to_owned());
             }
         })?;
         let client = Arc::new(client);
-        if max_age > Duration::ZERO {
+        if let Some(shared) = self.shared.as_ref().filter(|_| max_age > Duration::ZERO) {
+            let (keep, kept) = (max_age.min(KEPT), Client::clone(&client));
+            let written =
+                serde_json::to_string(&(now + keep, kept)).map_err(|_| refused("it cannot be written down"))?;
+            shared.put(&key(id), &written, keep).await?;
+        } else if max_age > Duration::ZERO {
             let mut kept = self.lock();
             kept.retain(|_, (_, until)| *until > now);
             if kept.len() < MOST_DOCUMENTS {
@@ -89,6 +105,14 @@ impl Documents {
             }
         }
         Ok(client)
+    }
+
+    /// The client of a document that another node has fetched.
+    async fn from_others(&self, id: &str, now: Duration) -> Result<Option<Client>, OAuthError> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        let read = |text: String| serde_json::from_str::<(Duration, Client)>(&text).ok();
+        let kept = shared.text(&key(id)).await?.and_then(read);
+        Ok(kept.filter(|(until, _)| *until > now).map(|(_, client)| client))
     }
 
     /// The client of a document that is fetched now, and how long it may be kept.
@@ -254,6 +278,10 @@ fn client_of(id: &str, mut document: Map<String, Value>, now: Duration) -> Resul
         seen: now,
         metadata: document,
     })
+}
+
+fn key(id: &str) -> String {
+    format!("document:{{{id}}}")
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ impl Issuer {
         self.tokens = Tokens::with(&URL_SAFE_NO_PAD.decode(secret).map_err(|_| StoreError::Gone)?, keys);
         self.grants = Grants::new(self.config.refresh_ttl, self.config.grace, Some(shared.clone()));
         self.clients = self.clients.shared(shared.clone());
+        self.documents = self.documents.shared(shared.clone());
         self.pending = Pending::shared(shared.clone());
         // Serial numbers of several nodes have to differ.
         self.serials = AtomicU64::new(self.rng.next_u64() >> 1);

@@ -215,6 +215,13 @@ impl Session {
                     stream.live = None;
                 }
             }
+            Change::Left { stream: number, retry_ms } => {
+                let live = inner.streams.get_mut(&number).and_then(Stream::leave);
+                if let (Some(live), Some(ms)) = (live, retry_ms) {
+                    // A reader that has gone already needs no advice.
+                    let _ = live.send(Frame::Retry(ms));
+                }
+            }
             Change::Finished(number) => {
                 if let Some(stream) = inner.streams.get_mut(&number)
                     && stream.closes
@@ -282,6 +289,10 @@ impl Session {
     /// The stream has said all; its reader sees the end.
     pub(crate) fn finish(&self, number: u64, close: bool) {
         let mut inner = self.inner();
+        if inner.closed {
+            // Either nobody may go on with it, or another node is to see that it was broken off.
+            return;
+        }
         if let Some(stream) = inner.streams.get_mut(&number) {
             stream.finished = true;
             stream.closes = close;
@@ -292,13 +303,9 @@ impl Session {
     /// Ends the connection of the stream of a call that goes on, telling the reader when to come back. A stream on which
     /// more than the one call is answered stays.
     pub(crate) fn close_early(&self, number: u64, retry_ms: Option<u64>) {
-        if let Some(stream) = self.inner().streams.get_mut(&number)
-            && !stream.is_get
-            && let Some(live) = stream.leave()
-            && let Some(ms) = retry_ms
-        {
-            // A reader that has gone already needs no advice.
-            let _ = live.send(Frame::Retry(ms));
+        let mut inner = self.inner();
+        if inner.streams.get(&number).is_none_or(|stream| !stream.is_get) {
+            self.write(&mut inner, Change::Left { stream: number, retry_ms }, true);
         }
     }
 

@@ -201,6 +201,14 @@ pub(crate) enum Change {
         /// The message.
         data: String,
     },
+    /// The reader of a stream is sent away, and told when to come back, in milliseconds. Nothing of that is kept: it only
+    /// has its place behind what was said before.
+    Left {
+        /// The stream.
+        stream: u64,
+        /// When to come back.
+        retry_ms: Option<u64>,
+    },
     /// A stream has said all.
     Finished(u64),
     /// Something that other nodes have to know at once; it is not kept.

@@ -177,6 +177,7 @@ impl Redis {
                 return true;
             }
             Change::Told(notice) => self.publish(pipeline, keys, notice),
+            Change::Left { .. } => return false,
         };
         false
     }
