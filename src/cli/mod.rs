@@ -66,7 +66,7 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub async fn execute(cli: Cli) -> ExitCode {
-    match cli.command {
+    let code = match cli.command {
         Command::Run(args) => run::run(args, cli.color).await,
         Command::Doctor(args) => doctor::doctor(args, cli.color).await,
         Command::Serve(args) => serve::serve(*args).await,
@@ -78,5 +78,8 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::BenchSessions(args) => bench_sessions::bench(args).await,
         Command::KillNodes(args) => kill_nodes::kill_nodes(args).await,
         Command::Completions(args) => completions::completions(&args),
-    }
+    };
+    // Where the program was interrupted, tasks that hold a server of theirs may be left behind.
+    crate::wire::kill_all();
+    code
 }

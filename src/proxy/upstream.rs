@@ -61,6 +61,10 @@ impl Upstream {
             Some((host, port)) => (host, Some(port.parse::<u16>().map_err(|_| unknown())?)),
             None => (authority, None),
         };
+        // Without brackets nobody can tell where such an address ends and its port begins.
+        if host.contains(':') && !host.starts_with('[') {
+            return Err(unknown());
+        }
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let named = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:".contains(c));
         if !named || (bare.contains(':') && bare.parse::<Ipv6Addr>().is_err()) {

@@ -196,7 +196,8 @@ struct Group(Option<i32>);
 
 impl Group {
     fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        // A group of 1 or less would be that of others, or everybody.
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).filter(|id| *id > 1);
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).extend(id);
         Self(id)
     }

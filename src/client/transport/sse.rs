@@ -44,7 +44,18 @@ impl Sim {
                 return self.messages_to(number, &endpoint);
             }
             tokio::select! {
-                answered = &mut over => return Err(answered.unwrap_or_else(|_| Answered::of(number))),
+                answered = &mut over => {
+                    // It may have named a place before it was over.
+                    let endpoint = self.state().endpoint.clone();
+                    let line = endpoint.map(|endpoint| self.messages_to(number, &endpoint)).transpose()?;
+                    return match line {
+                        Some(line) => {
+                            line.is_over();
+                            Ok(line)
+                        }
+                        None => Err(answered.unwrap_or_else(|_| Answered::of(number))),
+                    };
+                }
                 changed = news.changed() => if changed.is_err() { return Err(Answered::of(number)) },
                 () = &mut limit => {
                     self.note_once("the event stream did not say where messages are to be sent (`endpoint`)");
