@@ -54,6 +54,20 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
+    /// Starts one that is a cluster of its own, and gives its address as one.
+    pub(crate) fn start_cluster() -> Option<(Self, String)> {
+        let options = ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--appendonly", "no"];
+        let server = Self::start_with(&options)?;
+        let slots: Vec<String> = (0..16384).map(|slot| slot.to_string()).collect();
+        let words: Vec<&str> = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str)).collect();
+        server.ask(&words);
+        while !server.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {
+            std::thread::sleep(PAUSE);
+        }
+        let url = format!("redis-cluster://127.0.0.1:{}", server.port);
+        Some((server, url))
+    }
+
     /// Ends it on the spot, as a power cut of the process would.
     pub(crate) fn kill(&mut self) {
         // SIGKILL; it may have ended already.
