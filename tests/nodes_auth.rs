@@ -9,6 +9,7 @@ use redis_server::RedisServer;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
+#[expect(dead_code, reason = "other tests use the rest")]
 mod redis_server;
 
 const REDIRECT: &str = "http://127.0.0.1:7777/callback";

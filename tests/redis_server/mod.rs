@@ -85,12 +85,10 @@ impl RedisServer {
     pub(crate) fn ask(&self, words: &[&str]) -> String {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
         socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
+        let words_told = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let request: String = std::iter::once(format!("*{}\r\n", words.len())).chain(words_told).collect();
         socket.write_all(request.as_bytes()).expect("it reads");
-        let (mut answer, mut piece) = (Vec::new(), [0; 65536]);
+        let (mut answer, mut piece) = (Vec::new(), vec![0; 65536]);
         // One answer; it is whole when nothing more comes.
         while let Ok(count) = socket.read(&mut piece) {
             answer.extend_from_slice(&piece[..count]);
