@@ -96,7 +96,9 @@ async fn changes_are_seen_by_the_next_who_looks(store: &dyn SessionStore) {
     ];
     write(store, "facts", &changes).await;
     let mut wanted = Facts::default();
-    changes.iter().for_each(|change| wanted.take(change));
+    for change in &changes {
+        wanted.take(change);
+    }
     let facts = load(store, "facts", 1).await.expect("kept").facts;
     assert_eq!(facts, wanted);
     assert_eq!((facts.get, facts.reader.as_deref()), (Some(4), Some("there")));
