@@ -12,6 +12,7 @@ use redis_server::RedisServer;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
+#[expect(dead_code, reason = "other tests use the rest")]
 mod redis_server;
 
 const BOTH: &str = "application/json, text/event-stream";
@@ -94,7 +95,8 @@ impl Events {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 let (id, data) = (field("id: "), field("data: "));
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 if let Some(id) = id {
                     self.last = id;
                     return Some(data.unwrap_or_default());

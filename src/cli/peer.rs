@@ -81,7 +81,8 @@ impl Events {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 let found = field("id: ").map(|id| (id, field("data: ").unwrap_or_default()));
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 if found.is_some() {
                     return found;
                 }

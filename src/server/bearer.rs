@@ -154,8 +154,8 @@ async fn verified(app: &App, door: &str, issuer: &Issuer, token: &str) -> Result
 async fn known(issuer: &Issuer, token: &str) -> Result<Option<Known>, Reply> {
     let bearer = issuer.bearer(token).await.map_err(|_| Reply::unavailable(None))?;
     if let Some(Bearer { claims, grant, scopes, audience }) = bearer {
-        let (issued, end) = (claims.issued, claims.end());
-        return Ok(Some(Known { subject: grant.subject, scopes, audience, issued, end }));
+        let known = Known { subject: grant.subject, scopes, audience, issued: claims.issued, end: claims.end() };
+        return Ok(Some(known));
     }
     // A grant that is over is not made good by what its token says.
     if issuer.tokens.read_access(token).is_some() {

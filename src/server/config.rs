@@ -1,5 +1,6 @@
 //! What a caller may set, and what may go wrong before the server runs. It must not know how requests are served.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -22,13 +23,20 @@ pub enum Tls {
 }
 
 /// Where sessions are kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum StoreConfig {
     /// In the memory of the process; they end with it.
     #[default]
     Memory,
     /// In Redis, at this address: `redis://…`, or `redis-cluster://` with the addresses of some nodes between commas.
     Redis(String),
+}
+
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The address may hold a password.
+        f.write_str(if *self == Self::Memory { "Memory" } else { "Redis(…)" })
+    }
 }
 
 /// How the server is to be run.

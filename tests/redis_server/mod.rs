@@ -54,6 +54,20 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
+    /// Starts one that is a cluster of its own, and gives its address as one.
+    pub(crate) fn start_cluster() -> Option<(Self, String)> {
+        let options = ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--appendonly", "no"];
+        let server = Self::start_with(&options)?;
+        let slots: Vec<String> = (0..16384).map(|slot| slot.to_string()).collect();
+        let words: Vec<&str> = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str)).collect();
+        server.ask(&words);
+        while !server.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {
+            std::thread::sleep(PAUSE);
+        }
+        let url = format!("redis-cluster://127.0.0.1:{}", server.port);
+        Some((server, url))
+    }
+
     /// Ends it on the spot, as a power cut of the process would.
     pub(crate) fn kill(&mut self) {
         // SIGKILL; it may have ended already.
@@ -71,12 +85,10 @@ impl RedisServer {
     pub(crate) fn ask(&self, words: &[&str]) -> String {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
         socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
+        let words_told = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let request: String = std::iter::once(format!("*{}\r\n", words.len())).chain(words_told).collect();
         socket.write_all(request.as_bytes()).expect("it reads");
-        let (mut answer, mut piece) = (Vec::new(), [0; 65536]);
+        let (mut answer, mut piece) = (Vec::new(), vec![0; 65536]);
         // One answer; it is whole when nothing more comes.
         while let Ok(count) = socket.read(&mut piece) {
             answer.extend_from_slice(&piece[..count]);

@@ -83,7 +83,7 @@ impl Documents {
         if !forgets && failed().contains(id) {
             return Err(refused("it could not be used before"));
         }
-        if let Some(client) = self.from_others(id, now).await? {
+        if let Some(client) = self.fetched_elsewhere(id, now).await? {
             return Ok(Arc::new(client));
         }
         let (client, max_age) = self.read(id, now).await.inspect_err(|_| {
@@ -108,7 +108,7 @@ impl Documents {
     }
 
     /// The client of a document that another node has fetched.
-    async fn from_others(&self, id: &str, now: Duration) -> Result<Option<Client>, OAuthError> {
+    async fn fetched_elsewhere(&self, id: &str, now: Duration) -> Result<Option<Client>, OAuthError> {
         let Some(shared) = &self.shared else { return Ok(None) };
         let read = |text: String| serde_json::from_str::<(Duration, Client)>(&text).ok();
         let kept = shared.text(&key(id)).await?.and_then(read);

@@ -22,6 +22,7 @@ pub(crate) type Reader = mpsc::UnboundedReceiver<Frame>;
 
 /// A stream of which this node has something to say or a reader.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a stream, not a state")]
 pub(super) struct Stream {
     is_get: bool,
     primes: bool,

@@ -11,7 +11,7 @@ use super::conversation::{Inner, Session};
 use crate::server::store::{Batch, Change, StoreError};
 
 /// How long a request waits until what it changed is written.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The first pause before a store that was away is tried again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// The most changes that are written in one go.

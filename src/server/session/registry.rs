@@ -147,13 +147,14 @@ impl Sessions {
 
     /// Ends a session; says whether it lived.
     pub(crate) async fn remove(&self, id: &str, close: bool) -> Result<bool, StoreError> {
-        let gone = self.map().remove(id);
         let Some(memory) = self.store.at_once() else {
             let lived = self.store.remove(id).await?;
-            gone.inspect(|session| session.close());
+            self.drop_at_hand(id);
             return Ok(lived);
         };
-        Ok(gone
+        Ok(self
+            .map()
+            .remove(id)
             .inspect(|session| {
                 if close {
                     memory.remove_now(id);

@@ -31,7 +31,11 @@ fn record(id: &str) -> Record {
 }
 
 async fn redis(server: &RedisServer, name: &str) -> Redis {
-    Redis::open(&server.url(), name, IDLE, &Rng::from_system()).await.expect("it runs")
+    redis_at(&server.url(), name).await
+}
+
+async fn redis_at(url: &str, name: &str) -> Redis {
+    Redis::open(url, name, IDLE, &Rng::from_system()).await.expect("it runs")
 }
 
 async fn load(store: &dyn SessionStore, id: &str, second: u64) -> Option<Record> {
@@ -92,7 +96,9 @@ async fn changes_are_seen_by_the_next_who_looks(store: &dyn SessionStore) {
     ];
     write(store, "facts", &changes).await;
     let mut wanted = Facts::default();
-    changes.iter().for_each(|change| wanted.take(change));
+    for change in &changes {
+        wanted.take(change);
+    }
     let facts = load(store, "facts", 1).await.expect("kept").facts;
     assert_eq!(facts, wanted);
     assert_eq!((facts.get, facts.reader.as_deref()), (Some(4), Some("there")));
@@ -148,6 +154,41 @@ async fn the_store_in_memory_holds_it() {
 async fn the_store_in_redis_holds_it() {
     let Some(server) = RedisServer::start() else { return };
     holds(&redis(&server, "a").await).await;
+}
+
+#[tokio::test]
+async fn the_store_in_a_redis_cluster_holds_it() {
+    let Some((_server, url)) = RedisServer::start_cluster() else { return };
+    let store = redis_at(&url, "a").await;
+    holds(&store).await;
+    let shared = store.shared();
+    let keep = Duration::from_secs(60);
+    shared.set("grant:{a}", &[("one".to_owned(), "1".to_owned())], &["two".to_owned()], keep).await.expect("set");
+    assert_eq!(shared.set_first("grant:{a}", "two", "2", keep).await, Ok(true));
+    assert_eq!(shared.set_first("grant:{a}", "two", "3", keep).await, Ok(false));
+    assert_eq!(shared.fields("grant:{a}").await.map(|fields| fields.len()), Ok(2));
+    assert_eq!(shared.put_first("code:{b}", "x", keep).await, Ok(true));
+    assert_eq!(shared.take("code:{b}").await, Ok(Some("x".to_owned())));
+    assert_eq!(shared.text_kept("code:{b}", keep).await, Ok(None));
+}
+
+#[tokio::test]
+async fn to_find_a_session_costs_one_round_trip() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = redis(&server, "a").await;
+    store.create(&record("s")).await.expect("kept");
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    for _ in 0..50 {
+        assert!(load(&store, "s", 1).await.is_some());
+    }
+    let told = server.ask(&["INFO", "commandstats"]);
+    let calls = |command: &str| {
+        let line = told.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")))?;
+        line.split(',').next()?.parse::<u32>().ok()
+    };
+    // What goes in one transaction goes to Redis, and comes back, in one piece.
+    assert_eq!((calls("multi"), calls("exec"), calls("get")), (Some(50), Some(50), Some(50)), "{told}");
+    assert_eq!(calls("publish"), None);
 }
 
 #[tokio::test]

@@ -5,19 +5,19 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use redis::Client;
 use redis::aio::{PubSubSink, PubSubStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, MutexGuard, Notify, mpsc};
 
 use super::codec::{channel, heard, id_of};
 use crate::server::store::{Heard, Notice, StoreError, Subscription};
 
 /// How long the connection and each subscription may take.
-const WITHIN: Duration = Duration::from_secs(1);
+const WITHIN: Duration = Duration::from_secs(2);
 /// The pause before a lost connection is opened again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often a quiet connection is tried.
@@ -31,10 +31,12 @@ type Ears = Vec<(u64, Heard)>;
 /// The one connection for all sessions of a node.
 pub(super) struct Bus {
     node: String,
-    ears: Mutex<HashMap<String, Ears>>,
+    ears: std::sync::Mutex<HashMap<String, Ears>>,
     next: AtomicU64,
     /// Present while the connection stands. Whoever holds it is the only one who changes subscriptions.
-    sink: tokio::sync::Mutex<Option<PubSubSink>>,
+    sink: Mutex<Option<PubSubSink>>,
+    /// Tells when it stands.
+    stands: Notify,
     left: mpsc::UnboundedSender<(String, u64)>,
 }
 
@@ -48,19 +50,20 @@ impl Bus {
     /// Begins; the task ends when it is aborted.
     pub(super) fn begin(client: Client, node: String) -> (Arc<Self>, tokio::task::AbortHandle) {
         let (left, leaving) = mpsc::unbounded_channel();
-        let (ears, next, sink) = (Mutex::default(), AtomicU64::new(0), tokio::sync::Mutex::default());
-        let bus = Arc::new(Self { node, ears, next, sink, left });
+        let (ears, next) = (std::sync::Mutex::default(), AtomicU64::new(0));
+        let (sink, stands) = (Mutex::default(), Notify::new());
+        let bus = Arc::new(Self { node, ears, next, sink, stands, left });
         let task = tokio::spawn(Arc::clone(&bus).run(client, leaving)).abort_handle();
         (bus, task)
     }
 
-    fn ears(&self) -> MutexGuard<'_, HashMap<String, Ears>> {
+    fn ears(&self) -> std::sync::MutexGuard<'_, HashMap<String, Ears>> {
         self.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hears of a session from now on.
     pub(super) async fn subscribe(self: &Arc<Self>, id: &str, heard: Heard) -> Result<Subscription, StoreError> {
-        let mut sink = tokio::time::timeout(WITHIN, self.sink.lock()).await.map_err(|_| StoreError::Away)?;
+        let mut sink = tokio::time::timeout(WITHIN, self.connected()).await.map_err(|_| StoreError::Away)?;
         let sink = sink.as_mut().ok_or(StoreError::Away)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let new = {
@@ -77,6 +80,19 @@ impl Bus {
             asked.map_err(|_| StoreError::Away)?.map_err(|_| StoreError::Away)?;
         }
         Ok(subscription)
+    }
+
+    /// The connection, once it stands.
+    async fn connected(&self) -> MutexGuard<'_, Option<PubSubSink>> {
+        loop {
+            let stands = self.stands.notified();
+            let sink = self.sink.lock().await;
+            if sink.is_some() {
+                return sink;
+            }
+            drop(sink);
+            stands.await;
+        }
     }
 
     async fn run(self: Arc<Self>, client: Client, mut leaving: mpsc::UnboundedReceiver<(String, u64)>) {
@@ -105,6 +121,7 @@ impl Bus {
             tokio::time::timeout(WITHIN, sink.subscribe(some)).await.ok()?.ok()?;
         }
         *place = Some(sink);
+        self.stands.notify_waiters();
         Some(stream)
     }
 

@@ -10,7 +10,7 @@ use redis::{Client, Pipeline, Value};
 use crate::server::store::StoreError;
 
 /// How long an answer may take, and a new connection.
-const WITHIN: Duration = Duration::from_secs(1);
+const WITHIN: Duration = Duration::from_secs(2);
 /// The pause before a connection that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How the address of a cluster begins.
@@ -128,7 +128,7 @@ impl Link {
                 Self::Cluster(mut connection) => pipeline.query_async(&mut connection).await,
             }
         };
-        let answer = tokio::time::timeout(2 * WITHIN, answer).await.map_err(|_| Lost::Away)?;
+        let answer = tokio::time::timeout(WITHIN + PAUSE, answer).await.map_err(|_| Lost::Away)?;
         answer.map_err(lost)
     }
 }

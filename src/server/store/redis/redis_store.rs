@@ -207,7 +207,7 @@ impl Redis {
     ) -> Result<Option<Vec<Entry>>, StoreError> {
         let keys = Keys::of(id);
         let mut pipeline = redis::pipe();
-        let from = after.map_or_else(|| "-".to_owned(), |after| redis_place(after));
+        let from = after.map_or_else(|| "-".to_owned(), redis_place);
         pipeline.cmd("XRANGE").arg(&keys.events).arg(&from).arg("+").arg("COUNT").arg(2 * KEPT_ENTRIES);
         let answer = self.link.ask(&pipeline).await?.into_iter().next();
         let mut found = entries(answer);
