@@ -138,7 +138,9 @@ impl Target {
 
     /// Where to connect to for this place, or for the target's own.
     pub(super) fn dialled(&self, place: Option<&Place>) -> Place {
-        let own = |place: &&Place| place.host == self.place.host && place.port == self.place.port;
+        let own = |place: &&Place| {
+            (&place.host, place.port, place.tls) == (&self.place.host, self.place.port, self.place.tls)
+        };
         place.filter(|place| !own(place)).unwrap_or(&self.place).clone()
     }
 

@@ -67,7 +67,8 @@ impl Upstream {
         }
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let named = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:".contains(c));
-        if !named || (bare.contains(':') && bare.parse::<Ipv6Addr>().is_err()) {
+        let bracketed = host.starts_with('[') || bare.contains(':');
+        if !named || (bracketed && bare.parse::<Ipv6Addr>().is_err()) {
             return Err(unknown());
         }
         let port = port.or(usual).ok_or_else(unknown)?;

@@ -497,7 +497,7 @@ async fn get(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Result<
     session.listens().await.map_err(away)?;
     // The client may have lost sight of the stream that is there, long before this server notices.
     if app.faults.holds(Rule::NewStreamTakesOver) {
-        session.leave_get();
+        session.take_over_get();
     } else if session.has_get() || session.is_read_elsewhere().await.map_err(away)? {
         return Err(Reply::refuse(409, None, code::INVALID_REQUEST, "This session has a GET stream already"));
     }

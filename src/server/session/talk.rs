@@ -187,6 +187,19 @@ impl Session {
         Ok(tokio::time::timeout(ANSWERS_WITHIN, answered).await.is_ok())
     }
 
+    /// Lets the reader of the GET stream go, wherever it is; what is said there from now on waits for a resumption.
+    pub(crate) fn take_over_get(&self) {
+        self.leave_get();
+        let elsewhere = {
+            let inner = self.inner();
+            let facts = &inner.facts;
+            facts.get.filter(|_| facts.reader.as_deref().is_some_and(|node| node != self.store.node()))
+        };
+        if let Some(stream) = elsewhere {
+            self.tell(Notice::Leave(stream));
+        }
+    }
+
     /// The facts as the store has them, unless this node changed something meanwhile.
     pub(super) fn refresh(&self, facts: Facts, at_rest: Option<u64>) {
         let mut inner = self.inner();
@@ -236,6 +249,11 @@ fn heard(session: &Weak<Session>, notice: Notice) {
             let reads = session.inner().streams.get(&number).is_some_and(super::conversation::Stream::is_live);
             if reads {
                 session.tell(Notice::IRead(number));
+            }
+        }
+        Notice::Leave(number) => {
+            if let Some(stream) = session.inner().streams.get_mut(&number) {
+                stream.leave();
             }
         }
         Notice::IRead(number) => {

@@ -245,6 +245,8 @@ pub(crate) enum Notice {
     WhoReads(u64),
     /// I do.
     IRead(u64),
+    /// A newer GET stream takes the place of this one: let its reader go.
+    Leave(u64),
     /// Notices may have been missed. No node tells that; a connection that was lost does.
     Missed,
 }

@@ -153,6 +153,7 @@ pub(super) fn told(node: &str, notice: &Notice) -> String {
         Notice::Ended => "ended ".to_owned(),
         Notice::WhoReads(stream) => format!("who-reads {stream}"),
         Notice::IRead(stream) => format!("i-read {stream}"),
+        Notice::Leave(stream) => format!("leave {stream}"),
         Notice::Missed => "missed ".to_owned(),
     };
     format!("{node} {what}")
@@ -170,6 +171,7 @@ pub(super) fn heard(text: &str) -> Option<(&str, Notice)> {
         "ended" => Notice::Ended,
         "who-reads" => Notice::WhoReads(of.parse().ok()?),
         "i-read" => Notice::IRead(of.parse().ok()?),
+        "leave" => Notice::Leave(of.parse().ok()?),
         _ => return None,
     };
     Some((node, notice))
@@ -245,7 +247,7 @@ mod tests {
         #[test]
         fn notices_are_heard_as_told(text in ".*", stream: u64) {
             for notice in [Notice::News(stream), Notice::Cancelled(text.clone()), Notice::Reply(text.clone()),
-                Notice::Changed, Notice::Ended, Notice::WhoReads(stream), Notice::IRead(stream)] {
+                Notice::Changed, Notice::Ended, Notice::WhoReads(stream), Notice::IRead(stream), Notice::Leave(stream)] {
                 let text = told("node", &notice);
                 prop_assert_eq!(heard(&text), Some(("node", notice)));
             }
