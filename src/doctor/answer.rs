@@ -6,6 +6,9 @@ use crate::check::auth::wire;
 use crate::report::text::clip;
 use crate::transcript::Exchange;
 
+/// How a failure of TLS begins.
+const NO_TLS: &str = "no TLS with";
+
 /// Characters of an address or a body in a line.
 const LONG: usize = 160;
 
@@ -105,6 +108,7 @@ impl Problem {
     /// What was seen, as the end of a sentence whose subject is the address.
     pub(super) fn words(&self) -> String {
         match self {
+            Self::Unended(words) if words.contains(NO_TLS) => format!("cannot be reached: {words}"),
             Self::Unended(words) => format!("gives no whole answer: {words}"),
             Self::Redirect(status, place) => format!("redirects ({status}) to {}", clip(place, LONG)),
             Self::Missing(status) => format!("is not there ({status})"),
@@ -124,6 +128,9 @@ impl Problem {
     /// What to change, where the address should serve `document`.
     pub(super) fn change(&self, document: &str) -> String {
         match self {
+            Self::Unended(words) if words.contains(NO_TLS) => {
+                format!("let the address of {document} have the scheme and the certificate that are really there")
+            }
             Self::Unended(_) => format!("let {document} be a small answer with an end (a Content-Length helps)"),
             Self::Redirect(..) => format!(
                 "serve {document} itself at that address with status 200; not every client follows redirects there"

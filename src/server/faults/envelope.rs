@@ -26,20 +26,20 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Outgoing(|message, _| if is_response(message) { drop_member(message, "id") }) "Responses carry no id";
     "rpc.string-id-refused" breaks ["base.id-type-tolerance"]
         Outgoing(|message, _| refuse_string_id(message)) "Requests with a string id are refused";
-    "rpc.null-id-served" breaks ["base.null-id-rejected"]
+    "rpc.null-id-served" breaks ["base.null-id-rejected", "shape.result"]
         Rule(Rule::NullIdRefused) "A request with a null id is answered";
-    "rpc.no-version-marker" breaks ["base.jsonrpc-envelope"]
+    "rpc.no-version-marker" breaks ["base.jsonrpc-envelope", "shape.error", "shape.notification", "shape.request", "shape.result"]
         Outgoing(|message, _| drop_member(message, "jsonrpc")) "Messages lack jsonrpc 2.0";
-    "rpc.result-and-error" breaks ["base.result-xor-error"]
+    "rpc.result-and-error" breaks ["base.result-xor-error", "shape.error"]
         Outgoing(|message, _| if message.get("result").is_some() { message["error"] = Value::Null })
         "Results come with a null error";
-    "rpc.error-code-string" breaks ["base.error-code-integer"]
+    "rpc.error-code-string" breaks ["base.error-code-integer", "shape.error"]
         Outgoing(|message, _| if message.get("error").is_some() { message["error"]["code"] = json!("E_FAILED") })
         "Error codes are strings";
-    "rpc.error-without-message" breaks ["base.error-shape"]
+    "rpc.error-without-message" breaks ["base.error-shape", "shape.error"]
         Outgoing(|message, _| if let Some(error) = message.get_mut("error") { drop_member(error, "message") })
         "Errors lack their message";
-    "rpc.unknown-method-served" breaks ["base.method-not-found"]
+    "rpc.unknown-method-served" breaks ["base.method-not-found", "shape.result"]
         Rule(Rule::UnknownMethodRefused) "Unknown methods get an empty result";
     "rpc.unknown-method-internal" breaks ["base.method-not-found"]
         Outgoing(|message, _| recode(message, -32601, -32603)) "Unknown methods are internal errors";
@@ -51,12 +51,12 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "rpc.invalid-request-code" breaks ["base.invalid-request-error"]
         Head(|reply, ask| if ask.rpc_method.is_none() { edit_body(reply, "-32600", "-32700") })
         "JSON that is no message gets the parse error";
-    "rpc.request-id-null" breaks ["base.request-id-not-null"]
+    "rpc.request-id-null" breaks ["base.request-id-not-null", "shape.notification", "shape.request"]
         Rule(Rule::QuestionIdsGiven)
         "Requests of the server have a null id";
     "rpc.request-id-repeats" breaks ["base.request-id-unique-session-server"]
         Rule(Rule::QuestionIdsFresh) "Every request of the server has id 1";
-    "rpc.request-id-fraction" breaks ["base.request-id-type"]
+    "rpc.request-id-fraction" breaks ["base.request-id-type", "shape.notification", "shape.request"]
         Rule(Rule::QuestionIdsWhole) "Requests of the server have a fraction as id";
     "rpc.notification-with-id" breaks ["base.notification-no-id"]
         Outgoing(|message, _| if message["method"].as_str().is_some_and(|name| name.starts_with("notifications/")) { message["id"] = json!("n") })
@@ -95,7 +95,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "rpc.icon-from-disk" breaks ["base.icon-src-uri"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("icons").is_some() { tool["icons"] = json!([{"src": "file:///icon.png"}]) }))
         "An icon is a file on the server's disk";
-    "rpc.schema-invalid" breaks ["base.schema-valid", "features.tools.input-schema-not-null"]
+    "rpc.schema-invalid" breaks ["base.schema-valid", "features.tools.input-schema-not-null", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["inputSchema"]["required"] = json!("all")))
         "Input schemas are no valid JSON Schemas";
 };

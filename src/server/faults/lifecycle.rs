@@ -15,15 +15,15 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::OfferUsable) "The version offered instead of an unknown one is refused itself";
     "lifecycle.version-refused" breaks ["lifecycle.version-counter-offer"]
         Rule(Rule::CounterOffered) "An unknown version is refused with an error";
-    "lifecycle.no-server-info" breaks ["lifecycle.initialize-result"]
+    "lifecycle.no-server-info" breaks ["lifecycle.initialize-result", "shape.result"]
         Outgoing(|message, context| drop_result(message, context, "initialize", "serverInfo")) "serverInfo is missing";
-    "lifecycle.server-info-nameless" breaks ["lifecycle.initialize-server-info"]
+    "lifecycle.server-info-nameless" breaks ["lifecycle.initialize-server-info", "shape.result"]
         Outgoing(|message, context| set_result(message, context, "initialize", "serverInfo", json!({"version": 1})))
         "serverInfo has no name and a number as version";
-    "lifecycle.no-capabilities" breaks ["lifecycle.initialize-result"]
+    "lifecycle.no-capabilities" breaks ["lifecycle.initialize-result", "shape.result"]
         Outgoing(|message, context| drop_result(message, context, "initialize", "capabilities"))
         "capabilities is missing";
-    "lifecycle.instructions-list" breaks ["lifecycle.instructions-optional"]
+    "lifecycle.instructions-list" breaks ["lifecycle.instructions-optional", "shape.result"]
         Outgoing(|message, context| set_result(message, context, "initialize", "instructions", json!(["Be", "kind"])))
         "instructions is an array";
     "lifecycle.asks-early" breaks ["lifecycle.server-early-requests"]
@@ -36,6 +36,6 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::TimeoutCancels) "A question that timed out is not cancelled";
     "lifecycle.waits-forever" breaks ["lifecycle.timeouts"]
         Rule(Rule::QuestionsTimeOut) "A question without an answer blocks its tool for ever";
-    "lifecycle.newest-features" breaks ["features.tools.content-types-by-revision", "lifecycle.respect-version-should", "lifecycle.respect-version-must"]
+    "lifecycle.newest-features" breaks ["features.tools.content-types-by-revision", "lifecycle.respect-version-should", "lifecycle.respect-version-must", "shape.request", "shape.result"]
         Rule(Rule::FeaturesByRevision) "Tools show what the negotiated revision does not know";
 };

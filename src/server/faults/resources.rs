@@ -14,7 +14,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Outgoing(|message, _| recode(message, -32002, -32602)) "A missing resource gets -32602";
     "resources.unreadable" breaks ["features.resources.read-works"]
         Outgoing(|message, context| fail(message, context, "resources/read", -32603)) "Listed resources cannot be read";
-    "resources.nameless" breaks ["features.resources.definition-shape"]
+    "resources.nameless" breaks ["features.resources.definition-shape", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| drop_member(entry, "name")))
         "Resources lack a name";
     "resources.uri-relative" breaks ["features.resources.uri-valid"]
@@ -23,7 +23,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "resources.scheme-underscore" breaks ["features.resources.custom-scheme-valid", "features.resources.uri-valid"]
         Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry["uri"] == WATCHED { entry["uri"] = json!("my_test://watched-resource") }))
         "The scheme of a resource URI has an underscore";
-    "resources.priority-percent" breaks ["features.resources.annotations-valid"]
+    "resources.priority-percent" breaks ["features.resources.annotations-valid", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry.get("annotations").is_some() { entry["annotations"]["priority"] = json!(50) }))
         "The priority of a resource is given in percent";
     "resources.any-uri-served" breaks ["features.resources.validate-uris"]
@@ -31,7 +31,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "resources.template-broken" breaks ["features.resources.template-valid"]
         Outgoing(|message, context| each_entry(message, context, "resources/templates/list", "resourceTemplates", |entry| entry["uriTemplate"] = json!(entry["uriTemplate"].as_str().unwrap_or_default().replace('}', ""))))
         "URI templates have an open brace";
-    "resources.contents-without-uri" breaks ["features.resources.contents-shape"]
+    "resources.contents-without-uri" breaks ["features.resources.contents-shape", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "resources/read", "contents", |entry| drop_member(entry, "uri")))
         "Contents lack their URI";
     "resources.bytes-as-text" breaks ["features.resources.blob-base64"]

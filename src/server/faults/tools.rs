@@ -27,31 +27,31 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A tool name has 129 characters";
     "tools.name-case-ignored" breaks ["features.tools.name-case-sensitive", "features.tools.unknown-tool"]
         Rule(Rule::ToolNamesExact) "Tools are found in any case";
-    "tools.title-number" breaks ["features.tools.title-optional"]
+    "tools.title-number" breaks ["features.tools.title-optional", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("title").is_some() { tool["title"] = json!(7) }))
         "Tool titles are numbers";
-    "tools.task-support-invented" breaks ["features.tools.task-support-values"]
+    "tools.task-support-invented" breaks ["features.tools.task-support-values", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("execution").is_some() { tool["execution"]["taskSupport"] = json!("maybe") }))
         "taskSupport is none of the three words";
     "tools.malformed-served" breaks ["features.tools.malformed-call", "base.invalid-params"]
         Rule(Rule::MalformedCallRefused) "A call without a name, or with a list of arguments, succeeds";
     "tools.arguments-unchecked" breaks ["features.tools.validate-inputs"]
         Rule(Rule::ToolArgumentsChecked) "A missing argument counts as empty";
-    "tools.schema-null" breaks ["features.tools.input-schema-not-null", "features.tools.definition-shape", "base.schema-valid"]
+    "tools.schema-null" breaks ["features.tools.input-schema-not-null", "features.tools.definition-shape", "base.schema-valid", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["inputSchema"] = Value::Null))
         "Input schemas are null";
-    "tools.schema-missing" breaks ["features.tools.definition-shape"]
+    "tools.schema-missing" breaks ["features.tools.definition-shape", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| drop_member(tool, "inputSchema")))
         "Input schemas are missing";
-    "tools.output-schema-array" breaks ["features.tools.output-schema-object", "features.tools.output-schema-conform"]
+    "tools.output-schema-array" breaks ["features.tools.output-schema-object", "features.tools.output-schema-conform", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("outputSchema").is_some() { tool["outputSchema"] = json!({"type": "array"}) }))
         "An output schema has type array";
-    "tools.annotations-strings" breaks ["features.tools.annotation-types"]
+    "tools.annotations-strings" breaks ["features.tools.annotation-types", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["annotations"]["readOnlyHint"] = json!("yes")))
         "Annotation hints are strings";
-    "tools.content-missing" breaks ["features.tools.call-result-shape"]
+    "tools.content-missing" breaks ["features.tools.call-result-shape", "shape.result"]
         Outgoing(|message, context| drop_result(message, context, "tools/call", "content")) "Tool results lack content";
-    "tools.content-string" breaks ["features.tools.call-result-shape"]
+    "tools.content-string" breaks ["features.tools.call-result-shape", "shape.result"]
         Outgoing(|message, context| set_result(message, context, "tools/call", "content", json!("done")))
         "Tool results have a string as content";
     "tools.structured-without-text" breaks ["features.tools.structured-text-copy"]
@@ -62,7 +62,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             restructure(message, context, "structuredContent", json!({"temperature": "warm"}));
         })
         "Structured content does not fit its schema";
-    "tools.structured-array" breaks ["features.tools.structured-object", "features.tools.output-schema-conform"]
+    "tools.structured-array" breaks ["features.tools.structured-object", "features.tools.output-schema-conform", "shape.result"]
         Outgoing(|message, context| restructure(message, context, "structuredContent", json!([21.5]))) "Structured content is an array";
     "tools.bytes-as-text" breaks ["features.tools.binary-base64"]
         Outgoing(|message, context| if context.method == Some("tools/call") { spoil_base64(message) }) "Image and sound data are no base64";

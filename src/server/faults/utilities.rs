@@ -7,7 +7,7 @@ use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{complete_nothing, endless_pages, fail, restatus, set_param, set_result};
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
-    "ping.not-empty" breaks ["utilities.ping.respond"]
+    "ping.not-empty" breaks ["utilities.ping.respond", "shape.result"]
         Outgoing(|message, context| if context.method == Some("ping") && message.get("result").is_some() { message["result"] = json!("pong") })
         "ping answers with a text";
     "ping.waits" breaks ["utilities.ping.respond", "utilities.ping.respond-under-load"]
@@ -48,16 +48,16 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::LogFiltered) "Log messages below the level are sent";
     "logging.any-level" breaks ["utilities.logging.set-level-invalid"]
         Rule(Rule::LogLevelChecked) "An unknown log level is accepted";
-    "logging.level-invented" breaks ["utilities.logging.level-values"]
+    "logging.level-invented" breaks ["utilities.logging.level-values", "shape.notification"]
         Outgoing(|message, _| set_param(message, "notifications/message", "level", json!("verbose")))
         "Log messages have a level that does not exist";
-    "logging.no-data" breaks ["utilities.logging.data-present"]
+    "logging.no-data" breaks ["utilities.logging.data-present", "shape.notification"]
         Outgoing(|message, _| set_param(message, "notifications/message", "data", Value::Null)) "Log messages lack data";
     "logging.level-refused" breaks ["utilities.logging.set-level-works"]
         Rule(Rule::LevelsTaken) "The level notice is unknown";
     "pagination.cursor-unchecked" breaks ["utilities.pagination.invalid-cursor"]
         Rule(Rule::CursorChecked) "An invalid cursor begins at the start";
-    "pagination.cursor-of-another" breaks ["utilities.pagination.cursor-cross-method"]
+    "pagination.cursor-of-another" breaks ["utilities.pagination.cursor-cross-method", "shape.result"]
         Rule(Rule::CursorBound) "A cursor brings the list it was made for, whatever list is asked for";
     "pagination.cursor-refused" breaks ["utilities.pagination.follow-works"]
         Rule(Rule::CursorsTaken) "The server does not know its own cursors";
@@ -67,13 +67,13 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::PagesApart) "A page begins with the last item of the one before";
     "pagination.endless" breaks ["utilities.pagination.terminates", "utilities.pagination.no-duplicates"]
         Outgoing(endless_pages) "The last page has a cursor to itself";
-    "pagination.null-cursor" breaks ["utilities.pagination.cursor-type"]
+    "pagination.null-cursor" breaks ["utilities.pagination.cursor-type", "shape.result"]
         Outgoing(|message, context| set_result(message, context, "tools/list", "nextCursor", Value::Null))
         "The last page has a null cursor";
     "completion.too-many" breaks ["utilities.completion.max-100"]
         Outgoing(|message, context| set_result(message, context, "completion/complete", "completion", json!({"values": vec!["test"; 101]})))
         "Completion gives 101 values";
-    "completion.values-objects" breaks ["utilities.completion.result-shape"]
+    "completion.values-objects" breaks ["utilities.completion.result-shape", "shape.result"]
         Outgoing(|message, context| set_result(message, context, "completion/complete", "completion", json!({"values": [{"value": "test"}]})))
         "Completion values are objects";
     "completion.unknown-prompt-empty" breaks ["utilities.completion.unknown-prompt", "utilities.completion.missing-args", "base.invalid-params"]
