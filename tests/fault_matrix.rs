@@ -25,9 +25,13 @@ async fn caught(fault: &Fault, scenarios: &[Arc<Scenario>], reference: &Arc<Prof
         revisions: Vec::new(),
         target: None,
     };
+    let stage = Stage::embedded(vec![fault.id.to_owned()]);
     let rehearsal = Rehearsal {
         selection,
-        stage: Stage::embedded(vec![fault.id.to_owned()]),
+        stage: match fault.over {
+            Some(via) => stage.over(via, env!("CARGO_BIN_EXE_mcp-rehearsal").into()),
+            None => stage,
+        },
         jobs: 16,
         patience: Duration::from_secs(2),
         seed: 1,
@@ -49,8 +53,6 @@ async fn each_fault_is_caught_by_exactly_the_checks_it_names() {
     let scenarios: Vec<_> = scenario::shipped().into_iter().map(Arc::new).collect();
     let reference = Arc::new(profile::find("reference").expect("profiles load").expect("it is shipped"));
     let chosen: Vec<&Fault> = faults()
-        // What shows on another transport alone is played there.
-        .filter(|fault| fault.over.is_none())
         .filter(|fault| only.as_deref().is_none_or(|only| only.split(',').any(|part| fault.id.contains(part))))
         .collect();
     let (scenarios, reference) = (&scenarios, &reference);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcp_rehearsal::model::{HybridClock, Rng};
+use mcp_rehearsal::model::{HybridClock, Rng, Via};
 use mcp_rehearsal::rehearsal::{Rehearsal, Selection, Stage, rehearse};
 use mcp_rehearsal::server::{AuthConfig, ServerConfig, start};
 use mcp_rehearsal::verdict::{Cell, Summary};
@@ -24,7 +24,7 @@ async fn a_token_that_cannot_expire_leaves_the_rest_open() {
     assert!(told.contains("0 passed, 0 failed") && told.contains("the token could not be expired"), "{told}");
 }
 
-async fn run(faults: &[&str]) -> Summary {
+async fn run(via: Via) -> Summary {
     let selection = Selection {
         scenarios: scenario::shipped().into_iter().map(Arc::new).collect(),
         profiles: profile::shipped().expect("profiles load").into_iter().map(Arc::new).collect(),
@@ -33,7 +33,7 @@ async fn run(faults: &[&str]) -> Summary {
     };
     let rehearsal = Rehearsal {
         selection,
-        stage: Stage::embedded(faults.iter().map(|fault| (*fault).to_owned()).collect()),
+        stage: Stage::embedded(Vec::new()).over(via, env!("CARGO_BIN_EXE_mcp-rehearsal").into()),
         jobs: 16,
         patience: Duration::from_secs(5),
         seed: 1,
@@ -44,7 +44,26 @@ async fn run(faults: &[&str]) -> Summary {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_correct_server_passes_every_case() {
-    let summary = run(&[]).await;
+    passes(Via::StreamableHttp, 600).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_correct_server_passes_every_case_over_http_and_sse() {
+    passes(Via::LegacySse, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_correct_server_passes_every_case_over_websockets() {
+    passes(Via::WebSocket, 300).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_correct_server_passes_every_case_over_its_pipes() {
+    passes(Via::Stdio, 100).await;
+}
+
+async fn passes(via: Via, at_least: usize) {
+    let summary = run(via).await;
     let mut lines = Vec::new();
     for case in summary.cases.iter().filter(|case| !matches!(case.cell, Cell::Passed | Cell::NotApplicable)) {
         for story in &case.stories {
@@ -61,5 +80,6 @@ async fn a_correct_server_passes_every_case() {
         }
     }
     assert!(lines.is_empty(), "{}", lines.join("\n"));
-    assert!(summary.count(Cell::Passed) > 100, "only {} cases passed", summary.count(Cell::Passed));
+    let passed = summary.count(Cell::Passed);
+    assert!(passed >= at_least, "only {passed} cases passed over {via}");
 }

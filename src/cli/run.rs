@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::{Color, ExitCode, out, say};
 use super::target::TargetArgs;
 use crate::client::{Entry, SafeCall, TimeControl};
-use crate::model::{Revision, glob, quoted};
+use crate::model::{Revision, Via, glob, quoted};
 use crate::profile::Profile;
 use crate::rehearsal::{Rehearsal, RehearsalError, Selection, Stage, SurveyError, rehearse};
 use crate::report;
@@ -102,10 +102,25 @@ fn in_command(args: &RunArgs) -> Option<String> {
     Some(command.trim_start().to_owned())
 }
 
-/// What names the embedded server in a command that is to play a case again: its faults, if it has any.
-fn embedded_target(faults: &[String]) -> Option<String> {
-    let named: Vec<String> = faults.iter().map(|fault| format!("--fault {fault}")).collect();
+/// What names the embedded server in a command that is to play a case again: its transport and faults, if it has any.
+fn embedded_target(args: &RunArgs) -> Option<String> {
+    let transport = args.more.transport().map(|via| format!("--transport {via}"));
+    let named: Vec<String> =
+        transport.into_iter().chain(args.fault.iter().map(|fault| format!("--fault {fault}"))).collect();
     (!named.is_empty()).then(|| named.join(" "))
+}
+
+/// The embedded servers, over the transport that was asked for.
+fn embedded(args: &RunArgs) -> Result<Stage, Stopped> {
+    let stage = Stage::embedded(args.fault.clone());
+    match args.more.transport() {
+        None | Some(Via::StreamableHttp) => Ok(stage),
+        Some(via) => {
+            let here = std::env::current_exe();
+            let program = here.map_err(|error| Stopped::Usage(format!("this program cannot find itself: {error}")))?;
+            Ok(stage.over(via, program))
+        }
+    }
 }
 
 enum Stopped {
@@ -275,7 +290,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
     };
     let elsewhere = met.is_some();
     let stage = match met {
-        None => Stage::embedded(args.fault.clone()),
+        None => embedded(args)?,
         Some(met) => {
             let mut target = met.target;
             allowed.extend(met.allowed);
@@ -296,7 +311,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
             scenarios: scenarios(args.scenarios.as_deref(), color)?,
             profiles: profiles(&args.clients)?,
             revisions: args.revisions.clone(),
-            target: in_command(args).or_else(|| embedded_target(&args.fault)),
+            target: in_command(args).or_else(|| embedded_target(args)),
         },
         jobs: jobs.unwrap_or(if elsewhere { 4 } else { 12 }),
         stage,

@@ -1,5 +1,6 @@
 //! Plays the planned cases side by side and judges each as soon as it is through.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::model::{Clock as _, HybridClock, Rng, Via, WallClock};
 use crate::scenario::{Action, Scenario, Step};
 use crate::server::{AuthConfig, ServerConfig, ServerError, StoreConfig, start};
 use crate::verdict::{Case, Summary, judge_case};
+use crate::wire::Command;
 
 /// After so many cases in a row in which a target stayed silent, the rest is left out: each would take all the patience.
 const MOST_SILENT: usize = 8;
@@ -33,6 +35,10 @@ pub enum Stage {
         store: StoreConfig,
         /// How many nodes each of them has, which answer in turn.
         nodes: usize,
+        /// The transport that clients speak with them.
+        via: Via,
+        /// The program to start as a server for stdio: this one.
+        program: Option<PathBuf>,
     },
     /// One server that somebody else runs.
     Foreign(Arc<Target>),
@@ -41,14 +47,34 @@ pub enum Stage {
 impl Stage {
     /// An embedded server with these faults.
     pub fn embedded(faults: Vec<String>) -> Self {
-        Self::Embedded { faults, safe_call: SafeCall::default(), store: StoreConfig::Memory, nodes: 1 }
+        Self::Embedded {
+            faults,
+            safe_call: SafeCall::default(),
+            store: StoreConfig::Memory,
+            nodes: 1,
+            via: Via::StreamableHttp,
+            program: None,
+        }
     }
 
     /// The same, where servers are embedded, with their sessions in a store and so many nodes each.
     #[must_use]
     pub fn on(self, store: StoreConfig, nodes: usize) -> Self {
         match self {
-            Self::Embedded { faults, safe_call, .. } => Self::Embedded { faults, safe_call, store, nodes },
+            Self::Embedded { faults, safe_call, via, program, .. } => {
+                Self::Embedded { faults, safe_call, store, nodes, via, program }
+            }
+            Self::Foreign(target) => Self::Foreign(target),
+        }
+    }
+
+    /// The same, where servers are embedded, over another transport; `program` is what is started for stdio.
+    #[must_use]
+    pub fn over(self, via: Via, program: PathBuf) -> Self {
+        match self {
+            Self::Embedded { faults, safe_call, store, nodes, .. } => {
+                Self::Embedded { faults, safe_call, store, nodes, via, program: Some(program) }
+            }
             Self::Foreign(target) => Self::Foreign(target),
         }
     }
@@ -66,8 +92,8 @@ impl Stage {
     /// The same stage, with what the survey found out.
     fn knowing(self, known: &Survey) -> Self {
         match self {
-            Self::Embedded { faults, store, nodes, .. } => {
-                Self::Embedded { faults, safe_call: known.safe_call.clone(), store, nodes }
+            Self::Embedded { faults, store, nodes, via, program, .. } => {
+                Self::Embedded { faults, safe_call: known.safe_call.clone(), store, nodes, via, program }
             }
             Self::Foreign(target) => Self::Foreign(Arc::new(Target {
                 safe_call: known.safe_call.clone(),
@@ -226,8 +252,9 @@ async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
             let rng = Rng::seeded(rehearsal.seed);
             let known = survey(&target, &profile, Arc::new(clock), rng, &[]).await?;
             server.shutdown().await;
-            // The embedded server asks for tokens wherever a scenario needs that.
-            Ok(Survey { auth: true, mint: true, documents: true, ..known })
+            // The embedded server asks for tokens wherever a scenario needs that, and there is somebody to ask.
+            let asks = known.via != Via::Stdio;
+            Ok(Survey { auth: asks, mint: asks, documents: asks, ..known })
         }
     }
 }
@@ -249,13 +276,36 @@ async fn embedded(
         // Sessions are to outlive tokens there.
         config.idle_session = Duration::from_secs(24 * 3600);
     }
+    let (via, program) = match &rehearsal.stage {
+        Stage::Embedded { via, program, .. } => (*via, program.clone()),
+        Stage::Foreign(_) => (Via::StreamableHttp, None),
+    };
+    let asked_for = config.faults.clone();
     let server = start(config, clock.clone(), rng).await?;
-    let mut target = Target::parse(&server.url(), rehearsal.patience)?;
-    target.time = TimeControl::Shared(clock.clone());
+    let mut target = match (via, program) {
+        (Via::Stdio, Some(program)) => Target::of_command(piped(program, &asked_for), rehearsal.patience),
+        (Via::StreamableHttp, _) => Target::parse(&server.url(), rehearsal.patience)?,
+        (via, _) => {
+            let url = server.url_of(via).unwrap_or_else(|| server.url());
+            Target::parse(&url, rehearsal.patience)?.over(via)?
+        }
+    };
+    if via != Via::Stdio {
+        target.time = TimeControl::Shared(clock.clone());
+    }
     target.minter = server.minter();
     target.safe_call = safe_call.clone();
     target.asks_for_tokens = auth;
     Ok((server, Arc::new(target), clock))
+}
+
+/// The program as a server with these faults on its pipes.
+fn piped(program: PathBuf, faults: &[String]) -> Command {
+    let mut arguments = vec!["serve".to_owned(), "--transport".to_owned(), "stdio".to_owned()];
+    for fault in faults {
+        arguments.extend(["--fault".to_owned(), fault.clone()]);
+    }
+    Command { program: program.to_string_lossy().into_owned(), arguments, ..Command::default() }
 }
 
 async fn play(

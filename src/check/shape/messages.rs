@@ -6,7 +6,7 @@ use super::fit::Misfit;
 use super::message::{Reading, Sender, read};
 use crate::check::wire::{received, short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, id_text};
+use crate::model::{Era, Kind, Revision, id_text};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -44,7 +44,17 @@ fn each(view: &View<'_>, out: &mut Findings, of_kind: impl Fn(&Msg) -> bool) {
         match read(revision, &msg.value, Sender::Server, answers) {
             Reading::Unknown => {}
             Reading::Fits => out.pass(),
-            Reading::Misfit(misfit) => out.breach(breach(msg, answers, &misfit, revision.name())),
+            Reading::Misfit(misfit) => {
+                let breach = breach(msg, answers, &misfit, revision.name());
+                // What a later revision has is not wrong in itself; whether an older one may bear it is contested.
+                let later = |other: &Revision| *other > revision && other.facts().era == Era::Legacy;
+                let fits = |other| read(other, &msg.value, Sender::Server, answers) == Reading::Fits;
+                if Revision::ALL.into_iter().filter(later).any(fits) {
+                    out.contested(breach)
+                } else {
+                    out.breach(breach)
+                }
+            }
         }
     }
 }
@@ -80,7 +90,8 @@ fn breach(msg: &Msg, answers: Option<&str>, misfit: &Misfit, revision: &str) -> 
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::expect_three;
+    use crate::check::Outcome;
+    use crate::check::testing::{expect_three, judge};
     use crate::transcript::Builder;
     use serde_json::{Value, json};
 
@@ -98,6 +109,15 @@ mod tests {
         let sound = listed(json!([{"name": "a", "inputSchema": {"type": "object"}}]));
         let silent = Builder::new();
         expect_three("shape.result", &sound, &listed(json!([{"name": "a"}])), &silent);
+    }
+
+    #[test]
+    fn what_a_later_revision_has_only_warns() {
+        let link = json!({"content": [{"type": "resource_link", "uri": "test://a", "name": "a"}]});
+        let early =
+            |result: Value| Builder::new().initialize("2025-03-26").call("tools/call", json!({"name": "x"}), result);
+        assert_eq!(judge("shape.result", &early(link)).outcome, Outcome::Warn);
+        assert_eq!(judge("shape.result", &early(json!({"content": [{"type": "odd"}]}))).outcome, Outcome::Fail);
     }
 
     #[test]
