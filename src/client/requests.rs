@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::compose::{self, Slots};
 use super::sim::Sim;
+use crate::transcript::header;
 use crate::wire::Request;
 
 impl Sim {
@@ -43,6 +44,14 @@ impl Sim {
             ..Slots::default()
         };
         let mut headers = compose::headers(templates, &slots);
+        // Of a client that was never seen to send such a request it is not known what it would put there; nothing goes
+        // without this (RFC 9112 section 3.2).
+        if header(&headers, "host").is_none() {
+            headers.insert(0, ("host".to_owned(), self.target.host.clone()));
+        }
+        if method == "GET" && header(&headers, "accept").is_none() {
+            headers.push(("accept".to_owned(), "text/event-stream".to_owned()));
+        }
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
         Request { headers, ..Request::to(self.target.path.clone(), method) }
     }

@@ -23,6 +23,8 @@ use crate::scenario::{
 use crate::transcript::EventKind;
 use crate::wire::Request;
 
+/// How long what was written to a channel may take to be acted on.
+const ARRIVES: Duration = Duration::from_millis(30);
 /// How long a freshly opened stream may take to show its head before the client goes on.
 const STREAM_HEAD: Duration = Duration::from_secs(2);
 
@@ -227,6 +229,10 @@ impl Sim {
         let advanced_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         match &self.target.time {
             TimeControl::Shared(clock) => {
+                // What was just written to a channel is not acknowledged; it is to arrive before time goes on.
+                if self.via() != Via::StreamableHttp {
+                    tokio::time::sleep(ARRIVES).await;
+                }
                 clock.advance(length);
                 self.tap.record(&self.name, EventKind::Clock { advanced_ms });
                 tokio::task::yield_now().await;
