@@ -44,7 +44,7 @@ fn not_over(scenario: &Scenario, profile: &Profile, survey: &Survey) -> Option<S
     if !http && scenario.is_of_http() && !own {
         return Some("what it does and looks at is there only over Streamable HTTP".to_owned());
     }
-    if !http && scenario.needs.iter().any(|need| need == "auth") {
+    if !http && !own && scenario.needs.iter().any(|need| need == "auth") {
         return Some("authorization is rehearsed over Streamable HTTP".to_owned());
     }
     if survey.via == Via::Stdio && scenario.has_network_faults() {

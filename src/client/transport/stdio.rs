@@ -15,6 +15,9 @@ use crate::wire::{Command, Lines, Output, Process, Started};
 /// How long a server may take to exit once its input is closed, and again once it was asked to.
 const TO_EXIT: Duration = Duration::from_secs(5);
 
+/// How long what is just being written, such as an answer to the server, may take when the process is to end.
+const LAST_WRITE: Duration = Duration::from_millis(250);
+
 impl Sim {
     /// Starts the server.
     pub(super) fn open_process(self: &Arc<Self>, command: &Command) -> Result<Arc<Line>, Answered> {
@@ -59,7 +62,7 @@ impl Sim {
         let words = process.last_words();
         let asked = self.clock.elapsed();
         // A write that hangs holds it; then the process is only asked to end, and killed.
-        if let Ok(mut input) = input.try_lock() {
+        if let Ok(mut input) = tokio::time::timeout(LAST_WRITE, input.lock()).await {
             *input = None;
         }
         let (after, code, left_others) = process.end(by_itself, TO_EXIT.min(self.target.patience)).await;
