@@ -38,7 +38,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Replay scenarios under client profiles against TARGET, or against the embedded reference server.
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Walk the road of a client to TARGET, and say where it breaks and what to change.
     Doctor(doctor::DoctorArgs),
     /// The reference server: correct by default, wrong on request.
@@ -67,7 +67,7 @@ enum Command {
 /// Runs the command that the arguments name.
 pub async fn execute(cli: Cli) -> ExitCode {
     let code = match cli.command {
-        Command::Run(args) => run::run(args, cli.color).await,
+        Command::Run(args) => run::run(*args, cli.color).await,
         Command::Doctor(args) => doctor::doctor(args, cli.color).await,
         Command::Serve(args) => serve::serve(*args).await,
         Command::Proxy(args) => proxy::proxy(args).await,

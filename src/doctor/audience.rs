@@ -38,7 +38,7 @@ pub(super) fn resources(road: &Road<'_>) -> Vec<Named> {
         return Vec::new();
     }
     let advertised = road.resource.as_ref().and_then(|document| document["resource"].as_str().map(str::to_owned));
-    let in_form = road.exchange.and_then(|exchange| wire::param(&wire::form(exchange), "resource").map(str::to_owned));
+    let in_form = road.exchange.and_then(|exchange| wire::param(wire::form(exchange), "resource").map(str::to_owned));
     let issued = road.claims().map(|(_, claims)| audiences(claims));
     let validated = first_use(road).map(|used| match used.status {
         Some(401 | 403) => format!("refused{}", reason(used)),

@@ -59,7 +59,7 @@ impl<'v> Road<'v> {
         let server_found = server_places.iter().find(|place| read(place).is_ok()).copied();
         let grant = |kind: &str| {
             all().find(|exchange| {
-                exchange.method == "POST" && wire::param(&wire::form(exchange), "grant_type") == Some(kind)
+                exchange.method == "POST" && wire::param(wire::form(exchange), "grant_type") == Some(kind)
             })
         };
         let registers = |exchange: &&Exchange| {
@@ -67,11 +67,11 @@ impl<'v> Road<'v> {
             exchange.method == "POST" && body.starts_with('{') && body.contains("\"redirect_uris\"")
         };
         let authorizes = |exchange: &&Exchange| {
-            exchange.method == "GET" && wire::param(&wire::query(exchange), "response_type").is_some()
+            exchange.method == "GET" && wire::param(wire::query(exchange), "response_type").is_some()
         };
         let authorization = all().find(authorizes);
         let home = authorization.and_then(|asked| {
-            let home = wire::param(&wire::query(asked), "redirect_uri").map(str::to_owned);
+            let home = wire::param(wire::query(asked), "redirect_uri").map(str::to_owned);
             // A client with a single redirect URI need not name it (RFC 6749 section 3.1.2.3).
             let Some(home) = home else { return wire::redirect(asked).map(|_| asked) };
             let back = |exchange: &&Exchange| wire::redirect(exchange).is_some_and(|(place, _)| place == home);
@@ -146,7 +146,7 @@ impl<'v> Road<'v> {
     /// A parameter of the authorization request.
     pub(super) fn asked(&self, name: &str) -> Option<String> {
         let pairs = wire::query(self.authorization?);
-        wire::param(&pairs, name).map(str::to_owned)
+        wire::param(pairs, name).map(str::to_owned)
     }
 
     /// A parameter of the answer to the authorization request.

@@ -1,6 +1,6 @@
 //! Plays the planned cases side by side and judges each as soon as it is through.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -283,7 +283,7 @@ async fn embedded(
     let asked_for = config.faults.clone();
     let server = start(config, clock.clone(), rng).await?;
     let mut target = match (via, program) {
-        (Via::Stdio, Some(program)) => Target::of_command(piped(program, &asked_for), rehearsal.patience),
+        (Via::Stdio, Some(program)) => Target::of_command(piped(&program, &asked_for), rehearsal.patience),
         (Via::StreamableHttp, _) => Target::parse(&server.url(), rehearsal.patience)?,
         (via, _) => {
             let url = server.url_of(via).unwrap_or_else(|| server.url());
@@ -300,7 +300,7 @@ async fn embedded(
 }
 
 /// The program as a server with these faults on its pipes.
-fn piped(program: PathBuf, faults: &[String]) -> Command {
+fn piped(program: &Path, faults: &[String]) -> Command {
     let mut arguments = vec!["serve".to_owned(), "--transport".to_owned(), "stdio".to_owned()];
     for fault in faults {
         arguments.extend(["--fault".to_owned(), fault.clone()]);

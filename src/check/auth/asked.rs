@@ -118,7 +118,7 @@ fn ask(exchange: &Exchange) -> Ask<'_> {
     let params = wire::query(exchange);
     let redirected = exchange.status.is_some_and(|status| (300..400).contains(&status));
     let place = exchange.got_header("location").filter(|_| redirected);
-    let back_to = |place: &&str| wire::param(&params, "redirect_uri").is_none_or(|uri| base(uri) == base(place));
+    let back_to = |place: &&str| wire::param(params, "redirect_uri").is_none_or(|uri| base(uri) == base(place));
     let back = place.filter(back_to).map(handed_over);
     let answer = match (exchange.status, &back) {
         (None, _) => Answer::Nothing,
@@ -192,8 +192,8 @@ impl Redeemed<'_, '_> {
 pub(crate) fn redeemed<'a, 'v>(view: &'v View<'_>, asks: &'a [Ask<'v>]) -> Vec<Redeemed<'a, 'v>> {
     let found = wire::token_requests(view).into_iter().filter_map(|exchange| {
         let form = wire::form(exchange);
-        let grants = wire::param(&form, "grant_type") == Some("authorization_code");
-        let code = wire::param(&form, "code").filter(|_| grants)?.to_owned();
+        let grants = wire::param(form, "grant_type") == Some("authorization_code");
+        let code = wire::param(form, "code").filter(|_| grants)?.to_owned();
         let from = asks.iter().find(|ask| ask.code() == Some(&code) && ask.exchange.seq < exchange.seq)?;
         Some(Redeemed { exchange, form, code, from })
     });

@@ -141,7 +141,7 @@ fn no_implicit(view: &View<'_>, out: &mut Findings) {
 
 fn no_password(view: &View<'_>, out: &mut Findings) {
     for exchange in wire::token_requests(view) {
-        let password = wire::param(&wire::form(exchange), "grant_type") == Some("password");
+        let password = wire::param(wire::form(exchange), "grant_type") == Some("password");
         if !password || !out.covers(wire::around(view, exchange)) {
             continue;
         }
@@ -325,7 +325,7 @@ fn audience(view: &View<'_>, out: &mut Findings) {
     let redeemed = redeemed(view, &asks);
     for exchange in wire::to(view, "introspection_endpoint", "/introspect") {
         let form = wire::form(exchange);
-        let Some(token) = wire::param(&form, "token") else { continue };
+        let Some(token) = wire::param(form, "token") else { continue };
         let from = redeemed.iter().find(|seen| seen.access().as_deref() == Some(token));
         let Some(resource) = from.and_then(|seen| seen.from.param("resource")) else { continue };
         let found = wire::document(exchange).filter(|found| found["active"] == true).unwrap_or_default();

@@ -123,7 +123,7 @@ fn short_lived(view: &View<'_>, out: &mut Findings) {
 
 fn bound_to_client(view: &View<'_>, out: &mut Findings) {
     let other = |seen: &Redeemed<'_, '_>, all: &[Redeemed<'_, '_>]| {
-        let (sent, asked) = (wire::param(&seen.form, "client_id"), seen.from.param("client_id"));
+        let (sent, asked) = (wire::param(seen.form, "client_id"), seen.from.param("client_id"));
         sent.is_some() && sent != asked && !again(seen, all)
     };
     let words = ("A code that one client was given works for another.", "refuse a code that another client was given");
@@ -132,7 +132,7 @@ fn bound_to_client(view: &View<'_>, out: &mut Findings) {
 
 fn bound_to_redirect(view: &View<'_>, out: &mut Findings) {
     let other = |seen: &Redeemed<'_, '_>, all: &[Redeemed<'_, '_>]| {
-        let (sent, asked) = (wire::param(&seen.form, "redirect_uri"), seen.from.param("redirect_uri"));
+        let (sent, asked) = (wire::param(seen.form, "redirect_uri"), seen.from.param("redirect_uri"));
         sent.is_some() && asked.is_some() && sent != asked && !again(seen, all)
     };
     let words = (

@@ -30,7 +30,7 @@ fn native_scheme(view: &View<'_>, out: &mut Findings) {
         if !out.covers(wire::around(view, seen.exchange)) {
             continue;
         }
-        let Some(uri) = of_a_program(&seen.sent).filter(|_| !hopeless(&seen)) else { continue };
+        let Some(uri) = of_a_program(seen.sent).filter(|_| !hopeless(&seen)) else { continue };
         match seen.exchange.status {
             Some(200..=299) if seen.redirects().contains(&uri) => out.pass(),
             Some(200..=399 | 400 | 422) => out.breach(told(
@@ -75,7 +75,7 @@ fn method_works(view: &View<'_>, out: &mut Findings) {
         // What the answer leaves out is what was asked for, or else HTTP Basic (RFC 7591 section 2).
         let stated = [&client.answer, &client.sent].map(|from| from["token_endpoint_auth_method"].as_str());
         let stated = stated.into_iter().flatten().next().unwrap_or("client_secret_basic");
-        if method(seen.exchange, &seen.form) != stated {
+        if method(seen.exchange, seen.form) != stated {
             continue;
         }
         let error = wire::document(seen.exchange).unwrap_or_default()["error"].as_str().unwrap_or_default().to_owned();

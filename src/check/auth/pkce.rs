@@ -112,7 +112,7 @@ fn verified(view: &View<'_>, out: &mut Findings) {
     let asks = covered(view, out);
     for seen in redeemed(view, &asks) {
         let challenged = seen.from.param("code_challenge").is_some();
-        if !challenged || wire::param(&seen.form, "code_verifier").is_some() {
+        if !challenged || wire::param(seen.form, "code_verifier").is_some() {
             continue;
         }
         match seen.exchange.status {
@@ -134,7 +134,7 @@ fn downgrade(view: &View<'_>, out: &mut Findings) {
     let asks = covered(view, out);
     for seen in redeemed(view, &asks) {
         let challenged = seen.from.param("code_challenge").is_some();
-        if challenged || wire::param(&seen.form, "code_verifier").is_none() {
+        if challenged || wire::param(seen.form, "code_verifier").is_none() {
             continue;
         }
         match seen.exchange.status {

@@ -112,7 +112,7 @@ fn invented(view: &View<'_>, registered: &[Registration<'_>], client: &str) -> b
     let known = registered.iter().any(|seen| seen.client() == Some(client));
     let served = wire::token_requests(view)
         .iter()
-        .any(|exchange| exchange.is_success() && wire::param(&wire::form(exchange), "client_id") == Some(client));
+        .any(|exchange| exchange.is_success() && wire::param(wire::form(exchange), "client_id") == Some(client));
     registered.iter().any(|seen| seen.client().is_some()) && !known && !served && !client.contains("://")
 }
 

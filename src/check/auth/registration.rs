@@ -120,7 +120,7 @@ fn echoed(view: &View<'_>, out: &mut Findings) {
                 seen.exchange,
                 format!("The answer does not say what was registered: {} is missing.", missing.join(", ")),
                 "all metadata that was registered, as the server keeps it",
-                quote(&seen.answer),
+                quote(seen.answer),
                 "return the metadata of the client, with the values that are in force",
             )
         };
@@ -143,7 +143,7 @@ fn secret_expiry(view: &View<'_>, out: &mut Findings) {
                 seen.exchange,
                 "A secret was issued without saying how long it lives.".to_owned(),
                 "client_secret_expires_at, 0 if it does not end",
-                quote(&seen.answer),
+                quote(seen.answer),
                 "add client_secret_expires_at wherever client_secret is issued",
             )
         });
@@ -159,7 +159,7 @@ fn public(view: &View<'_>, out: &mut Findings) {
                 seen.exchange,
                 "A client that registered as public was given a secret or another way to prove itself.".to_owned(),
                 "token_endpoint_auth_method none, and no client_secret",
-                quote(&seen.answer),
+                quote(seen.answer),
                 "register clients of the method none as public",
             )
         });
@@ -181,14 +181,13 @@ fn known_part(sent: &Value) -> Value {
 
 fn unknown_metadata(view: &View<'_>, out: &mut Findings) {
     let seen = covered(view, out);
-    for asked in seen.iter().filter(|asked| !unknown(&asked.sent).is_empty()) {
+    for asked in seen.iter().filter(|asked| !unknown(asked.sent).is_empty()) {
         if asked.exchange.is_success() {
             out.pass();
             continue;
         }
-        let same = |other: &&Registration<'_>| {
-            other.exchange.is_success() && known_part(&other.sent) == known_part(&asked.sent)
-        };
+        let same =
+            |other: &&Registration<'_>| other.exchange.is_success() && known_part(other.sent) == known_part(asked.sent);
         match seen.iter().find(same) {
             // Something else may be what was refused.
             None => out.inconclusive(),
@@ -198,7 +197,7 @@ fn unknown_metadata(view: &View<'_>, out: &mut Findings) {
                     asked.exchange,
                     format!(
                         "A registration is refused for a member that is not known: {}.",
-                        unknown(&asked.sent).join(", ")
+                        unknown(asked.sent).join(", ")
                     ),
                     "201; members that are not understood are ignored",
                     came(asked.exchange),
@@ -222,7 +221,7 @@ fn error(view: &View<'_>, out: &mut Findings) {
         // Access, place, form and load are refused by HTTP; a failure of the server is another matter unless the
         // request brought it about.
         let by_http = matches!(status, 401 | 403 | 404 | 405 | 413 | 415 | 429);
-        if status < 400 || by_http || (status >= 500 && !hopeless(&seen.sent)) {
+        if status < 400 || by_http || (status >= 500 && !hopeless(seen.sent)) {
             continue;
         }
         let right = status == 400
@@ -255,7 +254,7 @@ pub(crate) fn is_untrusted(uri: &str) -> bool {
 
 fn bad_redirect(view: &View<'_>, out: &mut Findings) {
     for seen in covered(view, out) {
-        let Some(uri) = untrusted(&seen.sent) else { continue };
+        let Some(uri) = untrusted(seen.sent) else { continue };
         match seen.exchange.status {
             Some(400..=499) => out.pass(),
             // A server may also leave such a URI out of what it registers.

@@ -42,7 +42,7 @@ const KNOWN: [&str; 22] = [
 /// A GET gets no tokens.
 fn post_only(view: &View<'_>, out: &mut Findings) {
     for ask in under(&Ledger::new(view).asks, out) {
-        let asks = ask.exchange.method == "GET" && param(&query(ask.exchange), "grant_type").is_some();
+        let asks = ask.exchange.method == "GET" && param(query(ask.exchange), "grant_type").is_some();
         if !asks || !ask.conclusive() {
             continue;
         }

@@ -50,7 +50,7 @@ fn slash(view: &View<'_>, out: &mut Findings) {
     }
     for exchange in wire::token_requests(view) {
         let form = wire::form(exchange);
-        let Some(asked) = wire::param(&form, "resource").filter(|_| out.covers(wire::around(view, exchange))) else {
+        let Some(asked) = wire::param(form, "resource").filter(|_| out.covers(wire::around(view, exchange))) else {
             continue;
         };
         let (Some(known), Some(answer)) = (otherwise_spelled(view, asked), wire::document(exchange)) else { continue };

@@ -167,7 +167,7 @@ impl<'v> Vault<'v> {
         };
         let before = |turn: &&&Exchange| turn.end_seq.is_some_and(|end| end < exchange.seq);
         let revokes = |turn: &&Exchange| {
-            turn.status == Some(200) && wire::param(&wire::form(turn), "token").is_some_and(|known| known == label)
+            turn.status == Some(200) && wire::param(wire::form(turn), "token").is_some_and(|known| known == label)
         };
         if self.revocations.iter().filter(before).any(revokes) {
             return Credential::Revoked;
@@ -234,7 +234,7 @@ pub(crate) fn is_guarded(view: &View<'_>) -> bool {
 
 /// The access token in the query of a request (RFC 6750 section 2.3).
 pub(crate) fn query_token(exchange: &Exchange) -> Option<String> {
-    wire::param(&wire::query(exchange), "access_token").map(str::to_owned)
+    wire::param(wire::query(exchange), "access_token").map(str::to_owned)
 }
 
 /// Whether a request to the endpoint gives no reason for a refusal but its credential.
@@ -261,7 +261,7 @@ fn issued<'v>(view: &'v View<'_>, exchange: &'v Exchange) -> Option<Issued<'v>> 
     let of = |pairs: &[(String, String)], wanted: &str| -> Vec<String> {
         pairs.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.clone()).collect()
     };
-    let code = wire::param(&form, "code");
+    let code = wire::param(form, "code");
     let asked = code.and_then(|code| {
         let leads_here = |asked: &&&Exchange| {
             wire::redirect(asked).is_some_and(|(_, handed)| wire::param(&handed, "code") == Some(code))
@@ -269,13 +269,13 @@ fn issued<'v>(view: &'v View<'_>, exchange: &'v Exchange) -> Option<Issued<'v>> 
         wire::authorization_requests(view).iter().find(leads_here).map(|asked| wire::query(asked))
     });
     let asked = asked.unwrap_or_default();
-    let own = of(&form, "resource");
+    let own = of(form, "resource");
     Some(Issued {
         label: document["access_token"].as_str()?.to_owned(),
         exchange,
         expires_in: document["expires_in"].as_u64(),
-        resources: if own.is_empty() { of(&asked, "resource") } else { own },
-        refreshed: wire::param(&form, "grant_type") == Some("refresh_token"),
-        hint: wire::param(&asked, "login_hint").map(str::to_owned),
+        resources: if own.is_empty() { of(asked, "resource") } else { own },
+        refreshed: wire::param(form, "grant_type") == Some("refresh_token"),
+        hint: wire::param(asked, "login_hint").map(str::to_owned),
     })
 }

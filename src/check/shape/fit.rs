@@ -57,14 +57,14 @@ impl Table {
             Shape::Literal(literal) => value == literal,
             Shape::List(inner, most) => return self.list(inner, *most, value, depth),
             Shape::Map(inner) => {
-                let Some(members) = value.as_object() else { return self.otherwise(shape, value) };
+                let Some(members) = value.as_object() else { return Some(self.otherwise(shape, value)) };
                 let found = |(name, value): (&String, &Value)| Some(self.misfit(inner, value, depth + 1)?.under(name));
                 return members.iter().find_map(found);
             }
             Shape::Named(name) => match self.entries.get(name) {
                 Some(Entry::Is(shape)) => return self.misfit(shape, value, depth + 1),
                 Some(Entry::Members(members)) => {
-                    let Some(object) = value.as_object() else { return self.otherwise(shape, value) };
+                    let Some(object) = value.as_object() else { return Some(self.otherwise(shape, value)) };
                     return members.iter().find_map(|member| {
                         let value = object.get(&member.name);
                         match value {
@@ -77,7 +77,7 @@ impl Table {
             },
             Shape::OneOf(all) => return self.one_of(all, shape, value, depth),
         };
-        if fits { None } else { self.otherwise(shape, value) }
+        (!fits).then(|| self.otherwise(shape, value))
     }
 
     fn list(&self, inner: &Shape, most: Option<usize>, value: &Value, depth: usize) -> Option<Misfit> {
@@ -101,7 +101,7 @@ impl Table {
                 likely = Some((likeness, found));
             }
         }
-        likely.map(|(_, found)| found).or_else(|| self.otherwise(shape, value))
+        Some(likely.map_or_else(|| self.otherwise(shape, value), |(_, found)| found))
     }
 
     /// How much a value looks as if it were meant to be of a shape: 0 is not at all.
@@ -130,8 +130,8 @@ impl Table {
         }
     }
 
-    fn otherwise(&self, shape: &Shape, value: &Value) -> Option<Misfit> {
-        Some(Misfit::here(format!("is {}, and has to be {}", shown(value), self.words(shape))))
+    fn otherwise(&self, shape: &Shape, value: &Value) -> Misfit {
+        Misfit::here(format!("is {}, and has to be {}", shown(value), self.words(shape)))
     }
 
     /// A shape in words.

@@ -50,9 +50,9 @@ fn each(view: &View<'_>, out: &mut Findings, of_kind: impl Fn(&Msg) -> bool) {
                 let later = |other: &Revision| *other > revision && other.facts().era == Era::Legacy;
                 let fits = |other| read(other, &msg.value, Sender::Server, answers) == Reading::Fits;
                 if Revision::ALL.into_iter().filter(later).any(fits) {
-                    out.contested(breach)
+                    out.contested(breach);
                 } else {
-                    out.breach(breach)
+                    out.breach(breach);
                 }
             }
         }
