@@ -5,18 +5,18 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
+use futures_util::stream;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, stream};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 
 use super::bearer::{self, Caller};
+use super::body::{all_taken, read};
 use super::dispatch::App;
 use super::doors::Connection;
 use super::fault::Rule;
@@ -30,10 +30,6 @@ use crate::model::{Clock as _, Revision, Via};
 pub(crate) const MAX_BODY: usize = 4 * 1024 * 1024;
 /// How many milliseconds the end of a connection is waited for.
 const NOTICES: u32 = 50;
-/// The most that is taken from the wire of a body that is too large.
-const MOST_TAKEN: usize = 16 * MAX_BODY;
-/// How long the rest of a body is waited for that nobody is going to read.
-const REST: Duration = Duration::from_millis(500);
 
 /// Status, headers and body of an answer; a stream has no body here.
 #[derive(Debug)]
@@ -142,70 +138,6 @@ fn events(reader: Reader) -> Outflow {
 /// A header as text; bytes that are no text count as absent.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
-}
-
-/// Why a body was not read to its end.
-#[derive(Debug, Clone, Copy)]
-enum Unread {
-    TooLarge,
-    TooSlow,
-}
-
-impl Unread {
-    fn status(self) -> u16 {
-        match self {
-            Self::TooLarge => 413,
-            Self::TooSlow => 408,
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::TooLarge => "the body is too large",
-            Self::TooSlow => "the body did not come in time",
-        }
-    }
-}
-
-/// The body of a request. The rest of one that is too large is taken from the wire all the same, because a client that
-/// still sends may miss the answer.
-async fn read(app: &App, body: &mut BodyDataStream, most: usize) -> Result<Vec<u8>, Unread> {
-    let whole = async {
-        let (mut bytes, mut total) = (Vec::new(), 0);
-        while let Some(Ok(piece)) = body.next().await {
-            total += piece.len();
-            if total <= most {
-                bytes.extend_from_slice(&piece);
-            } else if total > MOST_TAKEN {
-                break;
-            }
-        }
-        if total <= most { Ok(bytes) } else { Err(Unread::TooLarge) }
-    };
-    tokio::time::timeout(app.config.body_within, whole).await.unwrap_or(Err(Unread::TooSlow))
-}
-
-/// Takes what is left of a body from the wire, so that the next request finds the connection open: many clients send
-/// head and body apart, and come again at once on the same connection when they are refused. Says whether it is all
-/// taken; a client that waits to be asked for its body (RFC 9110 section 10.1.1) is not asked.
-async fn all_taken(body: &mut BodyDataStream, headers: &HeaderMap) -> bool {
-    if body.is_end_stream() {
-        return true;
-    }
-    if headers.contains_key("expect") {
-        return false;
-    }
-    let rest = async {
-        let mut total = 0;
-        while let Some(piece) = body.next().await {
-            total += piece.map_or(MAX_BODY, |piece| piece.len());
-            if total > MAX_BODY {
-                return false;
-            }
-        }
-        true
-    };
-    tokio::time::timeout(REST, rest).await.unwrap_or(false)
 }
 
 /// Serves one request.
