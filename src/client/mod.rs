@@ -2,6 +2,7 @@
 //!
 //! Records what it sent, what came back and when. It never judges and never prints.
 
+mod answering;
 mod auth;
 mod calling;
 mod compose;
