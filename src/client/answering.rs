@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::exchange::Options;
 use super::sim::Sim;
 use crate::profile::Answer;
+use crate::scenario::Answers;
 use crate::transcript::EventKind;
 use crate::wire::MAX_ASKED;
 
@@ -32,26 +33,8 @@ impl Sim {
     fn answer<'a>(self: &'a Arc<Self>, request: &'a Value) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
             let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
-            let said = {
-                let answers = &self.state().answers;
-                match method {
-                    "sampling/createMessage" => answers.sampling.clone(),
-                    "elicitation/create" => answers.elicitation.clone(),
-                    "roots/list" => answers.roots.clone(),
-                    _ => None,
-                }
-            };
-            let known = &self.profile.answers.value;
-            let answer = said.map_or_else(
-                || match method {
-                    "ping" => known.ping.clone(),
-                    "sampling/createMessage" => known.sampling.clone(),
-                    "elicitation/create" => known.elicitation.clone(),
-                    "roots/list" => known.roots.clone(),
-                    _ => known.unknown.clone(),
-                },
-                as_answer,
-            );
+            let answers = self.state().answers.clone();
+            let answer = self.answer_to(&answers, method);
             let mut message = serde_json::Map::new();
             message.insert("jsonrpc".to_owned(), Value::from("2.0"));
             message.insert("id".to_owned(), request.get("id").cloned().unwrap_or_default());
@@ -65,6 +48,27 @@ impl Sim {
             let within = self.target.patience;
             self.exchange(request, Options { within, ..Options::default() }).await;
         })
+    }
+
+    /// The answer to a request of the server, however it came.
+    pub(super) fn answer_to(&self, answers: &Answers, method: &str) -> Answer {
+        let said = match method {
+            "sampling/createMessage" => answers.sampling.clone(),
+            "elicitation/create" => answers.elicitation.clone(),
+            "roots/list" => answers.roots.clone(),
+            _ => None,
+        };
+        let known = &self.profile.answers.value;
+        said.map_or_else(
+            || match method {
+                "ping" => known.ping.clone(),
+                "sampling/createMessage" => known.sampling.clone(),
+                "elicitation/create" => known.elicitation.clone(),
+                "roots/list" => known.roots.clone(),
+                _ => known.unknown.clone(),
+            },
+            as_answer,
+        )
     }
 }
 

@@ -11,7 +11,7 @@ use super::exchange::{Answered, Options};
 use super::sim::{Pending, Sim};
 use super::step::{Turn, name_of};
 use super::target::SafeCall;
-use crate::model::id_text;
+use crate::model::{Via, id_text};
 use crate::profile::OnSession404;
 use crate::scenario::{Await, Cancel, Invoke};
 use crate::wire::Request;
@@ -29,7 +29,8 @@ impl Sim {
         if let (Some(token), Some(meta)) = (&step.progress, meta.as_object_mut()) {
             meta.insert("progressToken".to_owned(), token.clone());
         }
-        if meta.as_object().is_some_and(|meta| !meta.is_empty()) {
+        let modern = self.is_modern();
+        if !modern && meta.as_object().is_some_and(|meta| !meta.is_empty()) {
             let params = params.get_or_insert_with(|| json!({}));
             if let Some(params) = params.as_object_mut() {
                 params.insert("_meta".to_owned(), meta);
@@ -47,6 +48,22 @@ impl Sim {
             let mut asked = id;
             if step.recover && self.answer_refusal(&answered, turn.within).await {
                 let (request, id) = self.calling(step, method, params.clone(), self.next_id());
+                let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
+                (answered, asked) = (self.exchange(request, options).await, id);
+            }
+            if modern && step.headers.is_empty() && is_mismatch(&answered) {
+                // The schema may have changed meanwhile (2026-07-28 basic/transports/streamable-http#client-behavior).
+                self.list("tools/list", turn.within).await;
+                let (request, id) = self.calling(step, method, params.clone(), self.next_id());
+                let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
+                (answered, asked) = (self.exchange(request, options).await, id);
+            }
+            for _ in 0..if modern { step.rounds } else { 0 } {
+                let sent = params.clone().unwrap_or_else(|| json!({}));
+                let how = (&step.answer, &step.state);
+                let Some(next) = self.answered_input(&answered, &asked, &sent, how) else { break };
+                let id = self.next_id();
+                let (request, id) = self.calling(step, method, Some(next.clone()), id);
                 let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
                 (answered, asked) = (self.exchange(request, options).await, id);
             }
@@ -79,8 +96,16 @@ impl Sim {
 
     /// The request of a call, with the headers that the step wants.
     fn calling(&self, step: &Invoke, method: &str, params: Option<Value>, id: Value) -> (Request, Value) {
-        let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params);
-        let mut request = self.post(&message, Some(method), name_of(&message));
+        let mut request = if self.is_modern() {
+            let mut meta = step.meta.clone().unwrap_or_else(|| json!({}));
+            if let (Some(token), Some(meta)) = (&step.progress, meta.as_object_mut()) {
+                meta.insert("progressToken".to_owned(), token.clone());
+            }
+            self.modern_request(method, params, &id, Some(&meta)).1
+        } else {
+            let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params);
+            self.post(&message, Some(method), name_of(&message))
+        };
         compose::apply(&mut request.headers, &step.headers);
         self.state().responses.remove(&id_text(&id));
         (request, id)
@@ -164,6 +189,23 @@ impl Sim {
         }
     }
 
+    /// Closes the stream of a call, which is how it is cancelled over HTTP without a handshake
+    /// (2026-07-28 basic/transports/streamable-http#cancellation).
+    async fn hang_up_call(&self, name: Option<&str>, turn: Turn) {
+        let mut news = self.news.subscribe();
+        let exchange = {
+            let mut state = self.state();
+            let Some(exchange) = name.and_then(|name| state.calls.get(name)).map(|call| call.exchange) else { return };
+            let Some(hang_up) = state.hang_ups.remove(&exchange) else { return };
+            // A receiver that is gone belongs to an exchange that is over.
+            let _ = hang_up.send(());
+            exchange
+        };
+        // The reader notes the cut before the next step begins.
+        let _ = tokio::time::timeout(ARRIVES_WITHIN, news.changed()).await;
+        self.subject(turn, exchange, None);
+    }
+
     /// The step `cancel`.
     pub(super) async fn cancel(self: &Arc<Self>, step: &Cancel, turn: Turn) {
         let id = step.id.clone().or_else(|| {
@@ -172,6 +214,9 @@ impl Sim {
             call.lost = true;
             Some(call.id.clone())
         });
+        if self.is_modern() && self.via() == Via::StreamableHttp {
+            return self.hang_up_call(step.call.as_deref(), turn).await;
+        }
         if let Some(id) = &id {
             self.state().cancelled.insert(id_text(id));
         }
@@ -181,4 +226,9 @@ impl Sim {
         }
         self.tell("notifications/cancelled", Some(params), &crate::scenario::Headers::new(), turn).await;
     }
+}
+
+/// Whether the server says that headers and body differ.
+fn is_mismatch(answered: &Answered) -> bool {
+    answered.messages.iter().any(|message| message["error"]["code"] == -32020)
 }

@@ -123,10 +123,16 @@ impl Sim {
         let mut answered = Answered::of(number);
         let mut dropped = self.drop_all.subscribe();
         dropped.mark_unchanged();
-        self.state().live += 1;
+        let (hang_up, mut hung_up) = oneshot::channel();
+        {
+            let mut state = self.state();
+            state.live += 1;
+            state.hang_ups.insert(number, hang_up);
+        }
         let end = tokio::select! {
             end = self.run(number, line.as_ref(), &request, &options, &mut answered, head) => end,
             _ = dropped.changed() => Stop::End(End::ClosedByUs),
+            Ok(()) = &mut hung_up => Stop::End(End::ClosedByUs),
             () = tokio::time::sleep(options.within) => Stop::End(End::TimedOut),
         };
         let end = end.end();
@@ -137,7 +143,11 @@ impl Sim {
             self.state().gave_up += 1;
         }
         self.record(EventKind::End { exchange: number, end });
-        self.state().live -= 1;
+        {
+            let mut state = self.state();
+            state.live -= 1;
+            state.hang_ups.remove(&number);
+        }
         self.announce();
         answered
     }
@@ -429,7 +439,10 @@ impl Sim {
         };
         for message in messages {
             self.hear(number, &message);
-            let answerable = message.get("method").is_some() && message.get("id").is_some_and(|id| !id.is_null());
+            // Without a handshake servers do not ask on streams (2026-07-28 basic/transports/streamable-http), so that
+            // nothing there is answered.
+            let answerable = !self.is_modern()
+                && message.get("method").is_some() && message.get("id").is_some_and(|id| !id.is_null());
             if answerable && !self.state().answers.silent {
                 self.reply_to(&message);
             }

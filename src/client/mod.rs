@@ -10,6 +10,8 @@ mod control;
 mod driver;
 mod entry;
 mod exchange;
+mod mirror;
+mod modern;
 mod network;
 mod opening;
 mod requests;

@@ -11,7 +11,7 @@ use super::compose;
 use super::exchange::{Answered, Options};
 use super::sim::Sim;
 use super::step::Turn;
-use crate::model::{Revision, Via, id_text};
+use crate::model::{Era, Revision, Via, id_text};
 use crate::profile::{Accepts, Probe};
 use crate::scenario::Negotiate;
 use crate::transcript::{EventKind, header};
@@ -46,10 +46,18 @@ impl Sim {
     async fn begin(self: &Arc<Self>, step: &Negotiate, within: Duration) -> (u32, String) {
         let profile = Arc::clone(&self.profile);
         self.forget_session().await;
-        let asked = profile.opens_with.value.0.first().map_or_else(String::new, ToString::to_string);
-        if step.version.is_none() && step.capabilities.is_none() {
+        if let Some(habits) = self.speaks_modern().filter(|_| step.era.is_none())
+            && let Some(opened) = Box::pin(self.meet(habits, step, within)).await
+        {
+            return opened;
+        }
+        let legacy = profile.opens_with.value.0.iter().find(|asked| asked.facts().era == Era::Legacy);
+        let asked = legacy.or(profile.opens_with.value.0.first()).map_or_else(String::new, ToString::to_string);
+        if step.version.is_none() && step.capabilities.is_none() && self.speaks_modern().is_none() {
             // Probes were seen over HTTP, where they leave nothing behind; a channel that answers one speaks the newer era.
-            if let Some(probe) = profile.probe.value.as_ref().filter(|_| self.via() == Via::StreamableHttp) {
+            // Of a server that speaks the newer era such a client would learn that, and there would be no handshake.
+            let probed = self.via() == Via::StreamableHttp && !self.target.speaks_modern;
+            if let Some(probe) = profile.probe.value.as_ref().filter(|_| probed) {
                 self.probe(probe, within).await;
             }
             if let Some(first) = &profile.probe_session.value {
@@ -86,6 +94,7 @@ impl Sim {
         state.session = None;
         state.socket_session = None;
         state.revision = None;
+        state.modern = None;
     }
 
     /// A request of the newer era, before anything else.
@@ -161,8 +170,13 @@ impl Sim {
         if self.profile.get_stream.value.opens && self.via() == Via::StreamableHttp {
             self.open_stream(self.bare("GET"), within).await;
         }
+        self.fetch_lists(&self.profile.listing.value, served, within).await;
+    }
+
+    /// Fetches those of these lists that the server offers.
+    pub(super) async fn fetch_lists(self: &Arc<Self>, listing: &[String], served: &Value, within: Duration) {
         let offered = |method: &&String| served.get(method.split('/').next().unwrap_or_default()).is_some();
-        let methods: Vec<String> = self.profile.listing.value.iter().filter(offered).cloned().collect();
+        let methods: Vec<String> = listing.iter().filter(offered).cloned().collect();
         if !self.profile.parallel_listing.value {
             for method in &methods {
                 if self.has_given_up() {
@@ -180,11 +194,12 @@ impl Sim {
         while lists.join_next().await.is_some() {}
     }
 
-    async fn list(self: &Arc<Self>, method: &str, within: Duration) {
+    pub(super) async fn list(self: &Arc<Self>, method: &str, within: Duration) {
         let mut cursor: Option<Value> = None;
         for _ in 0..MOST_PAGES {
             let params = cursor.map(|cursor| json!({"cursor": cursor}));
             let answered = self.request(method, params, within).await;
+            self.learn_tools(&answered);
             let next = answered.messages.iter().find_map(|message| message["result"].get("nextCursor").cloned());
             // Null names no page that could be asked for.
             cursor = next.filter(|next| !next.is_null());

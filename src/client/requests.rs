@@ -3,13 +3,19 @@
 use serde_json::Value;
 
 use super::compose::{self, Slots};
+use super::mirror;
 use super::sim::Sim;
+use super::step::name_of;
+use crate::profile::Header;
 use crate::transcript::header;
 use crate::wire::Request;
 
 impl Sim {
     /// A POST of a message with the headers of the profile.
     pub(super) fn post(&self, message: &Value, method: Option<&str>, name: Option<&str>) -> Request {
+        if let Some(habits) = self.profile.modern.value.as_ref().filter(|_| self.is_modern()) {
+            return self.dressed(&habits.headers, message);
+        }
         let body = message.to_string().into_bytes();
         let state = self.state();
         let templates = if method == Some("initialize") {
@@ -27,6 +33,28 @@ impl Sim {
         };
         let mut headers = compose::headers(templates, &slots);
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
+        Request { headers, body, ..Request::to(self.target.path.clone(), "POST") }
+    }
+
+    /// A POST of a message of the era without a handshake, under these headers.
+    pub(super) fn dressed(&self, templates: &[Header], message: &Value) -> Request {
+        let body = message.to_string().into_bytes();
+        let mut headers = {
+            let state = self.state();
+            let name = name_of(message).map(mirror::encoded);
+            let slots = Slots {
+                host: &self.target.host,
+                length: Some(body.len()),
+                session: None,
+                revision: state.modern.as_ref().map(|dress| dress.version.as_str()),
+                method: message["method"].as_str(),
+                name: name.as_deref(),
+            };
+            let mut headers = compose::headers(templates, &slots);
+            compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
+            headers
+        };
+        self.mirror(&mut headers, message);
         Request { headers, body, ..Request::to(self.target.path.clone(), "POST") }
     }
 

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::auth::{Credential, Site};
+use super::modern::Dress;
 use super::target::Target;
 use super::transport::Line;
 use crate::model::{Clock, Rng, Via, id_text};
@@ -45,7 +46,7 @@ pub(super) struct Sim {
     pub(super) line: Mutex<Option<Arc<Line>>>,
     /// Held while a channel is opened, so that there is one.
     pub(super) opening: tokio::sync::Mutex<()>,
-    next_id: AtomicI64,
+    pub(super) next_id: AtomicI64,
 }
 
 /// What changes as the conversation goes on.
@@ -54,6 +55,10 @@ pub(super) struct State {
     pub(super) session: Option<String>,
     pub(super) ended_sessions: Vec<String>,
     pub(super) revision: Option<String>,
+    /// How requests are dressed without a handshake, while that era is spoken.
+    pub(super) modern: Option<Dress>,
+    /// Exchanges that can be hung up by themselves.
+    pub(super) hang_ups: HashMap<u32, oneshot::Sender<()>>,
     pub(super) calls: HashMap<String, Pending>,
     /// Responses by id text, with the exchange that brought them.
     pub(super) responses: HashMap<String, u32>,

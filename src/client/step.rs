@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::compose;
 use super::control;
 use super::exchange::{Answered, Options};
-use super::sim::Sim;
+use super::sim::{Pending, Sim};
 use super::target::TimeControl;
 use crate::model::{Via, id_text};
 use crate::scenario::{
@@ -89,8 +89,7 @@ impl Sim {
         let mut refused = false;
         loop {
             let id = self.next_id();
-            let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params.clone());
-            let request = self.post(&message, Some(method), name_of(&message));
+            let request = self.asking(method, params.clone(), &id);
             let answered = self.exchange(request, Options { until: Some(id), ..self.options(within) }).await;
             if refused || !self.answer_refusal(&answered, within).await {
                 return answered;
@@ -99,11 +98,30 @@ impl Sim {
         }
     }
 
+    /// A request as it goes out in the era that is spoken.
+    fn asking(&self, method: &str, params: Option<Value>, id: &Value) -> Request {
+        if self.is_modern() {
+            return self.modern_request(method, params, id, None).1;
+        }
+        let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params);
+        self.post(&message, Some(method), name_of(&message))
+    }
+
     /// Opens a stream in the background and goes on once its head came or it is over.
     pub(super) async fn open_stream(self: &Arc<Self>, request: Request, within: Duration) -> u32 {
+        self.open_stream_until(request, None, within).await
+    }
+
+    /// The same, where a response to an id ends the stream.
+    pub(super) async fn open_stream_until(
+        self: &Arc<Self>,
+        request: Request,
+        until: Option<Value>,
+        within: Duration,
+    ) -> u32 {
         let (head, seen) = oneshot::channel();
         let number = self.tap.next_exchange();
-        let options = Options { within: self.target.patience, number: Some(number), ..Options::default() };
+        let options = Options { within: self.target.patience, until, number: Some(number), ..Options::default() };
         let sim = Arc::clone(self);
         tokio::spawn(async move { sim.exchange_with(request, options, Some(head)).await });
         // An error means that the exchange ended without a head, which is as good a reason to go on.
@@ -130,6 +148,19 @@ impl Sim {
     }
 
     async fn listen(self: &Arc<Self>, step: &Listen, turn: Turn) {
+        if self.is_modern() {
+            let every = || json!({"toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true});
+            let wanted = step.notifications.clone().unwrap_or_else(every);
+            let id = step.id.clone().unwrap_or_else(|| self.next_id());
+            let exchange = self.subscribe(&wanted, id.clone(), &step.headers, turn.within).await;
+            self.subject(turn, exchange, Some(id_text(&id)));
+            if let Some(name) = &step.r#as {
+                let events_before = self.state().events;
+                let pending = Pending { id, exchange, over: false, events_before, lost: true };
+                self.state().calls.insert(name.clone(), pending);
+            }
+            return;
+        }
         if self.via() != Via::StreamableHttp {
             // The channel brings everything already.
             if let Ok(line) = self.line(turn.within).await {
@@ -337,6 +368,9 @@ impl Sim {
             self.disconnect();
             return;
         }
+        if self.is_modern() {
+            return self.disconnect();
+        }
         let session = self.state().session.clone();
         if step.delete.unwrap_or(self.profile.delete_on_exit.value) && session.is_some() {
             let answered = self.exchange(self.bare("DELETE"), self.options(turn.within)).await;
@@ -374,7 +408,8 @@ impl Sim {
 
 /// The `name` or `uri` that some header mirrors.
 pub(super) fn name_of(message: &Value) -> Option<&str> {
-    message["params"].get("name").or_else(|| message["params"].get("uri")).and_then(Value::as_str)
+    let params = &message["params"];
+    params.get("name").or_else(|| params.get("uri")).or_else(|| params.get("taskId")).and_then(Value::as_str)
 }
 
 /// The id of the first request in an array.

@@ -73,6 +73,8 @@ pub struct Target {
     pub patience: Duration,
     /// Whether the endpoint asks for access tokens.
     pub asks_for_tokens: bool,
+    /// Whether it speaks the era without a handshake (2026-07-28), as far as is known.
+    pub speaks_modern: bool,
     /// What `invoke` calls where the scenario names nothing.
     pub safe_call: SafeCall,
     /// Headers that every request to the target carries besides those of the profile.
@@ -128,6 +130,7 @@ impl Target {
             minter: None,
             patience,
             asks_for_tokens: false,
+            speaks_modern: false,
             safe_call: SafeCall::default(),
             headers: Headers::new(),
             entry: Entry::default(),
@@ -161,6 +164,7 @@ impl Target {
             minter: None,
             patience,
             asks_for_tokens: false,
+            speaks_modern: false,
             safe_call: SafeCall::default(),
             headers: Headers::new(),
             entry: Entry::default(),

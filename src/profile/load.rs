@@ -12,8 +12,8 @@ use super::error::ProfileError;
 use super::known::Known;
 use super::oauth::OAuth;
 use super::values::{
-    Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, OnSession404, OpensWith, PreRequest, Probe,
-    ProbeSession, Transports,
+    Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, Modern, OnSession404, OpensWith, PreRequest,
+    Probe, ProbeSession, Transports,
 };
 
 /// Whose behaviour a profile holds.
@@ -98,6 +98,8 @@ fields! {
     first_request_id: Value,
     /// A request of the newer era before `initialize`.
     probe: Option<Probe>,
+    /// How it speaks 2026-07-28; nothing if it does not.
+    modern: Option<Modern>,
     /// A whole session before the real one.
     probe_session: Option<ProbeSession>,
     /// `User-Agent`.
@@ -271,6 +273,7 @@ fn referred<'a>(file: &str, field: &str, name: &str, others: &'a [Profile]) -> R
 fn fill_user_agent(profile: &mut Profile) {
     let agent = profile.user_agent.value.clone();
     let probe = profile.probe.value.iter_mut().flat_map(|probe| probe.headers.iter_mut());
+    let modern = profile.modern.value.iter_mut().flat_map(|modern| modern.headers.iter_mut());
     let headers = profile
         .headers_initialize
         .value
@@ -278,7 +281,8 @@ fn fill_user_agent(profile: &mut Profile) {
         .chain(&mut profile.headers_post.value)
         .chain(&mut profile.headers_get.value)
         .chain(&mut profile.headers_delete.value)
-        .chain(probe);
+        .chain(probe)
+        .chain(modern);
     for header in headers.filter(|header| header.name.eq_ignore_ascii_case("user-agent")) {
         header.value.clone_from(&agent);
     }
@@ -314,11 +318,22 @@ fn refuse_contradictions(file: &str, profile: &Profile) -> Result<(), ProfileErr
             return refuse(field, "lacks `{host}` or `{length}`", "every POST carries Host and Content-Length");
         }
     }
+    let modern = profile.modern.value.as_ref().map(|modern| modern.headers.clone()).unwrap_or_default();
+    for template in ["{host}", "{length}", "{revision}", "{method}", "{name}"] {
+        if !modern.is_empty() && !carries(&modern, template) {
+            return refuse(
+                "modern",
+                &format!("lacks `{template}` in its headers"),
+                "every POST of 2026-07-28 carries Host, Content-Length, MCP-Protocol-Version, Mcp-Method and Mcp-Name",
+            );
+        }
+    }
     for (field, headers) in [
         ("headers_initialize", &profile.headers_initialize.value),
         ("headers_post", &profile.headers_post.value),
         ("headers_get", &profile.headers_get.value),
         ("headers_delete", &profile.headers_delete.value),
+        ("modern", &modern),
     ] {
         if let Some(bad) = headers.iter().find(|header| !template_is_known(&header.value)) {
             return refuse(

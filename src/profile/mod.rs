@@ -16,6 +16,6 @@ pub use load::{About, Profile, parse};
 pub use oauth::{Begins, CarriesResource, OAuth, OnDeadRefresh, OnStepUp, Place, Registration, ScopeFrom};
 pub use shipped::{find, ids, shipped};
 pub use values::{
-    Accepts, Answer, Answers, Authorization, Fallback, GetStream, Header, KeyOrder, OnSession404, OpensWith,
-    PreRequest, Probe, ProbeSession, Transports,
+    Accepts, Answer, Answers, Authorization, Fallback, GetStream, Header, KeyOrder, ListenHabit, Modern, OnSession404,
+    OpensWith, PreRequest, Probe, ProbeSession, ProgressTokens, Transports,
 };

@@ -148,6 +148,44 @@ pub struct Probe {
     pub headers: Vec<Header>,
 }
 
+/// How a client speaks the era without a handshake (2026-07-28), where it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modern {
+    /// Headers of every POST, in order. Those of mirrored arguments come behind `{name}`.
+    pub headers: Vec<Header>,
+    /// JSON-RPC id of its first request after the probe; later ids count on from there.
+    pub first_request_id: Value,
+    /// The subscription that it opens once it knows the server; none if it opens none.
+    pub listen: Option<ListenHabit>,
+    /// Methods it calls then, in order.
+    pub listing: Vec<String>,
+    /// The requests with which it sends a progress token, counted like an id.
+    pub progress_tokens: ProgressTokens,
+}
+
+/// The requests with which a client sends a progress token by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgressTokens {
+    /// None.
+    Never,
+    /// `tools/call`.
+    Calls,
+    /// Every one but its probe.
+    Always,
+}
+
+/// The subscription that a client opens by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenHabit {
+    /// JSON-RPC id, where it is not counted like the others.
+    pub id: Option<Value>,
+    /// The `notifications` that it subscribes to.
+    pub notifications: Map<String, Value>,
+}
+
 /// A whole session that is opened only to see whether the server answers, and then left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

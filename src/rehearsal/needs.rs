@@ -4,13 +4,21 @@ use serde_json::Value;
 
 use super::Survey;
 use crate::client::Entry;
-use crate::model::{Revision, Via};
+use crate::model::{Era, Revision, Via};
 use crate::profile::Profile;
 use crate::scenario::{Action, Scenario, Step};
 
 /// The first need that is not met, in plain words; `None` where the scenario applies.
 pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, survey: &Survey) -> Option<String> {
-    let carries = profile.headers_post.value.iter().any(|header| header.value.contains("{session}"));
+    let modern = revision.facts().era == Era::Modern;
+    let crosses = scenario.needs.iter().any(|need| need == "legacy-only" || need == "modern-only");
+    match (modern, survey.legacy, &survey.modern) {
+        (true, _, None) if !crosses => return Some(format!("the target does not speak {revision}")),
+        (false, false, _) if !crosses => return Some("the target speaks only 2026-07-28".to_owned()),
+        _ => {}
+    }
+    let carries = modern
+        || profile.headers_post.value.iter().any(|header| header.value.contains("{session}"));
     if survey.session && !carries {
         return Some(
             "this client never sends the session id that the target assigns, and the target has to refuse it"
@@ -104,7 +112,9 @@ fn not_allowed(tool: &str, survey: &Survey) -> Option<String> {
 }
 
 fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) -> Option<String> {
-    let server = |path: &[&str]| path.iter().try_fold(&survey.capabilities, |value, key| value.get(key)).is_some();
+    let modern = revision.facts().era == Era::Modern;
+    let offered = survey.modern.as_ref().filter(|_| modern).unwrap_or(&survey.capabilities);
+    let server = |path: &[&str]| path.iter().try_fold(offered, |value, key| value.get(key)).is_some();
     let missing = |holds: bool, why: &str| (!holds).then(|| why.to_owned());
     if let Some(tool) = need.strip_prefix("tool:") {
         let listed = survey.tools.contains_key(tool);
@@ -117,7 +127,7 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         return missing(survey.resources.contains(uri), &format!("the target has no resource `{uri}`"));
     }
     if let Some(capability) = need.strip_prefix("client.") {
-        if capability == "listen" && survey.via.has_one_stream() {
+        if capability == "listen" && (modern || survey.via.has_one_stream()) {
             return None;
         }
         if capability == "listen" {
@@ -136,7 +146,14 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         "sse" => missing(survey.via == Via::LegacySse, "it is about HTTP+SSE"),
         "stdio" => missing(survey.via == Via::Stdio, "it is about stdio"),
         "websocket" => missing(survey.via == Via::WebSocket, "it is about WebSocket"),
+        "session" if modern => Some(format!("{revision} has no sessions")),
         "session" => missing(survey.session, "the target assigns no session ids"),
+        "legacy-only" => missing(survey.modern.is_none(), "the target speaks 2026-07-28"),
+        "modern-only" => missing(!survey.legacy, "the target also speaks revisions with `initialize`"),
+        "both-eras" => missing(
+            survey.legacy && survey.modern.is_some(),
+            "the target does not speak both eras, with `initialize` and without",
+        ),
         "clock" => missing(survey.clock, "the target's clock cannot be moved (--control names its control endpoint)"),
         "reference" => missing(survey.reference, "only the reference server has the fixtures for this"),
         "auth" => missing(survey.auth, "the target asks for no authorization"),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Survey, needs};
-use crate::model::Revision;
+use crate::model::{Era, Revision};
 use crate::profile::{OpensWith, Profile};
 use crate::scenario::Scenario;
 use crate::verdict::Plan;
@@ -47,15 +47,25 @@ pub fn plans(selection: &Selection, survey: &Survey) -> Vec<Planned> {
             if !chosen {
                 continue;
             }
-            let own = &profile.opens_with.value.0;
-            let revisions = if selection.revisions.is_empty() { own } else { &selection.revisions };
+            let mut own = profile.opens_with.value.0.clone();
+            let speaks_modern = profile.modern.value.is_some();
+            if speaks_modern && selection.revisions.is_empty() {
+                own.push(Revision::V2026_07_28);
+            }
+            let revisions = if selection.revisions.is_empty() { &own } else { &selection.revisions };
             for revision in revisions {
+                let era = revision.facts().era;
+                if !scenario.era.include(era) || (era == Era::Modern && !speaks_modern) {
+                    continue;
+                }
                 if !scenario.revisions.is_empty() && !scenario.revisions.iter().any(|name| name == revision.name()) {
                     continue;
                 }
                 let asking = asking.entry((profile.id().to_owned(), *revision)).or_insert_with(|| {
                     let mut asking = Profile::clone(profile);
-                    asking.opens_with.value = OpensWith(vec![*revision]);
+                    // Where the newer era is not spoken, such a client falls back to what it knows of the older one.
+                    let legacy = own.iter().copied().find(|other| era == Era::Modern && other.facts().era != era);
+                    asking.opens_with.value = OpensWith(std::iter::once(*revision).chain(legacy).collect());
                     Arc::new(asking)
                 });
                 planned.push(Planned {

@@ -98,6 +98,7 @@ impl Stage {
             Self::Foreign(target) => Self::Foreign(Arc::new(Target {
                 safe_call: known.safe_call.clone(),
                 asks_for_tokens: known.auth,
+                speaks_modern: known.modern.is_some(),
                 // The way that the survey had to take, clients take as their profiles do.
                 falls_back: target.via.is_none() && known.via == Via::LegacySse,
                 ..Target::clone(&target)
@@ -296,6 +297,7 @@ async fn embedded(
     target.minter = server.minter();
     target.safe_call = safe_call.clone();
     target.asks_for_tokens = auth;
+    target.speaks_modern = true;
     Ok((server, Arc::new(target), clock))
 }
 

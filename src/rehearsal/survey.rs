@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::client::{Drive, Entry, SafeCall, Target, TimeControl, drive, token_to_order};
-use crate::model::{Audience, Clock, Rng, TokenOrder, Via, glob};
+use crate::model::{Audience, Clock, Revision, Rng, TokenOrder, Via, glob};
 use crate::profile::Profile;
 use crate::scenario::parse;
 use crate::transcript::{End, EventKind, Exchange, Msg, View};
@@ -28,8 +28,12 @@ steps:
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an answer to a question of its own")]
 pub struct Survey {
-    /// Its capabilities.
+    /// Its capabilities in the era of `initialize`.
     pub capabilities: Value,
+    /// Whether it answers `initialize`.
+    pub legacy: bool,
+    /// Its capabilities in the era without a handshake, where it speaks that.
+    pub modern: Option<Value>,
     /// Whether it assigns session ids.
     pub session: bool,
     /// Its tools, each with whether it may be called: it says that it only reads, or the user named it.
@@ -86,27 +90,34 @@ pub(super) async fn survey(
 ) -> Result<Survey, SurveyError> {
     let scenario =
         parse("survey", CONVERSATION).map_err(|diagnostics| SurveyError::Internal(diagnostics.render(false)))?;
-    let events = drive(Drive {
-        scenario: Arc::new(scenario),
-        profile: Arc::clone(profile),
-        target: Arc::clone(target),
-        clock,
-        rng,
-    })
-    .await;
-    let view = View::new(&events);
-    if let Some(reason) = unreachable(&view, target) {
+    let scenario = Arc::new(scenario);
+    let met = |profile: Arc<Profile>| {
+        let (scenario, target) = (Arc::clone(&scenario), Arc::clone(target));
+        drive(Drive { scenario, profile, target, clock: Arc::clone(&clock), rng: rng.clone() })
+    };
+    // Who speaks both eras is met in each; who does not falls back to the older one by itself.
+    let newer = met(newest(profile)).await;
+    let modern = discovered(&View::new(&newer));
+    let older = if modern.is_some() { met(Arc::clone(profile)).await } else { Vec::new() };
+    let views: Vec<View<'_>> = [&older, &newer].map(|events| View::new(events)).into();
+    if let Some(reason) = unreachable(&views[1], target) {
         return Err(SurveyError::Unreachable { url: target.name.clone(), reason });
     }
-    let conversation = view.conversations.first();
-    let opening = conversation.map(|conversation| &view.exchanges[conversation.opened]);
+    let shaken = |view: &View<'_>| view.conversations.iter().position(|known| known.result["protocolVersion"].is_string());
+    let met = views.iter().find_map(|view| Some((view, shaken(view)?)));
+    let conversation = met.map(|(view, index)| &view.conversations[index]);
+    let opening = met.map(|(view, index)| &view.exchanges[view.conversations[index].opened]);
+    let opening = opening.or_else(|| views[1].exchanges.first());
     let via = opening.map(|opening| opening.via).or(target.via).unwrap_or_default();
-    let listed: Vec<&Value> = items(&view, "tools/list", "tools").filter(|tool| tool["name"].is_string()).collect();
+    let every = |method, kind| views.iter().flat_map(move |view| items(view, method, kind));
+    let listed: Vec<&Value> = every("tools/list", "tools").filter(|tool| tool["name"].is_string()).collect();
     let texts = |method, kind, member: &str| -> BTreeSet<String> {
-        items(&view, method, kind).filter_map(|item| item[member].as_str()).map(str::to_owned).collect()
+        every(method, kind).filter_map(|item| item[member].as_str()).map(str::to_owned).collect()
     };
     let name = |tool: &Value| tool["name"].as_str().unwrap_or_default().to_owned();
-    let reference = conversation.is_some_and(|conversation| conversation.result["serverInfo"]["name"] == REFERENCE);
+    let info = modern.as_ref().map(|discovered| &discovered["_meta"]["io.modelcontextprotocol/serverInfo"]);
+    let info = info.or(conversation.map(|conversation| &conversation.result["serverInfo"]));
+    let reference = info.is_some_and(|info| info["name"] == REFERENCE);
     let may = |tool: &Value| {
         reference
             || tool["annotations"]["readOnlyHint"] == true
@@ -120,8 +131,9 @@ pub(super) async fn survey(
         (SafeCall::Method(_), None) if !listed.is_empty() => SafeCall::Method("tools/list".to_owned()),
         (said, _) => said.clone(),
     };
+    let exchanges = || views.iter().flat_map(|view| &view.exchanges);
     let auth = !matches!(target.entry, Entry::Login)
-        || view.exchanges.iter().any(|exchange| exchange.status == Some(401) && exchange.target == target.path);
+        || exchanges().any(|exchange| exchange.status == Some(401) && exchange.target == target.path);
     let order = TokenOrder { audience: Audience::Named(target.url.clone()), ..TokenOrder::default() };
     Ok(Survey {
         documents: auth && target.is_on_this_machine(),
@@ -130,12 +142,14 @@ pub(super) async fn survey(
             .and_then(|conversation| conversation.result.get("capabilities"))
             .cloned()
             .unwrap_or_default(),
+        legacy: conversation.is_some(),
+        modern: modern.map(|discovered| discovered["capabilities"].clone()),
         session: conversation.is_some_and(|conversation| conversation.session.is_some()),
         via,
         chosen: target.via.is_some(),
         resumable: match via {
             Via::StreamableHttp => true,
-            Via::WebSocket => view.exchanges.iter().any(|exchange| exchange.got_header("mcp-session-id").is_some()),
+            Via::WebSocket => exchanges().any(|exchange| exchange.got_header("mcp-session-id").is_some()),
             Via::LegacySse | Via::Stdio => false,
         },
         reference,
@@ -147,6 +161,22 @@ pub(super) async fn survey(
         resources: texts("resources/list", "resources", "uri"),
         safe_call,
     })
+}
+
+/// The same profile, as it speaks the era without a handshake.
+fn newest(profile: &Arc<Profile>) -> Arc<Profile> {
+    let mut newest = Profile::clone(profile);
+    newest.opens_with.value.0.insert(0, Revision::V2026_07_28);
+    Arc::new(newest)
+}
+
+/// What `server/discover` gave, where it gave something.
+fn discovered(view: &View<'_>) -> Option<Value> {
+    let modern = Revision::V2026_07_28.name();
+    let speaks = |result: &&Value| {
+        result["supportedVersions"].as_array().is_some_and(|versions| versions.iter().any(|version| version == modern))
+    };
+    view.results_of("server/discover").map(|(_, _, result)| result).find(speaks).cloned()
 }
 
 /// Why there is nothing to rehearse: no exchange got as far as an answer that ended, or that said anything at all.

@@ -41,4 +41,7 @@ pub use schema::{
 };
 pub use schema_auth::{MintStep, OAuthStep, Publish};
 pub use validate::{NEEDS, NEEDS_REFERENCE};
-pub use words::{DisconnectWhen, HeaderSource, LastEventId, OAuthRequest, Outcome, SessionChange, SessionSource};
+pub use words::{
+    DisconnectWhen, Eras, HeaderSource, LastEventId, OAuthRequest, Outcome, SessionChange, SessionSource, SpokenEra,
+    StateSource,
+};

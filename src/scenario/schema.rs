@@ -13,7 +13,7 @@ use super::delay::Delay;
 use super::expect::Expect;
 use super::network::WrittenFault;
 use super::schema_auth::{MintStep, OAuthStep, Publish};
-use super::words::{DisconnectWhen, HeaderSource, LastEventId, SessionSource};
+use super::words::{DisconnectWhen, Eras, HeaderSource, LastEventId, SessionSource, SpokenEra, StateSource};
 use crate::model::{NetworkFault, Span};
 
 /// Headers to add or replace; `null` removes one that would otherwise be sent.
@@ -37,7 +37,10 @@ pub struct Scenario {
     /// Names of the field reports this scenario replays.
     #[serde(default)]
     pub field: Vec<String>,
-    /// Revisions it applies to; empty means all.
+    /// The eras it is played in: with `initialize`, without (2026-07-28), or each.
+    #[serde(default)]
+    pub era: Eras,
+    /// Revisions it applies to; empty means all of its eras.
     #[serde(default)]
     pub revisions: Vec<String>,
     /// What a target must offer for this scenario to apply.
@@ -148,6 +151,9 @@ bodies! {
 
     /// Open the conversation as the client profile does.
     Negotiate {
+        /// `legacy` where this client knows only `initialize`, whatever the others speak.
+        #[serde(default)]
+        era: Option<SpokenEra>,
         /// Protocol version to ask for instead of the profile's.
         #[serde(default)]
         version: Option<String>,
@@ -201,6 +207,12 @@ bodies! {
         /// How to answer what the server asks meanwhile.
         #[serde(default)]
         answer: Answers,
+        /// How often the client answers an `input_required` result and asks again (2026-07-28).
+        #[serde(default = "rounds")]
+        rounds: u32,
+        /// What the client sends back as `requestState` then.
+        #[serde(default)]
+        state: StateSource,
     }
 
     /// Collect the answer of an earlier `invoke` with `as`.
@@ -236,6 +248,13 @@ bodies! {
 
     /// Open the stream on which the server speaks first.
     Listen {
+        /// What to subscribe to (2026-07-28): the `notifications` of `subscriptions/listen`. Every change of a list where
+        /// nothing is said.
+        #[serde(default, deserialize_with = "present")]
+        notifications: Option<Value>,
+        /// JSON-RPC id of that request; chosen by the client otherwise.
+        #[serde(default, deserialize_with = "present")]
+        id: Option<Value>,
         /// Where to resume from.
         #[serde(default)]
         last_event_id: Option<LastEventId>,
@@ -378,6 +397,11 @@ pub(super) fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resu
 
 fn yes() -> bool {
     true
+}
+
+/// More rounds than any honest server needs.
+fn rounds() -> u32 {
+    8
 }
 
 fn once() -> u32 {

@@ -18,8 +18,11 @@ use super::words::DisconnectWhen;
 use crate::model::{Revision, Span, closest};
 
 /// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
-pub const NEEDS: [&str; 21] = [
+pub const NEEDS: [&str; 24] = [
     "http",
+    "legacy-only",
+    "modern-only",
+    "both-eras",
     "sse",
     "stdio",
     "websocket",

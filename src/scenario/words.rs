@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::model::Era;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
@@ -18,6 +19,38 @@ pub enum DisconnectWhen {
     Now,
     /// When the first event of a call has arrived.
     AfterFirstEvent,
+}
+
+/// The eras of the protocol that a scenario is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Eras {
+    /// The revisions that open with `initialize`.
+    #[default]
+    Legacy,
+    /// 2026-07-28, where each request carries version and capabilities.
+    Modern,
+    /// Both, each in its own way.
+    Both,
+}
+
+impl Eras {
+    /// Whether the scenario is played in this era.
+    pub fn include(self, era: Era) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Legacy => era == Era::Legacy,
+            Self::Modern => era == Era::Modern,
+        }
+    }
+}
+
+/// The era that one client of a scenario speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpokenEra {
+    /// That of the revisions that open with `initialize`.
+    Legacy,
 }
 
 /// What a step does that can be seen, in one word.
@@ -137,6 +170,23 @@ words! {
     /// This version.
     Literal
 }
+
+words! {
+    /// What a client sends back as the `requestState` that it was given.
+    #[derive(Default)]
+    StateSource, "`echo`, `altered`, `none` or another state" {
+        /// The same, as it has to (2026-07-28 basic/patterns/mrtr).
+        #[default]
+        Echo = "echo",
+        /// The same with something added to it.
+        Altered = "altered",
+        /// None.
+        None = "none",
+    }
+    /// This state.
+    Literal
+}
+
 /// A request of OAuth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
