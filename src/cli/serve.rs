@@ -10,7 +10,7 @@ use super::output::{ExitCode, out, say};
 use super::pipes::{standard_input, standard_output};
 use crate::model::{HybridClock, Rng, Via};
 use crate::server::{
-    AuthConfig, Consent, KnownClient, RefreshPolicy, ServerConfig, StoreConfig, Tls, TokenFormat, serve_io, start,
+    AuthConfig, Consent, Eras, KnownClient, RefreshPolicy, ServerConfig, StoreConfig, Tls, TokenFormat, serve_io, start,
 };
 
 /// Arguments of `serve`.
@@ -31,6 +31,10 @@ pub(super) struct ServeArgs {
     /// input and output.
     #[arg(short, long = "transport", value_enum, default_value = "all")]
     transports: Vec<Offered>,
+    /// Which eras of the protocol to speak: revisions that begin with `initialize`, those in which every request says for
+    /// itself what it speaks (2026-07-28 on), or both at once.
+    #[arg(long, value_enum, default_value = "both")]
+    era: EraArg,
     /// Where sessions are kept: `memory`, or an address such as `redis://127.0.0.1:6379/0`, which several nodes may share;
     /// `redis-cluster://` with some addresses between commas for a cluster.
     #[arg(long, default_value = "memory", env = "MCP_REHEARSAL_STORE", hide_env_values = true, value_parser = store)]
@@ -140,6 +144,16 @@ enum Offered {
     Websocket,
     /// Standard input and output.
     Stdio,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum EraArg {
+    /// Request by request.
+    Both,
+    /// 2024-11-05 to 2025-11-25.
+    Legacy,
+    /// 2026-07-28.
+    Modern,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -308,6 +322,11 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
         path: args.path,
         sse_path: args.sse_path,
         transports,
+        eras: match args.era {
+            EraArg::Both => Eras::Both,
+            EraArg::Legacy => Eras::Legacy,
+            EraArg::Modern => Eras::Modern,
+        },
         tls,
         control: common.control,
         faults: common.fault.clone(),

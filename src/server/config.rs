@@ -39,6 +39,18 @@ impl fmt::Debug for StoreConfig {
     }
 }
 
+/// The eras of the protocol that a server speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Eras {
+    /// Both, request by request.
+    #[default]
+    Both,
+    /// Only revisions that begin with `initialize`.
+    Legacy,
+    /// Only revisions in which every request says for itself what it speaks.
+    Modern,
+}
+
 /// How the server is to be run.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -50,6 +62,8 @@ pub struct ServerConfig {
     pub sse_path: String,
     /// The transports that are offered.
     pub transports: Vec<Via>,
+    /// The eras that are spoken; over HTTP+SSE there is only the older one.
+    pub eras: Eras,
     /// TLS, where it is wanted.
     pub tls: Option<Tls>,
     /// Serve `/control/...` too; only on loopback.
@@ -84,6 +98,7 @@ impl Default for ServerConfig {
             path: "/mcp".to_owned(),
             sse_path: "/sse".to_owned(),
             transports: vec![Via::StreamableHttp, Via::LegacySse, Via::WebSocket],
+            eras: Eras::Both,
             tls: None,
             control: false,
             faults: Vec::new(),

@@ -23,6 +23,7 @@ pub(crate) async fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -
         ("GET", "/control/state") => {
             let sessions = app.sessions.all();
             let streams: usize = sessions.iter().map(|session| session.live_streams()).sum();
+            let streams = streams + app.modern.listeners.count();
             Reply::json(200, &json!({"sessions": sessions.len(), "streams": streams}))
         }
         ("POST", "/control/authorization/revoke") => {
@@ -53,6 +54,7 @@ pub(crate) async fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -
         }
         ("POST", "/control/drop") => {
             app.sessions.all().iter().for_each(|session| session.abort_streams());
+            app.modern.listeners.drop_all();
             Reply::empty(204)
         }
         _ => Reply::empty(404),

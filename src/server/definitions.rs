@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
+use super::modern::{Need, fixtures};
 use super::tools::PNG;
 use crate::model::Revision;
 
@@ -11,36 +12,50 @@ use crate::model::Revision;
 #[derive(Debug)]
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
-    description: &'static str,
+    pub(super) description: &'static str,
     /// The first revision that has what the tool shows.
     pub(crate) since: Revision,
-    /// It may speak before its result.
+    /// The last one.
+    pub(super) last: Revision,
+    /// It may speak, or ask, before its result.
     pub(crate) streams: bool,
+    /// It may speak before its result, also where all questions are results.
+    pub(crate) speaks: bool,
     /// It changes nothing.
     pub(crate) read_only: bool,
-    input: fn() -> Value,
-    output: Option<fn() -> Value>,
+    /// What it needs of the client before it begins, where every request declares that.
+    pub(crate) needs: &'static [Need],
+    /// It lets the client keep a state from its first question on.
+    pub(crate) sealed: bool,
+    pub(super) input: fn() -> Value,
+    pub(super) output: Option<fn() -> Value>,
     /// It has a picture, and a key of the server's own in `_meta`.
-    adorned: bool,
+    pub(super) adorned: bool,
 }
 
-const PLAIN: Tool = Tool {
+/// A tool that only returns something.
+pub(crate) const PLAIN: Tool = Tool {
     name: "",
     description: "",
     since: Revision::V2024_11_05,
+    last: Revision::V2026_07_28,
     streams: false,
+    speaks: false,
     read_only: true,
+    needs: &[],
+    sealed: false,
     input: nothing,
     output: None,
     adorned: false,
 };
 
-const STREAMS: Tool = Tool { streams: true, ..PLAIN };
-const ELICITS: Tool = Tool { since: Revision::V2025_06_18, ..STREAMS };
+const ASKS: Tool = Tool { streams: true, ..PLAIN };
+const STREAMS: Tool = Tool { speaks: true, ..ASKS };
+const ELICITS: Tool = Tool { since: Revision::V2025_06_18, ..ASKS };
 const CHANGES: Tool = Tool { read_only: false, ..PLAIN };
 
-/// All tools, in the order they are listed; the first takes no arguments.
-pub(crate) static TOOLS: &[Tool] = &[
+/// The tools that the handshake era has, in the order they are listed; the first takes no arguments.
+static TOOLS: &[Tool] = &[
     Tool { name: "test_simple_text", description: "Returns a text", ..PLAIN },
     Tool { name: "test_image_content", description: "Returns an image", adorned: true, ..PLAIN },
     Tool { name: "test_audio_content", description: "Returns a sound", since: Revision::V2025_03_26, ..PLAIN },
@@ -66,9 +81,14 @@ pub(crate) static TOOLS: &[Tool] = &[
     Tool { name: "test_tool_with_progress", description: "Reports progress three times", ..STREAMS },
     Tool { name: "test_tool_with_logging", description: "Sends log messages while it works", ..STREAMS },
     Tool { name: "test_slow", description: "Works for so many milliseconds", input: milliseconds, ..STREAMS },
-    Tool { name: "test_reconnection", description: "Closes its stream before the result", ..STREAMS },
-    Tool { name: "test_sampling", description: "Asks the client's model", input: prompt, ..STREAMS },
-    Tool { name: "test_list_roots", description: "Asks the client for its roots", ..STREAMS },
+    Tool {
+        name: "test_reconnection",
+        description: "Closes its stream before the result",
+        last: Revision::V2025_11_25,
+        ..STREAMS
+    },
+    Tool { name: "test_sampling", description: "Asks the client's model", input: prompt, ..ASKS },
+    Tool { name: "test_list_roots", description: "Asks the client for its roots", ..ASKS },
     Tool { name: "test_elicitation", description: "Asks the user for two values", input: message, ..ELICITS },
     Tool { name: "test_elicitation_sep1034_defaults", description: "Asks with default values", ..ELICITS },
     Tool { name: "test_elicitation_sep1330_enums", description: "Asks the user to choose", ..ELICITS },
@@ -76,12 +96,13 @@ pub(crate) static TOOLS: &[Tool] = &[
         name: "test_elicitation_url",
         description: "Asks the user to open a page",
         since: Revision::V2025_11_25,
-        ..STREAMS
+        ..ASKS
     },
     Tool {
         name: REQUIRED,
         description: "Cannot go on before the user has opened a page, and says so as an error",
         since: Revision::V2025_11_25,
+        last: Revision::V2025_11_25,
         ..PLAIN
     },
     Tool { name: "test_trigger_tool_change", description: "Announces a change of the tools", ..CHANGES },
@@ -97,10 +118,32 @@ pub(crate) static ADDED: Tool =
 /// The tool that answers with the error -32042.
 pub(crate) const REQUIRED: &str = "test_url_elicitation_required";
 
-/// The entries of [`TOOLS`] in `tools/list`, made once.
-pub(crate) static ENTRIES: LazyLock<Vec<Value>> = LazyLock::new(|| TOOLS.iter().map(Tool::definition).collect());
+/// The entries of [`all`] in `tools/list`, made once.
+pub(crate) static ENTRIES: LazyLock<Vec<Value>> = LazyLock::new(|| all().map(Tool::definition).collect());
+
+/// All tools, in the order they are listed.
+pub(crate) fn all() -> impl Iterator<Item = &'static Tool> {
+    TOOLS.iter().chain(fixtures::TOOLS)
+}
+
+/// The tool of that name, in whatever revision.
+pub(crate) fn find(name: &str) -> Option<&'static Tool> {
+    all().find(|tool| tool.name == name)
+}
 
 impl Tool {
+    /// Whether a revision has it. A server that does not look at revisions still keeps the eras apart: `strict` is off
+    /// there.
+    pub(crate) fn fits(&self, revision: Revision, strict: bool) -> bool {
+        let apart = self.since < Revision::V2026_07_28 && revision < Revision::V2026_07_28;
+        (self.since..=self.last).contains(&revision) || (!strict && apart)
+    }
+
+    /// The schema of its arguments.
+    pub(crate) fn input(&self) -> Value {
+        (self.input)()
+    }
+
     /// The entry of `tools/list`.
     pub(crate) fn definition(&self) -> Value {
         let title = self.name.trim_start_matches("test_").replace('_', " ");
@@ -123,11 +166,11 @@ impl Tool {
     }
 }
 
-fn object(properties: &Value, required: &[&str]) -> Value {
+pub(crate) fn object(properties: &Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
 }
 
-fn nothing() -> Value {
+pub(crate) fn nothing() -> Value {
     json!({"type": "object", "properties": {}})
 }
 
@@ -236,9 +279,18 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_described() {
-        for (index, tool) in TOOLS.iter().enumerate() {
+        for (index, tool) in all().enumerate() {
             assert!(!tool.description.is_empty(), "{}", tool.name);
-            assert!(TOOLS[index + 1..].iter().all(|other| other.name != tool.name), "{}", tool.name);
+            assert!(all().skip(index + 1).all(|other| other.name != tool.name), "{}", tool.name);
         }
+    }
+
+    #[test]
+    fn eras_keep_their_tools() {
+        let fits = |name: &str, revision| find(name).expect("a tool").fits(revision, true);
+        assert!(fits("test_reconnection", Revision::V2025_11_25) && !fits("test_reconnection", Revision::V2026_07_28));
+        assert!(!fits("greet", Revision::V2025_11_25) && fits("greet", Revision::V2026_07_28));
+        assert!(!find("greet").expect("a tool").fits(Revision::V2025_11_25, false));
+        assert!(find("test_structured").expect("a tool").fits(Revision::V2024_11_05, false));
     }
 }

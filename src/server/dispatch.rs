@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::config::ServerConfig;
 use super::doors::Channels;
 use super::fault::{Faults, OutCtx, Rule};
+use super::modern::Modern;
 use super::oauth::{Issuer, protected_resource};
 use super::peer::Call;
 use super::reply::{Outcome, RpcError, code, response};
@@ -48,6 +49,8 @@ pub(crate) struct App {
     pub(crate) connections: Connections,
     /// Conversations that have one way for all their messages.
     pub(crate) channels: Arc<Channels>,
+    /// What requests without a session share.
+    pub(crate) modern: Arc<Modern>,
 }
 
 impl App {
@@ -171,7 +174,7 @@ impl App {
             .and_then(|meta| meta.get("progressToken"))
             .filter(|token| token.is_string() || token.is_i64() || token.is_u64())
             .cloned();
-        let call = Call { app: self.clone(), session: session.clone(), stream, token, arrived };
+        let call = Call { app: self.clone(), session: session.clone(), stream, token, arrived, modern: None };
         let Some(cancelled) = begun else {
             let error = RpcError::new(code::INVALID_REQUEST, "A request with this id is still running");
             return Some(response(&id, Err(error)));
@@ -216,10 +219,23 @@ impl App {
 }
 
 /// The members of params that some method knows.
-const PARAMS: [&str; 10] =
-    ["_meta", "cursor", "name", "arguments", "uri", "level", "ref", "argument", "context", "task"];
+const PARAMS: [&str; 12] = [
+    "_meta",
+    "cursor",
+    "name",
+    "arguments",
+    "uri",
+    "level",
+    "ref",
+    "argument",
+    "context",
+    "task",
+    "inputResponses",
+    "requestState",
+];
 
-async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
+/// Does what a method says.
+pub(crate) async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
     let (app, session) = (&*call.app, &*call.session);
     let meta = params.get("_meta").and_then(Value::as_object);
     let unknown_key = meta.is_some_and(|meta| meta.keys().any(|key| key != "progressToken"));
@@ -255,11 +271,11 @@ async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
         "tools/call" => tools::call(call, params).await,
         "resources/list" => resources::list(app, session, params),
         "resources/templates/list" => resources::templates(app, session, params),
-        "resources/read" => resources::read(app, params),
+        "resources/read" => resources::read(app, session, params),
         "resources/subscribe" => resources::subscribe(session, params, true),
         "resources/unsubscribe" => resources::subscribe(session, params, !app.faults.holds(Rule::UnsubscribeHonoured)),
         "prompts/list" => prompts::list(app, session, params),
-        "prompts/get" => prompts::get(app, params),
+        "prompts/get" => prompts::get(call, params).await,
         "completion/complete" if params.get("context").is_some() && !app.faults.holds(Rule::CompletionContextTaken) => {
             Err(RpcError::params("context is not known"))
         }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::bearer::{self, Caller};
 use super::body::{all_taken, read};
+use super::config::Eras;
 use super::dispatch::App;
 use super::doors::Connection;
 use super::fault::Rule;
@@ -264,6 +265,7 @@ impl Asked<'_> {
     fn is_legacy(&self, app: &App) -> bool {
         let config = &app.config;
         config.offers(Via::LegacySse)
+            && config.eras != Eras::Modern
             && config.issuer_for.is_none()
             && (self.path == config.sse_path || self.path == doors::post_path(app))
     }
@@ -335,6 +337,9 @@ async fn route(
         Err(refusal) => return refusal,
     };
     let caller = caller.as_ref();
+    if config.eras == Eras::Modern && *method != Method::POST {
+        return Reply::refuse(405, None, code::INVALID_REQUEST, "Method not allowed").with("allow", "POST");
+    }
     match *method {
         Method::POST => {
             if let Some(refusal) = post::refuse_headers(app, headers) {

@@ -17,6 +17,15 @@ use crate::model::{Clock as _, Revision, Via};
 /// Log levels, least severe first.
 pub(crate) const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
+/// What the server says of its use.
+pub(crate) const INSTRUCTIONS: &str =
+    "A reference server for rehearsals; every tool says in its description what it does.";
+
+/// Who the server is.
+pub(crate) fn server_info() -> Value {
+    json!({"name": "mcp-rehearsal-reference", "title": "Reference server", "version": env!("CARGO_PKG_VERSION")})
+}
+
 /// What a session that begins has from its transport.
 #[derive(Debug, Clone)]
 pub(crate) struct Opening {
@@ -103,12 +112,8 @@ pub(crate) async fn initialize(
             "resources": {"subscribe": true, "listChanged": true},
             "tools": {"listChanged": true},
         },
-        "serverInfo": {
-            "name": "mcp-rehearsal-reference",
-            "title": "Reference server",
-            "version": env!("CARGO_PKG_VERSION"),
-        },
-        "instructions": "A reference server for rehearsals; every tool says in its description what it does.",
+        "serverInfo": server_info(),
+        "instructions": INSTRUCTIONS,
     });
     if !revision.facts().completions_capability
         && let Some(capabilities) = result["capabilities"].as_object_mut()

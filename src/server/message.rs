@@ -11,6 +11,7 @@ use super::dispatch::App;
 use super::envelope::{Loose, check, echo_id};
 use super::fault::{OutCtx, Rule};
 use super::lifecycle::{self, Opening};
+use super::modern::has_modern_field;
 use super::oauth::SCOPES;
 use super::reply::{RpcError, code, error_message, response};
 use super::session::Session;
@@ -69,16 +70,12 @@ pub(crate) fn read(app: &App, text: &[u8]) -> Result<Said, Unusable> {
     }
 }
 
-/// Whether the request speaks the era without a handshake.
+/// Whether the request speaks the era without a handshake, as a server sees it that does not speak that era.
 pub(crate) fn is_modern(version: Option<&str>, value: &Value) -> bool {
-    let meta = value.get("params").and_then(|params| params.get("_meta"));
-    let names = |key: &str| meta.is_some_and(|meta| meta.get(key).is_some());
-    version == Some(Revision::V2026_07_28.name())
-        || names("io.modelcontextprotocol/protocolVersion")
-        || names("io.modelcontextprotocol/clientCapabilities")
+    version == Some(Revision::V2026_07_28.name()) || has_modern_field(value)
 }
 
-/// The refusal of such a request. The method may exist in a later era; whoever speaks that one learns that it is not
+/// The refusal of such a request there. The method may exist in a later era; whoever speaks that one learns that it is not
 /// spoken here.
 pub(crate) fn not_modern() -> RpcError {
     RpcError::new(code::METHOD_NOT_FOUND, "Method not found; begin with initialize")

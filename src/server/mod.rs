@@ -1,4 +1,5 @@
-//! The reference server: correct on every legacy revision over every transport, and wrong on request by a named fault.
+//! The reference server: correct on every revision over every transport, both eras at once, and wrong on request by a
+//! named fault.
 //!
 //! Re-exports only. The server imports nothing of the project but `model`.
 
@@ -17,6 +18,7 @@ mod guard;
 mod http;
 mod lifecycle;
 mod message;
+mod modern;
 mod oauth;
 mod peer;
 mod post;
@@ -32,7 +34,7 @@ mod sse;
 mod store;
 mod tools;
 
-pub use config::{ServerConfig, ServerError, StoreConfig, Tls};
+pub use config::{Eras, ServerConfig, ServerError, StoreConfig, Tls};
 pub use doors::serve_io;
 pub use fault::Fault;
 pub use faults::faults;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::dispatch::App;
 use super::fault::{OutCtx, Rule};
+use super::modern::Running;
 use super::session::Session;
 use crate::model::{Clock as _, Revision};
 
@@ -27,6 +28,8 @@ pub(crate) struct Call {
     /// The server's time when the request arrived: work that takes a given time is reckoned from here, so that a clock
     /// which is moved right after the request was sent does not lengthen it.
     pub(crate) arrived: Duration,
+    /// How a request of the era without sessions speaks and asks; absent in the other one.
+    pub(crate) modern: Option<Arc<Running>>,
 }
 
 impl App {
@@ -77,7 +80,9 @@ fn notification(method: &str, params: Option<&Value>) -> Value {
 impl Call {
     /// Sends a notification on the stream of the request.
     pub(crate) fn notify(&self, method: &str, params: &Value) {
-        if let Some(stream) = self.stream {
+        if let Some(modern) = &self.modern {
+            modern.say(&self.app, notification(method, Some(params)));
+        } else if let Some(stream) = self.stream {
             self.app.send(&self.session, stream, notification(method, Some(params)), None);
         }
     }
@@ -171,8 +176,12 @@ impl Call {
         names("form") || !names("url")
     }
 
-    /// Asks the client and waits for its answer; the error is a sentence for the model.
-    pub(crate) async fn ask(&self, method: &str, params: Option<Value>) -> Result<Value, String> {
+    /// Asks the client and waits for its answer; the error is a sentence for the model. `key` tells the question from
+    /// others of the same work, where questions are results.
+    pub(crate) async fn ask(&self, key: &str, method: &str, params: Option<Value>) -> Result<Value, String> {
+        if let Some(modern) = &self.modern {
+            return modern.ask(&self.app, key, method, params).await;
+        }
         if let Some(refusal) = self.refusal(method, params.as_ref().unwrap_or(&Value::Null)) {
             return Err(refusal.to_owned());
         }

@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use serde_json::Value;
 
 use super::bearer::{self, Caller};
+use super::config::Eras;
 use super::dispatch::App;
 use super::envelope::echo_id;
 use super::fault::Rule;
@@ -16,7 +17,7 @@ use super::lifecycle::Opening;
 use super::message::{Said, Unusable, batch, handshake, is_modern, missing_scope, not_modern, read, run_on};
 use super::reply::{code, error_message};
 use super::session::Session;
-use super::{guard, tools};
+use super::{guard, modern, tools};
 use crate::model::{Kind, Message, Revision, Via};
 
 /// The refusal of a POST by its headers alone.
@@ -48,12 +49,18 @@ pub(crate) async fn serve(
     caller: Option<&Caller>,
     ask: &mut AskCtx,
 ) -> Reply {
+    let said = read(app, body);
+    if let Ok(Said::One(kind, value)) = &said
+        && let Some(reply) = of_modern_era(app, headers, (*kind, value), caller, ask).await
+    {
+        return reply;
+    }
     let named = match named_session(app, headers).await {
         Ok(named) => named,
         Err(refusal) => return refusal,
     };
     let revision = named.as_ref().map(|session| session.revision);
-    let (kind, value) = match read(app, body) {
+    let (kind, value) = match said {
         Ok(Said::One(kind, value)) => (kind, value),
         Ok(Said::Batch(members)) => {
             return match session_of(app, headers, named, None, caller) {
@@ -63,16 +70,18 @@ pub(crate) async fn serve(
         }
         Err(unusable) => return invalid(revision, &unusable),
     };
-    ask.rpc_method = Message(&value).method().map(str::to_owned);
-    ask.is_notification = kind == Kind::Notification;
-    ask.is_response = kind == Kind::Response;
+    note(ask, kind, &value);
     let id = echo_id(&value).filter(|_| kind == Kind::Request);
     if headers.get("mcp-session-id").is_none() && kind == Kind::Request {
         if Message(&value).method() == Some("initialize") && !is_modern(None, &value) {
             return begin(app, &value, caller).await;
         }
-        if is_modern(header(headers, "mcp-protocol-version"), &value) {
+        if app.config.eras == Eras::Legacy && is_modern(header(headers, "mcp-protocol-version"), &value) {
             return Reply::json(400, &error_message(id, &not_modern()));
+        }
+        if app.config.eras == Eras::Both && !names_known_version(headers) {
+            let why = "MCP-Protocol-Version is not supported; begin with initialize, or send what every request needs";
+            return Reply::refuse(400, id, code::INVALID_PARAMS, why);
         }
     }
     let session = match session_of(app, headers, named, id, caller) {
@@ -94,6 +103,47 @@ pub(crate) async fn serve(
             settled(&session, None, Reply::empty(202)).await
         }
     }
+}
+
+/// Whether the version that the headers name, if they do, can be meant for the era of sessions.
+fn names_known_version(headers: &HeaderMap) -> bool {
+    let known = |said: &str| Revision::LEGACY.iter().any(|revision| revision.name() == said);
+    headers.get("mcp-protocol-version").is_none_or(|said| said.to_str().is_ok_and(known))
+}
+
+fn note(ask: &mut AskCtx, kind: Kind, value: &Value) {
+    ask.rpc_method = Message(value).method().map(str::to_owned);
+    ask.is_notification = kind == Kind::Notification;
+    ask.is_response = kind == Kind::Response;
+}
+
+/// The answer to a message of the era without sessions, or of any era where the server speaks only that one; `None` for
+/// what belongs to the other.
+async fn of_modern_era(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    (kind, value): (Kind, &Value),
+    caller: Option<&Caller>,
+    ask: &mut AskCtx,
+) -> Option<Reply> {
+    let signs = modern::Signs {
+        version: header(headers, "mcp-protocol-version"),
+        names_method: headers.contains_key("mcp-method"),
+        names_session: headers.contains_key("mcp-session-id"),
+    };
+    let is_modern = modern::is_modern_post(signs, kind, value);
+    match app.config.eras {
+        Eras::Legacy => return None,
+        Eras::Both if !is_modern => return None,
+        Eras::Both | Eras::Modern => note(ask, kind, value),
+    }
+    if kind == Kind::Request && !is_modern {
+        return Some(modern::refuse_legacy(app, headers, value));
+    }
+    if let Some(scope) = missing_scope(app, value, caller) {
+        return Some(bearer::insufficient(app, &app.config.path, scope));
+    }
+    Some(modern::serve_post(app, headers, kind, value, caller).await)
 }
 
 /// Whether a cancellation without a usable id brings the server down; only a fault does that.

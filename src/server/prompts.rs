@@ -4,10 +4,15 @@ use serde_json::{Value, json};
 
 use super::dispatch::App;
 use super::fault::Rule;
+use super::peer::Call;
 use super::reply::{Outcome, RpcError};
 use super::schema::{page, trim_all};
 use super::session::Session;
 use super::tools::{PNG, WAV};
+use crate::model::Revision;
+
+/// The prompt that asks the user first.
+const ASKING: &str = "test_input_required_result_prompt";
 
 fn catalogue() -> Vec<Value> {
     let argument = |name: &str| json!({"name": name, "description": format!("Value of {name}"), "required": true});
@@ -27,6 +32,7 @@ fn catalogue() -> Vec<Value> {
         }),
         json!({"name": "test_prompt_with_image", "title": "Prompt with an image", "description": "A prompt with an image"}),
         json!({"name": "test_prompt_with_audio", "title": "Prompt with a sound", "description": "A prompt with a sound"}),
+        json!({"name": ASKING, "title": "Prompt that asks", "description": "A prompt that asks the user for its context"}),
     ]
 }
 
@@ -34,6 +40,7 @@ fn catalogue() -> Vec<Value> {
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let mut items = catalogue();
     items.retain(|prompt| session.revision.facts().audio || prompt["name"] != "test_prompt_with_audio");
+    items.retain(|prompt| session.revision >= Revision::V2026_07_28 || prompt["name"] != ASKING);
     if session.marked("prompts") {
         items.push(json!({"name": "test_added_prompt", "description": "Was not there at the beginning"}));
     }
@@ -49,7 +56,8 @@ pub(crate) fn arguments_of(name: &str) -> Option<Vec<String>> {
 }
 
 /// `prompts/get`.
-pub(crate) fn get(app: &App, params: &Value) -> Outcome {
+pub(crate) async fn get(call: &Call, params: &Value) -> Outcome {
+    let app = &*call.app;
     let name = params.get("name").and_then(Value::as_str).ok_or_else(|| RpcError::params("name is missing"))?;
     let arguments = match params.get("arguments") {
         None => json!({}),
@@ -60,7 +68,8 @@ pub(crate) fn get(app: &App, params: &Value) -> Outcome {
         }
         Some(_) => return Err(RpcError::params("arguments has to be an object of strings")),
     };
-    let Some(needed) = arguments_of(name) else {
+    let known = arguments_of(name).filter(|_| name != ASKING || call.session.revision >= Revision::V2026_07_28);
+    let Some(needed) = known else {
         if app.faults.holds(Rule::UnknownPromptRefused) {
             return Err(RpcError::params(format!("Unknown prompt: {name}")));
         }
@@ -97,9 +106,25 @@ pub(crate) fn get(app: &App, params: &Value) -> Outcome {
             json!({"role": "user", "content": {"type": "audio", "data": WAV, "mimeType": "audio/wav"}}),
             text("Please describe the sound above."),
         ],
+        ASKING => vec![asking(call).await],
         _ => vec![text("This is a simple prompt for testing.")],
     };
     Ok(json!({"messages": messages}))
+}
+
+/// The message of the prompt that asks.
+async fn asking(call: &Call) -> Value {
+    let form = json!({"type": "object", "properties": {"context": {"type": "string"}}, "required": ["context"]});
+    let message = "What context should the prompt use?";
+    let params = json!({"mode": "form", "message": message, "requestedSchema": form});
+    match call.ask("user_context", "elicitation/create", Some(params)).await {
+        Ok(answer) if answer["action"] == "accept" => {
+            let context = answer["content"]["context"].as_str().unwrap_or_default();
+            text(&format!("Prompt with context: {context}"))
+        }
+        Ok(_) => text("Prompt without a context, as the user gave none"),
+        Err(why) => text(&format!("Prompt without a context: {why}")),
+    }
 }
 
 fn text(text: &str) -> Value {

@@ -14,6 +14,9 @@ pub(crate) mod code {
     pub(crate) const UNAVAILABLE: i64 = -32010;
     pub(crate) const RESOURCE_NOT_FOUND: i64 = -32002;
     pub(crate) const URL_ELICITATION_REQUIRED: i64 = -32042;
+    pub(crate) const HEADER_MISMATCH: i64 = -32020;
+    pub(crate) const MISSING_CAPABILITY: i64 = -32021;
+    pub(crate) const UNSUPPORTED_VERSION: i64 = -32022;
 }
 
 /// An error answer before it has an id.

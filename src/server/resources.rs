@@ -8,6 +8,7 @@ use super::reply::{Outcome, RpcError, code};
 use super::schema::{page, trim_all};
 use super::session::Session;
 use super::tools::PNG;
+use crate::model::Revision;
 
 /// The resource that `test_touch_resource` changes.
 pub(crate) const WATCHED: &str = "test://watched-resource";
@@ -73,23 +74,29 @@ fn contents(uri: &str) -> Option<Value> {
     })
 }
 
-fn not_found(uri: &str) -> RpcError {
+/// Whether there is such a resource.
+pub(crate) fn exists(uri: &str) -> bool {
+    contents(uri).is_some()
+}
+
+fn not_found(uri: &str, revision: Revision) -> RpcError {
     RpcError {
-        code: code::RESOURCE_NOT_FOUND,
+        // The code of its own was given up.
+        code: if revision < Revision::V2026_07_28 { code::RESOURCE_NOT_FOUND } else { code::INVALID_PARAMS },
         message: "Resource not found".to_owned(),
         data: Some(json!({"uri": uri})),
     }
 }
 
 /// `resources/read`.
-pub(crate) fn read(app: &App, params: &Value) -> Outcome {
+pub(crate) fn read(app: &App, session: &Session, params: &Value) -> Outcome {
     let uri = uri(params)?;
     match contents(uri) {
         None if !uri.contains(':') && !app.faults.holds(Rule::ResourceUrisChecked) => {
             Ok(json!({"contents": [{"uri": format!("file:///{uri}"), "text": "A file"}]}))
         }
         Some(contents) => Ok(json!({"contents": [contents]})),
-        None if app.faults.holds(Rule::MissingResourceRefused) => Err(not_found(uri)),
+        None if app.faults.holds(Rule::MissingResourceRefused) => Err(not_found(uri, session.revision)),
         None => Ok(json!({"contents": []})),
     }
 }
@@ -98,7 +105,7 @@ pub(crate) fn read(app: &App, params: &Value) -> Outcome {
 pub(crate) fn subscribe(session: &Session, params: &Value, on: bool) -> Outcome {
     let uri = uri(params)?;
     if on && contents(uri).is_none() {
-        return Err(not_found(uri));
+        return Err(not_found(uri, session.revision));
     }
     session.subscribe(uri, on);
     Ok(json!({}))

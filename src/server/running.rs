@@ -13,6 +13,7 @@ use super::config::{ServerConfig, ServerError, StoreConfig};
 use super::dispatch::{App, origin};
 use super::doors::{Channels, Identity, names, serve_socket};
 use super::fault::Faults;
+use super::modern::Modern;
 use super::oauth::{AuthConfig, Issuer, minted};
 use super::session::Sessions;
 use super::socket::Connections;
@@ -75,9 +76,10 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
     let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
     let addr = listener.local_addr().map_err(bind)?;
     let channels = Arc::new(Channels::default());
+    let shared = Together { channels, modern: Arc::new(Modern::new(&rng)) };
     let mut apps = Vec::new();
     for number in 1..=config.nodes.max(1) {
-        apps.push(node(&config, number, Some(addr), &channels, clock.clone(), rng.clone()).await?);
+        apps.push(node(&config, number, Some(addr), &shared, clock.clone(), rng.clone()).await?);
     }
     let app = Arc::clone(&apps[0]);
     let nodes = Arc::new(Nodes { apps, turn: AtomicUsize::new(0) });
@@ -88,7 +90,15 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
 
 /// A server that listens nowhere.
 pub(crate) async fn assemble(config: &ServerConfig, clock: HybridClock, rng: Rng) -> Result<Arc<App>, ServerError> {
-    node(config, 1, None, &Arc::default(), clock, rng).await
+    let shared = Together { channels: Arc::default(), modern: Arc::new(Modern::new(&rng)) };
+    node(config, 1, None, &shared, clock, rng).await
+}
+
+/// What the nodes of one process share without a store.
+#[derive(Debug)]
+struct Together {
+    channels: Arc<Channels>,
+    modern: Arc<Modern>,
 }
 
 /// One node: what requests share, whichever way they come in; `addr` is where the server listens, if it does.
@@ -96,7 +106,7 @@ async fn node(
     config: &ServerConfig,
     number: usize,
     addr: Option<SocketAddr>,
-    channels: &Arc<Channels>,
+    together: &Together,
     clock: HybridClock,
     rng: Rng,
 ) -> Result<Arc<App>, ServerError> {
@@ -132,8 +142,9 @@ async fn node(
             })
         }
     };
-    let (counted, connections, channels) = (AtomicU64::new(0), Connections::default(), Arc::clone(channels));
-    Ok(Arc::new(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections, channels }))
+    let (counted, connections) = (AtomicU64::new(0), Connections::default());
+    let (channels, modern) = (Arc::clone(&together.channels), Arc::clone(&together.modern));
+    Ok(Arc::new(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections, channels, modern }))
 }
 
 async fn accept(
@@ -163,6 +174,7 @@ async fn accept(
         }
     }
     drop(listener);
+    nodes.first().modern.close(nodes.first());
     nodes.first().channels.stop();
     keepers.abort_all();
     for app in &nodes.apps {

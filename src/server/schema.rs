@@ -37,6 +37,8 @@ fn trim_members(members: &mut Map<String, Value>, revision: Revision) {
     }
     if revision < Revision::V2025_11_25 && members.contains_key("name") {
         members.shift_remove("icons");
+    }
+    if revision != Revision::V2025_11_25 && members.contains_key("name") {
         members.shift_remove("execution");
     }
     for (name, member) in members.iter_mut() {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::dispatch::App;
 use super::fault::Rule;
+use super::modern::{Event, fixtures};
 use super::peer::Call;
 use super::reply::{Outcome, RpcError, code};
 use super::resources::WATCHED;
@@ -26,8 +27,9 @@ const AWAY_MS: u64 = 100;
 
 /// `tools/list`.
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
-    let fits = |tool: &definitions::Tool| session.revision >= tool.since || !app.faults.holds(Rule::FeaturesByRevision);
-    let entries = definitions::TOOLS.iter().zip(definitions::ENTRIES.iter());
+    let strict = app.faults.holds(Rule::FeaturesByRevision);
+    let fits = |tool: &definitions::Tool| tool.fits(session.revision, strict);
+    let entries = definitions::all().zip(definitions::ENTRIES.iter());
     let mut items: Vec<Value> = entries.filter(|(tool, _)| fits(tool)).map(|(_, entry)| entry.clone()).collect();
     items.extend(session.marked("tools").then(|| definitions::ADDED.definition()));
     trim_all(&mut items, session.revision);
@@ -38,25 +40,30 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
 pub(crate) fn streams(request: &Value) -> bool {
     let name = request.get("params").and_then(|params| params.get("name")).and_then(Value::as_str);
     request.get("method").and_then(Value::as_str) == Some("tools/call")
-        && definitions::TOOLS.iter().any(|tool| tool.streams && Some(tool.name) == name)
+        && name.and_then(definitions::find).is_some_and(|tool| tool.streams)
 }
 
 /// Whether the tool that a call names only reads; `None` where there is no such tool.
 pub(crate) fn read_only(request: &Value) -> Option<bool> {
     let name = request.pointer("/params/name").and_then(Value::as_str)?;
-    definitions::TOOLS.iter().find(|tool| tool.name == name).map(|tool| tool.read_only)
+    definitions::find(name).map(|tool| tool.read_only)
 }
 
-fn text(text: impl Into<String>) -> Value {
+pub(crate) fn text(text: impl Into<String>) -> Value {
     json!({"type": "text", "text": text.into()})
 }
 
-fn content(blocks: &[Value]) -> Value {
+pub(crate) fn content(blocks: &[Value]) -> Value {
     json!({"content": blocks})
 }
 
 fn embedded(uri: &str, mime: &str, text: &str) -> Value {
     json!({"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": text}})
+}
+
+/// What came of a tool, as a result: what goes wrong inside a tool is told to the model, not to the protocol.
+pub(crate) fn told(outcome: Result<Value, String>) -> Value {
+    outcome.unwrap_or_else(|message| json!({"content": [text(message)], "isError": true}))
 }
 
 /// `tools/call`.
@@ -70,7 +77,7 @@ pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
         Some(_) => return Err(RpcError::params("arguments has to be an object")),
         None => return Err(RpcError::params("name is missing")),
     };
-    if params.get("task").is_some() {
+    if params.get("task").is_some() && call.modern.is_none() {
         if !holds(Rule::TaskStatusSilent) {
             call.app.announce(&call.session, "notifications/tasks/status", Some(&task(true)));
         }
@@ -84,10 +91,7 @@ pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
     match run(call, name, arguments).await {
         Ok(result) => Ok(result),
         Err(_) if name == "test_echo" && !holds(Rule::ToolArgumentsChecked) => Ok(content(&[text("")])),
-        // What goes wrong inside a tool is told to the model, not to the protocol.
-        Err(message) if call.app.faults.holds(Rule::ToolErrorsAreResults) => {
-            Ok(json!({"content": [text(message)], "isError": true}))
-        }
+        Err(message) if call.app.faults.holds(Rule::ToolErrorsAreResults) => Ok(told(Err(message))),
         Err(message) => Err(reply::RpcError::new(code::INTERNAL, message)),
     }
 }
@@ -95,15 +99,16 @@ pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
 /// The name of a tool that this session has, or the refusal of another one.
 fn known<'n>(call: &Call, name: &'n str) -> Result<&'n str, RpcError> {
     let holds = |rule| call.app.faults.holds(rule);
-    let fits = |tool: &definitions::Tool| call.session.revision >= tool.since || !holds(Rule::FeaturesByRevision);
+    let strict = holds(Rule::FeaturesByRevision);
+    let fits = |tool: &definitions::Tool| tool.fits(call.session.revision, strict);
     let named = |tool: &definitions::Tool| {
         tool.name == name || (tool.name.eq_ignore_ascii_case(name) && !holds(Rule::ToolNamesExact))
     };
     let added = Some(&definitions::ADDED).filter(|_| call.session.marked("tools"));
-    match definitions::TOOLS.iter().chain(added).find(|tool| named(tool) && fits(tool)) {
+    match definitions::all().chain(added).find(|tool| named(tool) && fits(tool)) {
         Some(tool) => Ok(tool.name),
         // A tool of a later revision is refused also where unknown ones are not: that is a fault of its own.
-        None if holds(Rule::UnknownToolRefused) || definitions::TOOLS.iter().any(|tool| tool.name == name) => {
+        None if holds(Rule::UnknownToolRefused) || definitions::find(name).is_some() => {
             Err(RpcError::params(format!("Unknown tool: {name}")))
         }
         None => Ok(name),
@@ -177,7 +182,7 @@ async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String
         "test_reconnection" => reconnection(call).await,
         "test_sampling" => sampling(call, text_argument(arguments, "prompt")?).await?,
         "test_list_roots" => {
-            let answer = call.ask("roots/list", None).await?;
+            let answer = call.ask("client_roots", "roots/list", None).await?;
             content(&[text(format!("Roots: {}", answer.get("roots").unwrap_or(&Value::Null)))])
         }
         "test_elicitation" => {
@@ -202,6 +207,7 @@ async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String
         "test_trigger_resource_change" => change(call, "resources"),
         "test_touch_resource" => touch(call),
         definitions::REQUIRED => return Err("A page has to be opened first, which the client cannot do".to_owned()),
+        _ if call.modern.is_some() => fixtures::run(call, name, arguments).await?,
         _ => content(&[text("")]),
     })
 }
@@ -269,7 +275,8 @@ async fn reconnection(call: &Call) -> Value {
 
 async fn sampling(call: &Call, prompt: &str) -> Result<Value, String> {
     let message = json!({"role": "user", "content": {"type": "text", "text": prompt}});
-    let answer = call.ask("sampling/createMessage", Some(json!({"messages": [message], "maxTokens": 100}))).await?;
+    let params = json!({"messages": [message], "maxTokens": 100});
+    let answer = call.ask("message", "sampling/createMessage", Some(params)).await?;
     let said = answer.get("content").and_then(|block| block.get("text")).and_then(Value::as_str);
     let said = said.ok_or_else(|| "The client's message has no text".to_owned())?;
     Ok(content(&[text(format!("LLM response: {said}"))]))
@@ -280,7 +287,7 @@ async fn elicit(call: &Call, message: &str, schema: Value) -> Result<String, Str
     if call.session.revision >= Revision::V2025_11_25 {
         params["mode"] = json!("form");
     }
-    let answer = call.ask("elicitation/create", Some(params)).await?;
+    let answer = call.ask("form", "elicitation/create", Some(params)).await?;
     let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
     match action {
         "accept" => Ok(format!("action={action}, content={}", answer.get("content").unwrap_or(&json!({})))),
@@ -292,9 +299,15 @@ async fn elicit(call: &Call, message: &str, schema: Value) -> Result<String, Str
 
 async fn elicit_url(call: &Call) -> Result<Value, String> {
     let id = call.app.rng.hex(16);
-    let answer = call.ask("elicitation/create", Some(page_to_open(&id))).await?;
+    let mut page = page_to_open(&id);
+    let legacy = call.modern.is_none();
+    if let Some(members) = page.as_object_mut().filter(|_| !legacy) {
+        // What happens on the page is known there from the retry alone.
+        members.shift_remove("elicitationId");
+    }
+    let answer = call.ask("page", "elicitation/create", Some(page)).await?;
     let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
-    if action == "accept" {
+    if action == "accept" && legacy {
         call.notify("notifications/elicitation/complete", &json!({"elicitationId": id}));
     }
     Ok(content(&[text(format!("User response: action={action}"))]))
@@ -303,6 +316,11 @@ async fn elicit_url(call: &Call) -> Result<Value, String> {
 /// Adds an entry to a list of the session, and says that the list changed.
 fn change(call: &Call, list: &str) -> Value {
     let method = format!("notifications/{list}/list_changed");
+    if call.modern.is_some() {
+        // Lists there do not depend on what was called before, so the news is all there is.
+        call.app.modern.listeners.changed(&call.app, Event::List(list));
+        return content(&[text(format!("Announced {method}"))]);
+    }
     call.session.mark(list);
     if call.app.faults.holds(Rule::ChangesAnnounced) {
         call.app.announce(&call.session, &method, None);
@@ -311,6 +329,9 @@ fn change(call: &Call, list: &str) -> Value {
 }
 
 fn touch(call: &Call) -> Value {
+    if call.modern.is_some() {
+        call.app.modern.listeners.changed(&call.app, Event::Resource(WATCHED));
+    }
     let heard = call.session.subscribed(WATCHED) || !call.app.faults.holds(Rule::SubscribersOnly);
     if heard && call.app.faults.holds(Rule::UpdatesSent) {
         call.app.announce(&call.session, "notifications/resources/updated", Some(&json!({"uri": WATCHED})));

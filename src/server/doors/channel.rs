@@ -4,7 +4,7 @@
 //! It must not know what carries the texts; a session without a carrier waits for the next one here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,10 +12,12 @@ use tokio::sync::{Notify, OwnedMutexGuard, mpsc, oneshot};
 
 use crate::model::{Clock as _, Kind, Message, Revision, Via};
 use crate::server::bearer::Caller;
+use crate::server::config::Eras;
 use crate::server::dispatch::App;
 use crate::server::fault::Rule;
 use crate::server::lifecycle::Opening;
 use crate::server::message::{Said, Unusable, batch, handshake, is_modern, missing_scope, not_modern, read, run_on};
+use crate::server::modern::{Lane, is_modern_message, unopened};
 use crate::server::reply::{RpcError, code, error_message, response};
 use crate::server::session::{Reader, Session};
 use crate::server::sse::Frame;
@@ -67,6 +69,12 @@ pub(crate) struct Channel {
     /// How many events were.
     taken: AtomicU64,
     progress: Notify,
+    /// What was said, and what of it was handed to the carrier, outside of a session.
+    said: AtomicU64,
+    heard: AtomicU64,
+    /// The era without sessions on this channel.
+    pub(crate) lane: Lane,
+    me: Weak<Channel>,
     seat: Arc<tokio::sync::Mutex<()>>,
     leave: Mutex<Option<oneshot::Sender<()>>>,
 }
@@ -79,7 +87,7 @@ impl Channel {
     /// A channel without a session, and what its first carrier has to carry.
     pub(crate) fn new(id: String, via: Via, subject: Option<String>) -> (Arc<Self>, Reader) {
         let (sender, reader) = mpsc::unbounded_channel();
-        let channel = Self {
+        let channel = Arc::new_cyclic(|me| Self {
             id,
             via,
             subject,
@@ -87,10 +95,14 @@ impl Channel {
             delivered: Mutex::default(),
             taken: AtomicU64::new(0),
             progress: Notify::new(),
+            said: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
+            lane: Lane::default(),
+            me: me.clone(),
             seat: Arc::default(),
             leave: Mutex::new(None),
-        };
-        (Arc::new(channel), reader)
+        });
+        (channel, reader)
     }
 
     fn open(&self) -> Option<(Arc<Session>, u64)> {
@@ -113,6 +125,9 @@ impl Channel {
     /// Sends something before everything else.
     pub(crate) fn begin_with(&self, frame: Frame) {
         if let State::Opening(Some(sender)) = &*locked(&self.state) {
+            if matches!(frame, Frame::Event { .. }) {
+                self.said.fetch_add(1, Ordering::SeqCst);
+            }
             // Without a reader there is nobody to begin with.
             let _ = sender.send(frame);
         }
@@ -131,6 +146,11 @@ impl Channel {
     /// Acts on a text; what it asks for is answered on the channel. `caller` is who sends it.
     pub(crate) async fn take(&self, app: &Arc<App>, text: &[u8], caller: Option<&Caller>) -> Result<(), Refused> {
         let said = read(app, text).map_err(|unusable| self.refused(&unusable))?;
+        if let Said::One(kind, value) = &said
+            && self.take_modern(app, *kind, value, caller)?
+        {
+            return Ok(());
+        }
         let Some((session, stream)) = self.open() else { return self.take_first(app, said, caller).await };
         if !matches!(app.sessions.find(&self.id, app.clock.unix()).await, Ok(Some(_))) {
             // It has ended in this moment, and so has its stream.
@@ -176,6 +196,44 @@ impl Channel {
         }
     }
 
+    /// Whether the era without sessions is spoken here.
+    fn speaks_modern(&self, app: &App) -> bool {
+        app.config.eras != Eras::Legacy && self.via != Via::LegacySse
+    }
+
+    /// Acts on a message of the era without sessions; says whether it was one.
+    fn take_modern(&self, app: &Arc<App>, kind: Kind, value: &Value, caller: Option<&Caller>) -> Result<bool, Refused> {
+        let Some(me) = self.me.upgrade().filter(|_| self.speaks_modern(app)) else { return Ok(false) };
+        if kind == Kind::Notification && Message(value).method() == Some("notifications/cancelled") {
+            if let Some(id) = value.get("params").and_then(|params| params.get("requestId")) {
+                self.lane.cancel(app, id);
+            }
+            return Ok(false);
+        }
+        if kind != Kind::Request || !is_modern_message(value, self.open().is_some()) {
+            return Ok(false);
+        }
+        if let Some(scope) = missing_scope(app, value, caller) {
+            let why = format!("insufficient_scope: this call needs {scope}");
+            return Err(Refused { scope: Some(scope), ..self.refusal(value.get("id"), &why) });
+        }
+        if self.running() >= MAX_RUNNING {
+            return Err(self.refusal(value.get("id"), "Too many requests are running"));
+        }
+        self.lane.take(app, &me, value, caller);
+        Ok(true)
+    }
+
+    /// How many requests run, of either era.
+    fn running(&self) -> usize {
+        self.session().map_or(0, |session| session.running()) + self.lane.count()
+    }
+
+    /// How many requests run that will end by themselves.
+    pub(crate) fn working(&self) -> usize {
+        self.session().map_or(0, |session| session.running()) + self.lane.working()
+    }
+
     /// The same while there is no session: only the handshake makes one, and only `ping` is served beside it.
     async fn take_first(&self, app: &Arc<App>, said: Said, caller: Option<&Caller>) -> Result<(), Refused> {
         let value = match said {
@@ -185,8 +243,14 @@ impl Channel {
             Said::Batch(_) => return Err(self.refusal(None, "Begin with initialize")),
         };
         let id = value.get("id").unwrap_or(&Value::Null);
+        if let Some(error) = unopened(app, &value).filter(|_| self.speaks_modern(app)) {
+            self.tell(app, error_message(Some(id), &error), Message(&value).method());
+            return Ok(());
+        }
         match Message(&value).method() {
-            _ if is_modern(None, &value) => self.tell(app, error_message(Some(id), &not_modern()), None),
+            _ if !self.speaks_modern(app) && is_modern(None, &value) => {
+                self.tell(app, error_message(Some(id), &not_modern()), None)
+            }
             Some("initialize") => {
                 let Some(sender) = self.take_sender() else {
                     return Err(self.refusal(Some(id), "This session is initialized already"));
@@ -244,9 +308,15 @@ impl Channel {
 
     /// The carrier has taken a frame.
     pub(crate) fn delivered(&self, frame: &Frame) {
-        if let Frame::Event { id: Some(id), .. } = frame {
-            *locked(&self.delivered) = Some(id.clone());
-            self.taken.fetch_add(1, Ordering::SeqCst);
+        match frame {
+            Frame::Event { id: Some(id), .. } => {
+                *locked(&self.delivered) = Some(id.clone());
+                self.taken.fetch_add(1, Ordering::SeqCst);
+            }
+            Frame::Event { id: None, .. } => {
+                self.heard.fetch_add(1, Ordering::SeqCst);
+            }
+            _ => {}
         }
         self.progress.notify_one();
     }
@@ -254,7 +324,8 @@ impl Channel {
     /// Whether the client reads so little that it is not to be heard for a while.
     pub(crate) fn clogged(&self) -> bool {
         let said = self.open().map_or(0, |(session, stream)| session.said_on(stream));
-        said.saturating_sub(self.taken.load(Ordering::SeqCst)) > MAX_BACKLOG
+        let outside = self.said.load(Ordering::SeqCst).saturating_sub(self.heard.load(Ordering::SeqCst));
+        said.saturating_sub(self.taken.load(Ordering::SeqCst)) + outside > MAX_BACKLOG
     }
 
     /// Completes when the client reads again.
@@ -267,7 +338,7 @@ impl Channel {
     /// Completes when nobody has sent `initialize` for as long as a session may be idle.
     pub(crate) async fn never_opened(&self, app: &App) {
         app.clock.sleep(app.config.idle_session).await;
-        if self.session().is_some() {
+        if self.session().is_some() || self.lane.used() {
             std::future::pending::<()>().await;
         }
     }
@@ -302,6 +373,7 @@ impl Channel {
 
     /// The same for whoever cannot wait: what runs ends at once, and the store is told in a moment.
     pub(crate) fn end_soon(self: &Arc<Self>, app: &Arc<App>) {
+        self.lane.close(app, self);
         self.hang_up();
         if let Some(session) = self.session() {
             session.close();
@@ -315,6 +387,9 @@ impl Channel {
 
     /// Ends the channel and its session.
     pub(crate) async fn end(&self, app: &App) {
+        if let Some(me) = self.me.upgrade() {
+            self.lane.close(app, &me);
+        }
         self.hang_up();
         // A store that is away ends it by itself when it has not been used for long enough.
         let _ = app.sessions.remove(&self.id, true).await;

@@ -116,23 +116,19 @@ async fn heard(app: &Arc<App>, channel: &Channel, line: &Line) -> bool {
         channel.tell(app, refused.answer, None);
         return !broken || app.faults.holds(Rule::MalformedLineSurvived);
     }
-    while !app.faults.holds(Rule::PipedCallsSideBySide) && running(channel) > 0 {
+    while !app.faults.holds(Rule::PipedCallsSideBySide) && channel.working() > 0 {
         tokio::time::sleep(LOOK).await;
     }
     true
 }
 
-fn running(channel: &Channel) -> usize {
-    channel.session().map_or(0, |session| session.running())
-}
-
 /// Lets calls end that are about to; faults do not know an end.
 async fn last_calls(app: &App, channel: &Channel) {
-    if !app.faults.holds(Rule::EofEnds) || (!app.faults.holds(Rule::EofCancels) && running(channel) > 0) {
+    if !app.faults.holds(Rule::EofEnds) || (!app.faults.holds(Rule::EofCancels) && channel.working() > 0) {
         std::future::pending::<()>().await;
     }
     let all = async {
-        while running(channel) > 0 {
+        while channel.working() > 0 {
             tokio::time::sleep(LOOK).await;
         }
     };

@@ -15,6 +15,7 @@ use super::socket::{Way, carry};
 use super::{Channel, Connection};
 use crate::model::{Revision, Via};
 use crate::server::bearer::{self, Caller};
+use crate::server::config::Eras;
 use crate::server::dispatch::App;
 use crate::server::fault::Rule;
 use crate::server::http::{Reply, header};
@@ -38,8 +39,17 @@ pub(crate) fn asks_for(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET && lists(headers, "upgrade", "websocket")
 }
 
+/// The revisions that may be named before there is a socket.
+fn spoken(eras: Eras) -> &'static [Revision] {
+    match eras {
+        Eras::Both => &Revision::ALL,
+        Eras::Legacy => &Revision::LEGACY,
+        Eras::Modern => &[Revision::V2026_07_28],
+    }
+}
+
 /// The refusal of an upgrade by its headers alone (RFC 6455 section 4.2.1).
-fn refuse(headers: &HeaderMap) -> Option<Reply> {
+fn refuse(eras: Eras, headers: &HeaderMap) -> Option<Reply> {
     let bad = |why| Some(Reply::refuse(400, None, code::INVALID_REQUEST, why));
     if header(headers, "sec-websocket-version") != Some("13") {
         let refusal = Reply::refuse(426, None, code::INVALID_REQUEST, "Only version 13 of WebSocket is spoken");
@@ -56,7 +66,7 @@ fn refuse(headers: &HeaderMap) -> Option<Reply> {
         return bad("Sec-WebSocket-Protocol has to offer mcp");
     }
     let version = headers.get("mcp-protocol-version");
-    let known = |text: &str| Revision::LEGACY.iter().any(|revision| revision.name() == text);
+    let known = |text: &str| spoken(eras).iter().any(|revision| revision.name() == text);
     if version.is_some_and(|version| !version.to_str().is_ok_and(known)) {
         return bad("MCP-Protocol-Version is not supported");
     }
@@ -95,7 +105,7 @@ pub(crate) fn upgrade(
     caller: Option<&Caller>,
     (connection, on): (&Connection, OnUpgrade),
 ) -> Reply {
-    if let Some(refusal) = refuse(headers) {
+    if let Some(refusal) = refuse(app.config.eras, headers) {
         return refusal;
     }
     let (channel, reader) = match channel_of(app, headers, caller) {
@@ -156,7 +166,8 @@ mod tests {
     fn an_upgrade_has_to_be_whole() {
         assert!(asks_for(&Method::GET, &headers(&[])) && !asks_for(&Method::POST, &headers(&[])));
         assert!(!asks_for(&Method::GET, &headers(&[("upgrade", "h2c")])));
-        assert!(refuse(&headers(&[("mcp-protocol-version", "2024-11-05")])).is_none());
+        assert!(refuse(Eras::Both, &headers(&[("mcp-protocol-version", "2024-11-05")])).is_none());
+        assert!(refuse(Eras::Legacy, &headers(&[("mcp-protocol-version", "2026-07-28")])).is_some());
         let wrong = [
             ("sec-websocket-version", "8", 426),
             ("connection", "close", 400),
@@ -165,7 +176,7 @@ mod tests {
             ("mcp-protocol-version", "1999-01-01", 400),
         ];
         for (name, value, status) in wrong {
-            let refusal = refuse(&headers(&[(name, value)])).expect(name);
+            let refusal = refuse(Eras::Both, &headers(&[(name, value)])).expect(name);
             assert_eq!(refusal.head.status, status, "{name}");
         }
     }
