@@ -1,6 +1,6 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, Outcome, auth, base, features, http, lifecycle, session, shape, sse, stdio, utilities};
+use super::{Finding, Findings, Outcome, auth, base, features, http, lifecycle, modern, session, shape, sse, stdio, utilities};
 use crate::model::{Via, requirements};
 use crate::transcript::View;
 
@@ -66,6 +66,22 @@ pub static CHECKS: &[&[Check]] = &[
     utilities::progress::CHECKS,
     utilities::logging::CHECKS,
     utilities::pagination::CHECKS,
+    // the modern era: base, lifecycle, patterns, and what transports and features have of it
+    modern::metadata::CHECKS,
+    modern::codes::CHECKS,
+    modern::results::CHECKS,
+    modern::version::CHECKS,
+    modern::discover::CHECKS,
+    modern::methods::CHECKS,
+    modern::headers::CHECKS,
+    modern::mirrored::CHECKS,
+    modern::caching::CHECKS,
+    modern::input::CHECKS,
+    modern::rounds::CHECKS,
+    modern::listen::CHECKS,
+    modern::delivery::CHECKS,
+    modern::tasks::CHECKS,
+    modern::task_states::CHECKS,
     // auth.token
     auth::token_response::CHECKS,
     auth::token_errors::CHECKS,

@@ -4,6 +4,8 @@
 
 mod catalogue;
 mod finding;
+#[cfg(test)]
+mod modernised;
 mod support;
 mod syntax;
 #[cfg(test)]
@@ -15,6 +17,7 @@ pub mod base;
 pub mod features;
 pub mod http;
 pub mod lifecycle;
+pub mod modern;
 pub mod session;
 pub mod shape;
 pub mod sse;

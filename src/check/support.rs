@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::modern::asked;
+use super::wire::well_formed;
 use super::{Breach, Findings};
 use crate::model::Via;
 use crate::transcript::{Direction, Exchange, Msg, View};
@@ -50,7 +52,12 @@ pub(crate) fn server_declared(view: &View<'_>, msg: &Msg, path: &[&str]) -> Opti
 }
 
 /// Whether the client declared a capability in the conversation of this message; `None` outside conversations.
+///
+/// In the modern era each request declares for itself; what came in its exchange is measured by it.
 pub(crate) fn client_declared(view: &View<'_>, msg: &Msg, path: &[&str]) -> Option<bool> {
+    if asked::is_modern(msg) {
+        return asked::declares(view.exchange_of(msg).sent_json()?, path);
+    }
     let found = view.conversation_of(msg)?.client_capability(path);
     Some(found.is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))))
 }
@@ -65,6 +72,9 @@ fn speaks_of_transport(exchange: &Exchange) -> bool {
 /// lives, with the negotiated version, media types and a valid id, and not refused for access or load.
 pub(crate) fn is_proper(view: &View<'_>, request: &Msg) -> bool {
     let exchange = view.exchange_of(request);
+    if exchange.modern {
+        return is_proper_modern(view, request, exchange);
+    }
     let Some(conversation) = view.conversation_of(request) else { return false };
     let before = |index: Option<usize>| index.is_some_and(|index| view.exchanges[index].seq < exchange.seq);
     let version = exchange.sent_header("mcp-protocol-version");
@@ -88,6 +98,20 @@ pub(crate) fn is_proper(view: &View<'_>, request: &Msg) -> bool {
                 .sent_header("accept")
                 .is_some_and(|accept| accept.contains("application/json") && accept.contains("text/event-stream")))
         && !speaks_of_transport(exchange)
+}
+
+/// The same in the modern era, where nothing has to be opened but each request says everything itself.
+fn is_proper_modern(view: &View<'_>, request: &Msg, exchange: &Exchange) -> bool {
+    let long = exchange.is_message() && exchange.sent_header("length").is_some();
+    // With a JSON-RPC error in it a 404 says that the method does not exist.
+    let told_off = exchange.status == Some(404) && exchange.got_json().is_some_and(|body| body["error"].is_object());
+    exchange.carries_message()
+        && !long
+        && view.line_is_open(exchange)
+        && !request.batched
+        && well_formed(&request.value)
+        && asked::is_in_order(view, exchange, request)
+        && (told_off || !speaks_of_transport(exchange))
 }
 
 /// A request that the server refused as a JSON-RPC error, where the error code is asked for.
@@ -298,7 +322,8 @@ pub(crate) fn three(id: &str, good: &crate::transcript::Builder, bad: &crate::tr
     let finding = judge(id, bad);
     assert_eq!(finding.outcome, worst, "{id}, bad: {finding:?}");
     assert!(finding.breaches.iter().all(|breach| !breach.evidence.is_empty()), "{id} shows no evidence");
-    for revision in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+    super::testing::also_modern(id, good, bad, worst);
+    for revision in ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"] {
         let idle = crate::transcript::Builder::new().initialize(revision);
         assert_eq!(judge(id, &idle).outcome, Outcome::NotExercised, "{id}, idle");
     }

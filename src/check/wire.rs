@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Breach;
+use super::modern::asked;
 use crate::model::{Era, Kind, Message, Revision};
 use crate::transcript::{Conversation, Direction, End, Exchange, Msg, View};
 
@@ -190,6 +191,12 @@ pub(crate) fn over(view: &View<'_>, exchange: &Exchange) -> bool {
 pub(crate) fn faultless(view: &View<'_>, exchange: &Exchange) -> bool {
     let Some(index) = exchange.conversation else { return false };
     let conversation = &view.conversations[index];
+    if exchange.modern {
+        let at = view.messages.partition_point(|msg| msg.seq < exchange.seq);
+        let body = view.messages.get(at).filter(|msg| msg.seq == exchange.seq);
+        let mirrored = body.is_none_or(|msg| msg.kind != Kind::Request || asked::is_in_order(view, exchange, msg));
+        return mirrored && view.line_is_open(exchange) && ordinary(exchange, &view.exchanges[conversation.opened]);
+    }
     let opening = &view.exchanges[conversation.opened];
     let later = exchange.seq > opening.seq;
     let ready = conversation.initialized.is_some_and(|at| view.exchanges[at].seq <= exchange.seq);
@@ -213,6 +220,15 @@ pub(crate) fn faultless(view: &View<'_>, exchange: &Exchange) -> bool {
         && content
         && foreign_origin(exchange).is_none()
         && exchange.sent_header("host") == opening.sent_header("host")
+}
+
+/// Whether origin, host and media type of a request over HTTP are as usual.
+fn ordinary(exchange: &Exchange, opening: &Exchange) -> bool {
+    exchange.via.has_one_stream()
+        || ((exchange.method != "POST"
+            || exchange.sent_header("content-type").is_some_and(|kind| kind.starts_with("application/json")))
+            && foreign_origin(exchange).is_none()
+            && exchange.sent_header("host") == opening.sent_header("host"))
 }
 
 /// The calls whose request gives the server no reason to refuse it: request, exchange, responses.

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::modern::{MODERN, Modern, mirrored};
 use super::{End, Event, EventKind, Headers};
 use crate::model::Via;
 
@@ -21,6 +22,7 @@ pub struct Builder {
     version: Option<String>,
     via: Via,
     channel: Option<u32>,
+    modern: Option<Box<Modern>>,
 }
 
 impl Default for Builder {
@@ -49,6 +51,7 @@ impl Builder {
             version: None,
             via: Via::StreamableHttp,
             channel: None,
+            modern: None,
         }
     }
 
@@ -95,6 +98,10 @@ impl Builder {
             ("accept", "application/json, text/event-stream"),
             ("content-type", "application/json"),
         ]);
+        if self.modern.is_some() {
+            headers.push(("mcp-protocol-version".to_owned(), MODERN.to_owned()));
+            return headers;
+        }
         if let Some(session) = &self.session {
             headers.push(("mcp-session-id".to_owned(), session.clone()));
         }
@@ -104,11 +111,56 @@ impl Builder {
         headers
     }
 
+    /// The latest request belongs to this connection.
+    pub(super) fn move_latest(&mut self, number: u32) {
+        for event in self.events.iter_mut().rev() {
+            if let EventKind::Request { connection, .. } = &mut event.kind {
+                *connection = number;
+                break;
+            }
+        }
+    }
+
+    /// Whether messages go over a channel.
+    pub(super) fn on_channel(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    /// The id of the latest request with a body.
+    pub(super) fn latest_id(&self) -> Value {
+        let body = self.events.iter().rev().find_map(|event| match &event.kind {
+            EventKind::Request { body, .. } => body.as_deref(),
+            _ => None,
+        });
+        let message: Value = serde_json::from_str(body.unwrap_or_default()).unwrap_or_default();
+        message["id"].clone()
+    }
+
+    /// The next id of a request.
+    pub(super) fn take_id(&mut self) -> i64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// What the modern era adds, where it is spoken.
+    pub(super) fn modern_parts(&mut self) -> &mut Option<Box<Modern>> {
+        &mut self.modern
+    }
+
+    /// The same for reading.
+    pub(super) fn modern_ref(&self) -> Option<&Modern> {
+        self.modern.as_deref()
+    }
+
     /// A request with the headers of the current session plus `extra` (which replace equal names; an empty value
     /// removes one). The answer is appended by [`Builder::answer`] and its relatives.
     #[must_use]
     pub fn request(mut self, method: &str, extra: &[(&str, &str)], body: Option<&str>) -> Self {
         let mut headers = self.standard_headers();
+        if let Some(body) = body.filter(|_| self.modern.is_some()) {
+            headers.extend(mirrored(body));
+        }
         for (name, value) in extra {
             headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
             if !value.is_empty() {
@@ -319,10 +371,8 @@ impl Builder {
         if let (Some(object), Some(more)) = (answer.as_object_mut(), members.as_object()) {
             object.extend(more.clone());
         }
-        let mut request = json!({"jsonrpc": "2.0", "id": id, "method": method});
-        if !params.is_null() {
-            request["params"] = params;
-        }
+        self.complete(method, &mut answer);
+        let request = self.message(&json!(id), method, params);
         self.post(&request).json(status, &answer)
     }
 
@@ -356,6 +406,9 @@ impl Builder {
     /// The same with every part chosen.
     #[must_use]
     pub fn initialize_with(mut self, requested: &str, answered: &str, client: Value, server: Value) -> Self {
+        if answered == MODERN {
+            return self.modern_with(client).discover(server);
+        }
         self.sessions += 1;
         self.session = None;
         self.version = None;

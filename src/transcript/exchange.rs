@@ -112,6 +112,8 @@ pub struct Exchange {
     pub conversation: Option<usize>,
     /// The revision that governs it: the conversation's, or the one an `initialize` arrived at.
     pub revision: Option<Revision>,
+    /// Whether it is of the modern era: it says so, and the server showed that it speaks it.
+    pub modern: bool,
     /// What the network did while it was under way, as scenarios write it; empty where nothing disturbed it.
     pub disturbed: Vec<String>,
     /// The body as sent, parsed once for all checks.
@@ -262,6 +264,7 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
                 end_seq: None,
                 conversation: None,
                 revision: None,
+                modern: false,
                 disturbed: Vec::new(),
                 sent: OnceCell::new(),
                 got: OnceCell::new(),

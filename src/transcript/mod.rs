@@ -4,13 +4,21 @@
 
 mod builder;
 mod codec;
+mod conversation;
 mod disturbed;
+mod era;
 mod event;
 mod exchange;
+mod modern;
 mod view;
 
 pub use builder::Builder;
 pub use codec::{CodecError, FORMAT_VERSION, read, write};
+pub use conversation::Conversation;
+pub use era::{
+    META_CAPABILITIES, META_CLIENT, META_LEVEL, META_SERVER, META_SUBSCRIPTION, META_VERSION, has_modern_meta,
+    is_modern_version,
+};
 pub use event::{End, Ended, Event, EventKind, Headers, header};
 pub use exchange::{ChannelText, Exchange, Exit, SseEvent};
-pub use view::{Call, Carrier, Conversation, Direction, Msg, View};
+pub use view::{Call, Carrier, Direction, Msg, View};

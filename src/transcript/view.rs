@@ -9,6 +9,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::disturbed::{excuse, mark};
+use super::conversation::Conversation;
 use super::exchange::exchanges;
 use super::{Event, Exchange};
 use crate::model::{Kind, Message, Revision, Via, id_text};
@@ -90,43 +91,6 @@ pub struct Call {
     pub responses: Vec<usize>,
 }
 
-/// What one successful `initialize` opened.
-#[derive(Debug, Clone)]
-pub struct Conversation {
-    /// The simulated client.
-    pub client: String,
-    /// Label of the session id, if the server assigned one.
-    pub session: Option<String>,
-    /// Index of the exchange with `initialize`.
-    pub opened: usize,
-    /// The version that the client asked for.
-    pub requested: String,
-    /// The version that the server answered.
-    pub answered: String,
-    /// That version, if the table knows it.
-    pub revision: Option<Revision>,
-    /// What the client declared.
-    pub client_capabilities: Value,
-    /// The whole result of `initialize`.
-    pub result: Value,
-    /// Index of the exchange with `notifications/initialized`.
-    pub initialized: Option<usize>,
-    /// Index of the DELETE that the server accepted.
-    pub deleted: Option<usize>,
-}
-
-impl Conversation {
-    /// A server capability by path, such as `["resources", "subscribe"]`.
-    pub fn server_capability(&self, path: &[&str]) -> Option<&Value> {
-        path.iter().try_fold(self.result.get("capabilities")?, |value, key| value.get(key))
-    }
-
-    /// A client capability by path.
-    pub fn client_capability(&self, path: &[&str]) -> Option<&Value> {
-        path.iter().try_fold(&self.client_capabilities, |value, key| value.get(key))
-    }
-}
-
 /// A transcript with its indexes.
 #[derive(Debug)]
 pub struct View<'t> {
@@ -146,6 +110,8 @@ pub struct View<'t> {
     gathered: RefCell<HashMap<&'static str, Rc<[usize]>>>,
     /// Whether what the network did is left out.
     excused: bool,
+    /// Whether any exchange is of the modern era.
+    pub(super) modern: bool,
 }
 
 impl<'t> View<'t> {
@@ -184,10 +150,13 @@ impl<'t> View<'t> {
             conversations: Vec::new(),
             gathered: RefCell::default(),
             excused,
+            modern: false,
         };
         view.collect_messages();
         view.bring_home();
+        view.find_eras();
         view.find_conversations();
+        view.find_modern();
         view.assign_conversations();
         view.pair_calls();
         view
@@ -205,6 +174,11 @@ impl<'t> View<'t> {
     pub fn line_is_open(&self, exchange: &Exchange) -> bool {
         let opening = exchange.channel.and_then(|line| self.exchanges.iter().find(|other| other.number == line));
         opening.and_then(|opening| opening.end_seq).is_none_or(|end| end > exchange.seq)
+    }
+
+    /// Whether the server showed that it speaks the modern era, and was spoken to in it.
+    pub fn is_modern(&self) -> bool {
+        self.modern
     }
 
     /// The exchange that carried a message.
@@ -356,109 +330,14 @@ impl<'t> View<'t> {
         self.exchanges.iter().rposition(before)
     }
 
-    fn find_conversations(&mut self) {
-        for request in &self.messages {
-            if request.direction != Direction::Sent || request.method() != Some("initialize") {
-                continue;
-            }
-            let exchange = &self.exchanges[request.exchange];
-            // The only answer to the only request opens a conversation also where its id went astray on the way:
-            // otherwise nothing could be judged under the version that it names.
-            let Some(result) = self
-                .messages
-                .iter()
-                .find(|msg| msg.received() && msg.exchange == request.exchange && msg.value.get("result").is_some())
-                .and_then(|msg| msg.value.get("result"))
-            else {
-                continue;
-            };
-            let params = request.message().params();
-            let answered = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
-            self.conversations.push(Conversation {
-                client: exchange.client.clone(),
-                session: exchange
-                    .got_header("mcp-session-id")
-                    .filter(|_| !exchange.via.has_one_stream())
-                    .map(str::to_owned),
-                opened: request.exchange,
-                requested: params
-                    .and_then(|params| params.get("protocolVersion"))
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned(),
-                revision: answered.parse().ok(),
-                answered,
-                client_capabilities: params.and_then(|params| params.get("capabilities")).cloned().unwrap_or_default(),
-                result: result.clone(),
-                initialized: None,
-                deleted: None,
-            });
-        }
-    }
-
-    fn assign_conversations(&mut self) {
-        for index in 0..self.exchanges.len() {
-            let exchange = &self.exchanges[index];
-            let opened = self.conversations.iter().position(|conversation| conversation.opened == index);
-            let found = opened.or_else(|| match exchange.session() {
-                _ if exchange.via.has_one_stream() => self.conversation_on(exchange),
-                Some(session) => {
-                    self.conversations.iter().rposition(|conversation| conversation.session.as_deref() == Some(session))
-                }
-                None => self.conversations.iter().rposition(|conversation| {
-                    conversation.client == exchange.client
-                        && conversation.session.is_none()
-                        && self.exchanges[conversation.opened].seq < exchange.seq
-                }),
-            });
-            let revision = found.and_then(|index| self.conversations[index].revision);
-            let accepted_delete = exchange.method == "DELETE" && exchange.is_success();
-            self.exchanges[index].conversation = found;
-            self.exchanges[index].revision = revision;
-            if let Some(found) = found.filter(|_| accepted_delete) {
-                self.conversations[found].deleted.get_or_insert(index);
-            }
-        }
-        for msg in &mut self.messages {
-            let exchange = &self.exchanges[msg.exchange];
-            msg.conversation = exchange.conversation;
-            msg.revision = exchange.revision;
-            if let Some(found) = exchange.conversation
-                && msg.direction == Direction::Sent
-                && msg.method() == Some("notifications/initialized")
-            {
-                self.conversations[found].initialized.get_or_insert(msg.exchange);
-            }
-        }
-    }
-
-    /// The conversation of an exchange on a channel: the latest that was opened there or, where the channel resumed a
-    /// session, on the channel before.
-    fn conversation_on(&self, exchange: &Exchange) -> Option<usize> {
-        let opening = |line: u32| self.exchanges.iter().find(|other| other.number == line);
-        let mut line = exchange.line()?;
-        // Each channel resumes an earlier one, so that this ends.
-        loop {
-            let here = |conversation: &Conversation| self.exchanges[conversation.opened].line() == Some(line);
-            if let Some(found) = self.conversations.iter().rposition(here) {
-                return Some(found);
-            }
-            let resumed = opening(line)?;
-            let session = resumed.session()?;
-            let before = self.exchanges.iter().rfind(|other| {
-                other.seq < resumed.seq
-                    && other.channel.is_none()
-                    && other.got_header("mcp-session-id") == Some(session)
-            });
-            line = before?.line()?;
-        }
-    }
-
     fn pair_calls(&mut self) {
-        let mut open: HashMap<(Direction, String, Option<usize>, String), usize> = HashMap::new();
+        let mut open: HashMap<(Direction, String, Option<usize>, Option<usize>, String), usize> = HashMap::new();
         for (index, msg) in self.messages.iter().enumerate() {
             let Some(id) = msg.message().id() else { continue };
-            let key = |direction| (direction, msg.client.clone(), msg.conversation, id_text(id));
+            // A modern answer comes with its own request or not at all, and ids may be in use twice at a time.
+            let exchange = &self.exchanges[msg.exchange];
+            let home = (exchange.modern && !exchange.via.has_one_stream()).then_some(msg.exchange);
+            let key = |direction| (direction, msg.client.clone(), msg.conversation, home, id_text(id));
             match msg.kind {
                 Kind::Request => {
                     let list = match msg.direction {

@@ -1,0 +1,21 @@
+//! Checks of what only the modern era has: requests that carry their own metadata, mirrored headers, discovery,
+//! subscriptions, several round trips, caching, tasks as an extension. Re-exports only.
+
+pub(crate) mod asked;
+pub mod caching;
+pub mod codes;
+pub mod delivery;
+pub mod discover;
+mod flaw;
+pub mod headers;
+pub mod input;
+pub mod listen;
+pub mod metadata;
+pub mod methods;
+pub mod mirrored;
+pub mod results;
+pub mod rounds;
+mod subscription;
+pub mod task_states;
+pub mod tasks;
+pub mod version;
