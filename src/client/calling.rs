@@ -24,6 +24,11 @@ impl Sim {
     pub(super) async fn invoke(self: &Arc<Self>, step: &Invoke, turn: Turn) {
         self.state().answers = step.answer.clone();
         let (method, mut params) = self.call_of(step);
+        if let Some(params) = &mut params
+            && params["taskId"] == "{task}"
+        {
+            params["taskId"] = json!(self.state().task.clone().unwrap_or_default());
+        }
         let method = method.as_str();
         let mut meta = step.meta.clone().unwrap_or_else(|| json!({}));
         if let (Some(token), Some(meta)) = (&step.progress, meta.as_object_mut()) {

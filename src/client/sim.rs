@@ -88,6 +88,8 @@ pub(super) struct State {
     pub(super) events: usize,
     /// Messages that came.
     pub(super) messages: usize,
+    /// The task that the server handed out last.
+    pub(super) task: Option<String>,
     /// Requests that the server sent.
     pub(super) asked: usize,
     /// Exchanges that brought nothing although they got all the patience there is.
@@ -217,6 +219,9 @@ impl Sim {
     /// Notes what a message from the server means for the state.
     pub(super) fn hear(&self, exchange: u32, message: &Value) {
         let mut state = self.state();
+        if let Some(task) = message["result"]["taskId"].as_str() {
+            state.task = Some(task.to_owned());
+        }
         if let Some(method) = message.get("method").and_then(Value::as_str) {
             state.heard.push(method.to_owned());
         } else if let Some(id) = message.get("id") {

@@ -182,7 +182,7 @@ bodies! {
         /// Method to send instead of `tools/call`.
         #[serde(default)]
         method: Option<String>,
-        /// Params of that method.
+        /// Params of that method; as `taskId`, `{task}` stands for the task that the server handed out last.
         #[serde(default, deserialize_with = "present")]
         params: Option<Value>,
         /// JSON-RPC id to use; chosen by the client otherwise.
