@@ -677,7 +677,7 @@ async fn a_server_may_speak_one_era_alone() {
         let asked =
             peer.http.request(method.parse().expect("a method"), &peer.url).header("accept", "text/event-stream");
         let answer = asked.send().await.expect("an answer");
-        assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str()), (405, Ok("POST")), "{method}");
+        assert_eq!((answer.status().as_u16(), answer.headers()["allow"].as_bytes()), (405, b"POST".as_slice()), "{method}");
     }
     let hello =
         json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
