@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use mcp_rehearsal::model::{HybridClock, Rng, TokenOrder, Via};
-use mcp_rehearsal::server::{AuthConfig, Eras, RunningServer, ServerConfig, serve_io, start};
+use mcp_rehearsal::server::{AuthConfig, Eras, RunningServer, ServerConfig, StoreConfig, serve_io, start};
+use redis_server::RedisServer;
 use reqwest::{Client, Response};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines};
@@ -12,6 +13,9 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod redis_server;
 
 const VERSION: &str = "2026-07-28";
 const TASKS: &str = "io.modelcontextprotocol/tasks";
@@ -525,6 +529,24 @@ async fn a_state_is_for_its_user_its_request_and_its_time() {
     server.clock().advance(Duration::from_secs(301));
     let late = retry(&ann, STATE, json!({}), &state).await;
     assert!(late["error"]["message"].as_str().is_some_and(|why| why.contains("expired")), "{late}");
+}
+
+/// A retry may come to any of several servers that share a store.
+#[tokio::test]
+async fn a_state_is_read_by_every_server_of_a_store() {
+    let Some(redis) = RedisServer::start() else { return };
+    let node = async |seed| {
+        let config = ServerConfig { store: StoreConfig::Redis(redis.url()), ..ServerConfig::default() };
+        start(config, HybridClock::new(), Rng::seeded(seed)).await.expect("it starts")
+    };
+    let (first, second, alone) = (node(1).await, node(2).await, both().await);
+    let begun = Peer::new(&first).result("tools/call", call(STATE, json!({}))).await;
+    let mut params = call(STATE, json!({}));
+    params["requestState"] = begun["requestState"].clone();
+    params["inputResponses"] = json!({"confirm": accepted(json!({"ok": true}))});
+    let retry = request(2, "tools/call", params, &everything());
+    assert_eq!(Peer::new(&second).send(&retry).await.1["result"]["resultType"], "complete");
+    assert_eq!(Peer::new(&alone).send(&retry).await.1["error"]["code"], -32602);
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the callers pass literals")]

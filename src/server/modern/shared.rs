@@ -1,5 +1,5 @@
 //! What the requests of this era share, at all nodes of one process: the key that seals states, the open subscriptions,
-//! and the tasks. Servers in different processes share none of it.
+//! and the tasks. Servers in different processes share only the key, and that through their store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::server::dispatch::App;
 /// The shared things.
 #[derive(Debug)]
 pub(crate) struct Modern {
-    pub(crate) seal: Seal,
+    pub(crate) seal: Arc<Seal>,
     pub(crate) listeners: Listeners,
     pub(crate) tasks: Tasks,
     working: Arc<AtomicUsize>,
@@ -33,7 +33,7 @@ impl Modern {
     /// Nothing yet, and a key of its own.
     pub(crate) fn new(rng: &Rng) -> Self {
         Self {
-            seal: Seal::new(&rng.bytes()),
+            seal: Arc::new(Seal::new(&rng.bytes::<32>())),
             listeners: Listeners::default(),
             tasks: Tasks::default(),
             working: Arc::default(),
