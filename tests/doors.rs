@@ -171,7 +171,7 @@ async fn progress_and_questions_come_on_the_same_pipe() {
 async fn what_is_no_message_is_answered_and_the_pipe_stays() {
     let mut piped = Piped::new(&[]);
     assert_eq!(piped.ask(&request(1, "ping", json!({}))).await["result"], json!({}));
-    assert_eq!(piped.ask(&request(2, "tools/list", json!({}))).await["error"]["code"], -32600);
+    assert_eq!(piped.ask(&request(2, "tools/list", json!({}))).await["error"]["code"], -32602);
     assert_eq!(
         piped
             .ask(&request(
@@ -181,7 +181,7 @@ async fn what_is_no_message_is_answered_and_the_pipe_stays() {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28"}})
             ))
             .await["error"]["code"],
-        -32601
+        -32602
     );
     piped.line("{this is no JSON").await;
     let error = piped.next().await;

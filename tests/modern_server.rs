@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
-use mcp_rehearsal::model::{HybridClock, Rng, TokenOrder};
-use mcp_rehearsal::server::{AuthConfig, Eras, RunningServer, ServerConfig, serve_io, start};
+use futures_util::{SinkExt as _, StreamExt as _};
+use mcp_rehearsal::model::{HybridClock, Rng, TokenOrder, Via};
+use mcp_rehearsal::server::{AuthConfig, Eras, RunningServer, ServerConfig, StoreConfig, serve_io, start};
+use redis_server::RedisServer;
 use reqwest::{Client, Response};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines};
 use tokio::net::TcpStream;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod redis_server;
 
 const VERSION: &str = "2026-07-28";
 const TASKS: &str = "io.modelcontextprotocol/tasks";
@@ -44,6 +52,7 @@ fn request(id: impl Into<Value>, method: &str, params: Value, capabilities: &Val
     json!({"jsonrpc": "2.0", "id": id.into(), "method": method, "params": params})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the callers pass literals")]
 fn call(name: &str, arguments: Value) -> Value {
     json!({"name": name, "arguments": arguments})
 }
@@ -96,6 +105,21 @@ impl Peer {
         answer["result"].clone()
     }
 
+    /// Waits until the server counts so many of something.
+    async fn until(&self, server: &RunningServer, what: &str, count: u64) {
+        let url = format!("{}/state", server.control_url().expect("control"));
+        let mut found = Value::Null;
+        for _ in 0..500 {
+            let state = self.http.get(&url).send().await.expect("an answer");
+            found = state.json().await.expect("JSON");
+            if found[what] == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not {count} {what}, but {found}");
+    }
+
     async fn stream(&self, body: &Value) -> Events {
         let response = self.post(&mirrored(body), body).await;
         assert_eq!(response.status(), 200);
@@ -127,7 +151,8 @@ impl Events {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let data = event.strip_prefix("data: ").map(|data| serde_json::from_str(data).expect("JSON"));
                 assert!(data.is_some() || event == ":", "{event}");
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 if data.is_some() {
                     return data;
                 }
@@ -377,6 +402,26 @@ async fn a_stream_carries_what_belongs_to_its_request() {
     assert_eq!((logs(Some("debug")).await, logs(None).await, logs(Some("warning")).await), (3, 0, 1));
 }
 
+#[tokio::test]
+async fn who_closes_the_connection_wants_no_answer() {
+    let server = both().await;
+    let peer = Peer::new(&server);
+    let mut slow = request(1, "tools/call", call("test_slow", json!({"ms": 3_600_000})), &json!({}));
+    slow["params"]["_meta"]["progressToken"] = json!(1);
+    let stream = peer.stream(&slow).await;
+    let plain = request(2, "tools/call", call("slow_compute", json!({"seconds": 3600})), &json!({}));
+    let waiting = tokio::spawn({
+        let (http, url, sent) = (peer.http.clone(), peer.url.clone(), mirrored(&plain));
+        async move { Peer { http, url, token: None }.post(&sent, &plain).await.status() }
+    });
+    peer.until(&server, "working", 2).await;
+    drop(stream);
+    peer.until(&server, "working", 1).await;
+    waiting.abort();
+    peer.until(&server, "working", 0).await;
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the callers pass literals")]
 fn accepted(content: Value) -> Value {
     json!({"action": "accept", "content": content})
 }
@@ -486,6 +531,25 @@ async fn a_state_is_for_its_user_its_request_and_its_time() {
     assert!(late["error"]["message"].as_str().is_some_and(|why| why.contains("expired")), "{late}");
 }
 
+/// A retry may come to any of several servers that share a store.
+#[tokio::test]
+async fn a_state_is_read_by_every_server_of_a_store() {
+    let Some(redis) = RedisServer::start() else { return };
+    let node = async |seed| {
+        let config = ServerConfig { store: StoreConfig::Redis(redis.url()), ..ServerConfig::default() };
+        start(config, HybridClock::new(), Rng::seeded(seed)).await.expect("it starts")
+    };
+    let (first, second, alone) = (node(1).await, node(2).await, both().await);
+    let begun = Peer::new(&first).result("tools/call", call(STATE, json!({}))).await;
+    let mut params = call(STATE, json!({}));
+    params["requestState"] = begun["requestState"].clone();
+    params["inputResponses"] = json!({"confirm": accepted(json!({"ok": true}))});
+    let retry = request(2, "tools/call", params, &everything());
+    assert_eq!(Peer::new(&second).send(&retry).await.1["result"]["resultType"], "complete");
+    assert_eq!(Peer::new(&alone).send(&retry).await.1["error"]["code"], -32602);
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the callers pass literals")]
 fn listening(id: impl Into<Value>, wanted: Value) -> Value {
     request(id, "subscriptions/listen", json!({"notifications": wanted}), &everything())
 }
@@ -521,18 +585,7 @@ async fn subscriptions_hear_what_they_asked_for() {
     assert_eq!(prompts.next().await.expect("a change")["method"], "notifications/prompts/list_changed");
     // Who leaves is forgotten.
     drop(tools);
-    let open = async || {
-        let state =
-            peer.http.get(format!("{}/state", server.control_url().expect("control"))).send().await.expect("an answer");
-        state.json::<Value>().await.expect("JSON")["streams"].as_u64()
-    };
-    for _ in 0..100 {
-        if open().await == Some(2) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(open().await, Some(2));
+    peer.until(&server, "streams", 2).await;
     let stopping = tokio::spawn(server.shutdown());
     let last = prompts.all().await;
     assert_eq!(last.len(), 1, "{last:?}");
@@ -620,7 +673,7 @@ impl Wire {
         let mut head = format!("{method} /mcp HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", self.1, body.len());
         head.push_str("content-type: application/json\r\naccept: application/json, text/event-stream\r\n");
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         self.0.write_all(format!("{head}\r\n{body}").as_bytes()).await.expect("written");
         let mut text = String::new();
@@ -677,7 +730,11 @@ async fn a_server_may_speak_one_era_alone() {
         let asked =
             peer.http.request(method.parse().expect("a method"), &peer.url).header("accept", "text/event-stream");
         let answer = asked.send().await.expect("an answer");
-        assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str()), (405, Ok("POST")), "{method}");
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["allow"].as_bytes()),
+            (405, b"POST".as_slice()),
+            "{method}"
+        );
     }
     let hello =
         json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
@@ -777,6 +834,35 @@ async fn both_eras_share_a_pipe() {
     assert_eq!((&result["id"], &result["result"]["_meta"][SUBSCRIPTION]), (&json!("m"), &json!("m")));
     assert_eq!(rest.next().await.expect("a notification")["params"]["requestId"], "m");
     assert_eq!(rest.next().await, None);
+}
+
+#[tokio::test]
+async fn a_socket_is_a_line_too() {
+    let server = both().await;
+    let mut ask = server.url_of(Via::WebSocket).expect("it is offered").into_client_request().expect("a URL");
+    for (name, value) in [("sec-websocket-protocol", "mcp"), ("mcp-protocol-version", VERSION)] {
+        ask.headers_mut().insert(name, value.parse().expect("a value"));
+    }
+    let wire = TcpStream::connect(server.addr()).await.expect("a connection");
+    let (mut socket, _) = client_async(ask, wire).await.expect("a socket");
+    let mut say = async |message: &Value, answers: usize| {
+        socket.send(Message::text(message.to_string())).await.expect("sent");
+        let mut said = Vec::new();
+        while said.len() < answers {
+            let message = in_time("a message", socket.next()).await.expect("a message").expect("a text");
+            if let Message::Text(text) = message {
+                said.push(serde_json::from_str::<Value>(&text).expect("JSON"));
+            }
+        }
+        said
+    };
+    let tools = say(&request(1, "tools/list", json!({}), &json!({})), 1).await;
+    assert_eq!(tools[0]["result"]["resultType"], "complete");
+    let listening = say(&listening(2, json!({"promptsListChanged": true})), 1).await;
+    assert_eq!(listening[0]["method"], "notifications/subscriptions/acknowledged");
+    let trigger = request(3, "tools/call", call("test_trigger_prompt_change", json!({})), &json!({}));
+    let changed = say(&trigger, 2).await;
+    assert_eq!((&changed[0]["params"]["_meta"][SUBSCRIPTION], &changed[1]["id"]), (&json!(2), &json!(3)));
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ async fn the_door_refuses_what_it_should() {
     let discover = discover.json(&request(9, "server/discover", json!({}))).send().await.expect("answer");
     assert_eq!(discover.status(), 400);
     let discover: Value = discover.json().await.expect("json");
-    assert_eq!((&discover["error"]["code"], &discover["id"]), (&json!(-32601), &json!(9)));
+    assert_eq!((&discover["error"]["code"], &discover["id"]), (&json!(-32602), &json!(9)));
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn a_cancelled_tool_gives_no_response() {
         |id: Value| json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
     assert_eq!(peer.post(&cancel(json!("3"))).await.status(), 202);
     let state = peer.http.get(format!("http://{}/control/state", server.addr())).send().await.expect("state");
-    assert_eq!(state.json::<Value>().await.expect("json"), json!({"sessions": 1, "streams": 1}));
+    assert_eq!(state.json::<Value>().await.expect("json"), json!({"sessions": 1, "streams": 1, "working": 0}));
     peer.post(&cancel(json!(3))).await;
     assert_eq!(slow.message().await, None);
 }

@@ -24,7 +24,8 @@ pub(crate) async fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -
             let sessions = app.sessions.all();
             let streams: usize = sessions.iter().map(|session| session.live_streams()).sum();
             let streams = streams + app.modern.listeners.count();
-            Reply::json(200, &json!({"sessions": sessions.len(), "streams": streams}))
+            let working = app.modern.working();
+            Reply::json(200, &json!({"sessions": sessions.len(), "streams": streams, "working": working}))
         }
         ("POST", "/control/authorization/revoke") => {
             told(app, async |issuer| issuer.grants.revoke_all(issuer.now()).await).await

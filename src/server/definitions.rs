@@ -9,6 +9,7 @@ use super::tools::PNG;
 use crate::model::Revision;
 
 /// A row of the catalogue.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a tool, not a state")]
 #[derive(Debug)]
 pub(crate) struct Tool {
     pub(crate) name: &'static str,

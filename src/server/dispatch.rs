@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::config::ServerConfig;
 use super::doors::Channels;
 use super::fault::{Faults, OutCtx, Rule};
-use super::modern::Modern;
+use super::modern::{Modern, Seal};
 use super::oauth::{Issuer, protected_resource};
 use super::peer::Call;
 use super::reply::{Outcome, RpcError, code, response};
@@ -51,6 +51,8 @@ pub(crate) struct App {
     pub(crate) channels: Arc<Channels>,
     /// What requests without a session share.
     pub(crate) modern: Arc<Modern>,
+    /// What protects the states that clients keep between two rounds.
+    pub(crate) seal: Arc<Seal>,
 }
 
 impl App {

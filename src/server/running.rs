@@ -13,7 +13,7 @@ use super::config::{ServerConfig, ServerError, StoreConfig};
 use super::dispatch::{App, origin};
 use super::doors::{Channels, Identity, names, serve_socket};
 use super::fault::Faults;
-use super::modern::Modern;
+use super::modern::{Modern, Seal};
 use super::oauth::{AuthConfig, Issuer, minted};
 use super::session::Sessions;
 use super::socket::Connections;
@@ -121,6 +121,10 @@ async fn node(
             (Arc::new(redis), Some(shared))
         }
     };
+    let seal = match &shared {
+        Some(shared) => Arc::new(Seal::shared(shared, &rng).await.map_err(|_| ServerError::StoreAway)?),
+        None => Arc::clone(&together.modern.seal),
+    };
     let sessions = Sessions::new(store, config.idle_session, rng.clone());
     let addr = addr.unwrap_or(config.listen);
     let origin = origin(&config, addr);
@@ -144,7 +148,20 @@ async fn node(
     };
     let (counted, connections) = (AtomicU64::new(0), Connections::default());
     let (channels, modern) = (Arc::clone(&together.channels), Arc::clone(&together.modern));
-    Ok(Arc::new(App { config, addr, clock, rng, faults, issuer, sessions, counted, connections, channels, modern }))
+    Ok(Arc::new(App {
+        config,
+        addr,
+        clock,
+        rng,
+        faults,
+        issuer,
+        sessions,
+        counted,
+        connections,
+        channels,
+        modern,
+        seal,
+    }))
 }
 
 async fn accept(

@@ -249,7 +249,7 @@ impl Channel {
         }
         match Message(&value).method() {
             _ if !self.speaks_modern(app) && is_modern(None, &value) => {
-                self.tell(app, error_message(Some(id), &not_modern()), None)
+                self.tell(app, error_message(Some(id), &not_modern()), None);
             }
             Some("initialize") => {
                 let Some(sender) = self.take_sender() else {

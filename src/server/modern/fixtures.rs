@@ -292,9 +292,10 @@ async fn job(call: &Call, running: &Running, name: &str, arguments: &Value) -> R
         }
         _ => {
             // What the user said is handed to the task as its argument.
-            let user = match running.in_task() {
-                true => arguments.get("name").cloned(),
-                false => field(call, "user_name", "What is your name?", ("name", "string")).await?,
+            let user = if running.in_task() {
+                arguments.get("name").cloned()
+            } else {
+                field(call, "user_name", "What is your name?", ("name", "string")).await?
             };
             let Some(user) = user else { return Ok(said(DECLINED)) };
             if let Some(task) = task(&json!({"name": user})) {

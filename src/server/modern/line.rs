@@ -123,7 +123,9 @@ impl Lane {
     pub(crate) fn close(&self, app: &App, channel: &Arc<Channel>) {
         app.modern.listeners.close_line(app, &Arc::downgrade(channel));
         let all: Vec<Entry> = self.running().drain().map(|(_, entry)| entry).collect();
-        all.into_iter().for_each(|entry| end(app, Some(entry)));
+        for entry in all {
+            end(app, Some(entry));
+        }
     }
 }
 

@@ -30,3 +30,4 @@ pub(crate) use listen::Event;
 pub(crate) use post::{refuse_legacy, serve as serve_post};
 pub(crate) use running::Running;
 pub(crate) use shared::Modern;
+pub(crate) use state::Seal;

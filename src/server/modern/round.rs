@@ -38,7 +38,7 @@ impl Round {
     pub(crate) fn begin(app: &App, bond: Bond, params: &Value, sealed: bool) -> Result<Self, RpcError> {
         let state = params.get("requestState");
         let mut given = match state {
-            Some(state) => app.modern.seal.open(&bond, state, app.clock.unix())?,
+            Some(state) => app.seal.open(&bond, state, app.clock.unix())?,
             None => Map::new(),
         };
         match params.get("inputResponses") {
@@ -104,7 +104,7 @@ impl Round {
         }
         let mut result = json!({"resultType": "input_required", "inputRequests": asked});
         if self.sealed || !taken.is_empty() {
-            let state = app.modern.seal.close(&self.bond, &taken, app.clock.unix(), &app.rng.hex(8));
+            let state = app.seal.close(&self.bond, &taken, app.clock.unix(), &app.rng.hex(8));
             result["requestState"] = json!(state);
         }
         Ok(result)

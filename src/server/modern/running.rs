@@ -15,7 +15,7 @@ use crate::server::reply::RpcError;
 #[derive(Debug)]
 pub(crate) enum Asks {
     /// The client, by sending its request again.
-    Client(Round),
+    Client(Box<Round>),
     /// The client, through the task that the work has become.
     Task(Arc<Task>),
 }
@@ -74,6 +74,6 @@ impl Running {
             Asks::Client(round) => round.fail(error),
             Asks::Task(task) => task.fail(error),
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

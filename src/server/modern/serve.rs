@@ -128,6 +128,7 @@ impl Request {
     /// Does what is asked for; what is to be said before goes on the way.
     pub(crate) async fn run(&self, app: &Arc<App>, way: Option<Way>) -> Outcome {
         let (method, owner) = (self.served.name, self.subject.as_deref());
+        let _working = app.modern.begin_work();
         let outcome = match method {
             "server/discover" => Ok(discover::discover()),
             "tasks/get" => tasks::get(app, &self.params, owner),
@@ -149,7 +150,7 @@ impl Request {
             way,
             capabilities: self.capabilities.clone(),
             subject: self.subject.clone(),
-            asks: Asks::Client(round),
+            asks: Asks::Client(Box::new(round)),
         });
         let call = Call {
             app: Arc::clone(app),

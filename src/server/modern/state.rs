@@ -12,10 +12,15 @@ use ring::digest::{SHA256, digest};
 use ring::hmac;
 use serde_json::{Map, Value, json};
 
+use crate::model::Rng;
 use crate::server::reply::RpcError;
+use crate::server::store::{Shared, StoreError};
 
 /// How long a client may take to come back with a state.
 pub(crate) const LIVES: Duration = Duration::from_secs(300);
+/// Where servers that share a store keep the key, and for how long when nobody starts any more.
+const SHARED_KEY: &str = "request-state:{key}";
+const KEPT: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The members of params that change from round to round.
 const ROUND: [&str; 3] = ["_meta", "inputResponses", "requestState"];
 
@@ -82,8 +87,17 @@ fn canonical(value: &Value, text: &mut String) {
 
 impl Seal {
     /// A seal with this key.
-    pub(crate) fn new(key: &[u8; 32]) -> Self {
+    pub(crate) fn new(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The seal of all servers that share a store. Whoever can read the store can make states.
+    pub(crate) async fn shared(shared: &Shared, rng: &Rng) -> Result<Self, StoreError> {
+        let fresh = URL_SAFE_NO_PAD.encode(rng.bytes::<32>());
+        shared.put_first(SHARED_KEY, &fresh, KEPT).await?;
+        // What another node put there first is what counts.
+        let key = shared.text_kept(SHARED_KEY, KEPT).await?.unwrap_or(fresh);
+        Ok(Self::new(&URL_SAFE_NO_PAD.decode(key).map_err(|_| StoreError::Gone)?))
     }
 
     /// The state that carries the answers so far; `nonce` makes two of them differ.
