@@ -82,6 +82,8 @@ pub static CHECKS: &[&[Check]] = &[
     modern::delivery::CHECKS,
     modern::tasks::CHECKS,
     modern::task_states::CHECKS,
+    modern::http::CHECKS,
+    modern::logs::CHECKS,
     // auth.token
     auth::token_response::CHECKS,
     auth::token_errors::CHECKS,

@@ -130,7 +130,7 @@ impl View<'_> {
                     && exchange.client == conversation.client
                     && era::place(exchange) == place
                     && exchange.sent_json().is_some_and(|sent| sent["method"] == "server/discover")
-                    && msg.value["result"].is_object()
+                    && msg.value["result"]["capabilities"].is_object()
             });
             conversation.result = discovered.map(|msg| msg.value["result"].clone()).unwrap_or_default();
         }

@@ -104,6 +104,8 @@ pub struct View<'t> {
     pub calls: Vec<Call>,
     /// Requests of the server with the client's responses.
     pub server_calls: Vec<Call>,
+    /// What the server asks of the client inside of results, in order of the wire: each a request without an id.
+    pub questions: Vec<Msg>,
     /// Conversations in order of opening.
     pub conversations: Vec<Conversation>,
     /// Selections of exchanges that many checks ask for, by name.
@@ -147,6 +149,7 @@ impl<'t> View<'t> {
             messages: Vec::new(),
             calls: Vec::new(),
             server_calls: Vec::new(),
+            questions: Vec::new(),
             conversations: Vec::new(),
             gathered: RefCell::default(),
             excused,
@@ -159,6 +162,7 @@ impl<'t> View<'t> {
         view.find_modern();
         view.assign_conversations();
         view.pair_calls();
+        view.find_questions();
         view
     }
 
@@ -328,6 +332,17 @@ impl<'t> View<'t> {
         }
         let before = |other: &Exchange| other.line() == line && other.channel.is_some() && other.seq < msg.seq;
         self.exchanges.iter().rposition(before)
+    }
+
+    fn find_questions(&mut self) {
+        if !self.modern {
+            return;
+        }
+        for msg in self.messages.iter().filter(|msg| msg.received() && msg.kind == Kind::Response) {
+            for question in msg.value["result"]["inputRequests"].as_object().into_iter().flatten().map(|(_, one)| one) {
+                self.questions.push(Msg { kind: Kind::Request, value: question.clone(), ..msg.clone() });
+            }
+        }
     }
 
     fn pair_calls(&mut self) {
