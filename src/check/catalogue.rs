@@ -84,6 +84,8 @@ pub static CHECKS: &[&[Check]] = &[
     modern::task_states::CHECKS,
     modern::http::CHECKS,
     modern::logs::CHECKS,
+    modern::cancel::CHECKS,
+    modern::features::CHECKS,
     // auth.token
     auth::token_response::CHECKS,
     auth::token_errors::CHECKS,
@@ -111,6 +113,7 @@ pub static CHECKS: &[&[Check]] = &[
     auth::admission::CHECKS,
     auth::forged::CHECKS,
     auth::scope::CHECKS,
+    auth::demands::CHECKS,
     auth::subject::CHECKS,
 ];
 

@@ -147,12 +147,17 @@ pub(crate) fn refused_with<'v>(view: &'v View<'_>, status: u16) -> impl Iterator
     view.exchanges.iter().filter(move |exchange| exchange.status == Some(status) && at_endpoint(view, exchange))
 }
 
+/// The requests that show where the endpoint is, whatever came of them: handshakes, and what names the modern era.
+pub(crate) fn openings<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Exchange> {
+    let opens = |msg: &&Msg| !msg.received() && (msg.method() == Some("initialize") || has_modern_meta(&msg.value));
+    view.messages.iter().filter(opens).map(|msg| view.exchange_of(msg))
+}
+
 /// Whether a request went to the MCP endpoint, also where no conversation was opened: then the first POST of a JSON-RPC
 /// message says where it is.
 pub(crate) fn at_endpoint(view: &View<'_>, exchange: &Exchange) -> bool {
     view.gathers("the endpoint", exchange, || {
-        let opens = |msg: &&Msg| !msg.received() && (msg.method() == Some("initialize") || has_modern_meta(&msg.value));
-        let openings: Vec<&Exchange> = view.messages.iter().filter(opens).map(|msg| view.exchange_of(msg)).collect();
+        let openings: Vec<&Exchange> = openings(view).collect();
         let like = |exchange: &Exchange, opening: &&Exchange| {
             path(opening) == path(exchange) && authority(opening) == authority(exchange)
         };
