@@ -76,6 +76,12 @@ impl Msg {
         self.message().method()
     }
 
+    /// Whether it is a response of the modern era that does not answer its request yet: it asks for input, or is a task.
+    pub fn is_interim(&self) -> bool {
+        let kind = self.value["result"]["resultType"].as_str();
+        self.revision == Some(Revision::V2026_07_28) && matches!(kind, Some("input_required" | "task"))
+    }
+
     /// Whether the server sent it.
     pub fn received(&self) -> bool {
         self.direction == Direction::Received
@@ -233,11 +239,13 @@ impl<'t> View<'t> {
         })
     }
 
-    /// Results of the client's calls to a method: request, response, the result itself.
+    /// Results of the client's calls to a method: request, response, the result itself. A result that asks for input or
+    /// stands for a task is none of the method yet.
     pub fn results_of<'v>(&'v self, method: &'v str) -> impl Iterator<Item = (&'v Msg, &'v Msg, &'v Value)> {
         self.calls_to(method).filter_map(|(request, response)| {
             let response = response?;
-            Some((request, response, response.value.get("result")?))
+            let result = response.value.get("result").filter(|_| !response.is_interim())?;
+            Some((request, response, result))
         })
     }
 

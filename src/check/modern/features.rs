@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::asked::declares;
 use super::flaw::{Ask, requests, sound, sound_to};
 use super::results::shown;
 use crate::check::support::{ListKind, PROMPTS, RESOURCES, TOOLS, server_declared};
@@ -25,8 +24,6 @@ pub const CHECKS: &[Check] = &[
     Check { id: "features.resources.not-found-32602", judge: not_found },
     Check { id: "features.resources.not-found-no-empty", judge: not_empty },
     Check { id: "features.resources.path-traversal", judge: traversal },
-    Check { id: "features.roots.deprecated", judge: |view, out| deprecated(view, out, "roots/list", "roots") },
-    Check { id: "features.sampling.deprecated", judge: |view, out| deprecated(view, out, "sampling/createMessage", "sampling") },
     Check { id: "utilities.pagination.cursor-across-connections", judge: cursor_anywhere },
     Check { id: "base.client-id-reuse-after-response", judge: id_reuse },
     Check { id: "base.stateless-independent-requests", judge: independent },
@@ -201,30 +198,6 @@ fn traversal(view: &View<'_>, out: &mut Findings) {
                 &["an error"],
                 shown(&ask),
                 "resolve the path, and serve it only inside of the folders that are offered",
-                ask.evidence(),
-            )
-        });
-    }
-}
-
-/// What is on its way out is not taken up by servers that speak the newest revision only.
-fn deprecated(view: &View<'_>, out: &mut Findings, method: &str, capability: &str) {
-    let old = view.conversations.iter().any(|known| known.era == crate::model::Era::Legacy);
-    for ask in requests(view).filter(|_| !old) {
-        let Some(result) = ask.result() else { continue };
-        let asked = result["inputRequests"].as_object();
-        let uses = asked.is_some_and(|all| all.values().any(|one| one["method"] == method));
-        // Only where the client would have taken it does leaving it out show anything.
-        let open = declares(&ask.request.value, &[capability]) == Some(true) && asked.is_some();
-        if !uses && !open {
-            continue;
-        }
-        out.require(!uses, || {
-            told(
-                format!("The server asks for {capability}, which is deprecated in this revision."),
-                &["another way: parameters or resources for roots, a model of one's own for sampling"],
-                shown(&ask),
-                "do without it in what is new",
                 ask.evidence(),
             )
         });
@@ -420,17 +393,6 @@ mod tests {
         let kept = read(out).refuses(200, -32602, Value::Null);
         let contents = json!({"contents": [{"uri": out, "text": "root:x:0:0"}]});
         expect_three("features.resources.path-traversal", &kept, &read(out).serves("resources/read", contents), &right);
-    }
-
-    #[test]
-    fn what_is_deprecated() {
-        let asks = |method: &str| {
-            let result = json!({"resultType": "input_required", "inputRequests": {"a": {"method": method}}});
-            start().call("tools/call", json!({"name": "x"}), result)
-        };
-        let good = asks("elicitation/create");
-        expect_three("features.roots.deprecated", &good, &asks("roots/list"), &start());
-        expect_three("features.sampling.deprecated", &good, &asks("sampling/createMessage"), &start());
     }
 
     #[test]

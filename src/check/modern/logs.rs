@@ -14,7 +14,6 @@ pub const CHECKS: &[Check] = &[
     Check { id: "utilities.logging.own-stream", judge: own_stream },
     Check { id: "utilities.logging.invalid-level-modern", judge: invalid_level },
     Check { id: "utilities.logging.no-stickiness", judge: not_sticky },
-    Check { id: "utilities.logging.deprecated", judge: deprecated },
     Check { id: "utilities.progress.on-request-stream", judge: progress_on_stream },
 ];
 
@@ -149,33 +148,6 @@ fn not_sticky(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// Logging is on its way out.
-fn deprecated(view: &View<'_>, out: &mut Findings) {
-    for ask in requests(view).filter(|ask| ask.method() == "server/discover") {
-        let Some(capabilities) = ask.result().map(|result| &result["capabilities"]).filter(|all| all.is_object()) else {
-            continue;
-        };
-        // Whether a server is new cannot be seen; one that only speaks this revision is.
-        let versions = ask.result().and_then(|result| result["supportedVersions"].as_array());
-        let only_new = versions.is_some_and(|list| {
-            !list.is_empty() && list.iter().all(|one| one.as_str().is_some_and(crate::transcript::is_modern_version))
-        });
-        let old = view.conversations.iter().any(|known| known.era == crate::model::Era::Legacy);
-        if !only_new || old {
-            continue;
-        }
-        out.require(capabilities.get("logging").is_none(), || {
-            told(
-                "A server that speaks the newest revision only declares logging, which is deprecated there.".to_owned(),
-                &["logging to standard error, or OpenTelemetry"],
-                short(&capabilities.to_string()),
-                "drop the capability logging",
-                ask.evidence(),
-            )
-        });
-    }
-}
-
 /// Progress comes on the stream of its request.
 fn progress_on_stream(view: &View<'_>, out: &mut Findings) {
     let token = |msg: &Msg| msg.value["params"]["_meta"]["progressToken"].clone();
@@ -241,8 +213,6 @@ mod tests {
         let kept = probe().refuses(400, -32602, Value::Null);
         let broken = probe().serves("tools/call", json!({"content": []}));
         expect_three("utilities.logging.invalid-level-modern", &kept, &broken, &start());
-        let none = Builder::new().modern();
-        expect_three("utilities.logging.deprecated", &none.clone().discover(json!({})), &start(), &none);
     }
 
     #[test]
