@@ -82,6 +82,10 @@ pub static CHECKS: &[&[Check]] = &[
     modern::delivery::CHECKS,
     modern::tasks::CHECKS,
     modern::task_states::CHECKS,
+    modern::http::CHECKS,
+    modern::logs::CHECKS,
+    modern::cancel::CHECKS,
+    modern::features::CHECKS,
     // auth.token
     auth::token_response::CHECKS,
     auth::token_errors::CHECKS,
@@ -109,6 +113,7 @@ pub static CHECKS: &[&[Check]] = &[
     auth::admission::CHECKS,
     auth::forged::CHECKS,
     auth::scope::CHECKS,
+    auth::demands::CHECKS,
     auth::subject::CHECKS,
 ];
 

@@ -77,7 +77,8 @@ impl Telling {
                     headers.extend(mirror(sent.as_ref()));
                 }
                 if let Some(sent) = sent.filter(Value::is_object) {
-                    *body = Some(sent.to_string().into());
+                    let tail = if body.as_deref().is_some_and(|body| body.ends_with('\r')) { "\r" } else { "" };
+                    *body = Some(format!("{sent}{tail}").into());
                 }
                 None
             }
@@ -120,7 +121,7 @@ impl Telling {
                 message["method"] = json!("server/discover");
                 message["params"] = json!({});
             }
-            "ping" => message["method"] = json!("tools/list"),
+            "ping" => message["method"] = json!("server/discover"),
             _ => {}
         }
         self.methods.insert(id_text(&message["id"]), method);

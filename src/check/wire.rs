@@ -59,12 +59,16 @@ pub(crate) fn to_endpoint(view: &View<'_>, exchange: &Exchange) -> bool {
 /// The conversation that a request speaks in or, where it belongs to none, the nearest one.
 pub(crate) fn nearest<'v>(view: &'v View<'_>, exchange: &Exchange) -> Option<&'v Conversation> {
     let before = |conversation: &&Conversation| view.exchanges[conversation.opened].seq < exchange.seq;
+    // What does not name the modern era belongs to the other one, at a server that has both.
+    let both = view.conversations.iter().any(|known| known.era == Era::Legacy);
+    let usual = |conversation: &&Conversation| !both || conversation.era == Era::Legacy;
+    let all = || view.conversations.iter().filter(usual);
     exchange
         .conversation
         .map(|index| &view.conversations[index])
-        .or_else(|| view.conversations.iter().rev().filter(before).find(|known| known.client == exchange.client))
-        .or_else(|| view.conversations.iter().rev().find(before))
-        .or_else(|| view.conversations.first())
+        .or_else(|| all().rev().filter(before).find(|known| known.client == exchange.client))
+        .or_else(|| all().rev().find(before))
+        .or_else(|| all().next())
 }
 
 /// The revision by which to judge a request to the endpoint, also one that belongs to no conversation.

@@ -127,7 +127,7 @@ impl Builder {
     }
 
     /// The id of the latest request with a body.
-    pub(super) fn latest_id(&self) -> Value {
+    pub fn latest_id(&self) -> Value {
         let body = self.events.iter().rev().find_map(|event| match &event.kind {
             EventKind::Request { body, .. } => body.as_deref(),
             _ => None,

@@ -123,7 +123,7 @@ impl View<'_> {
         }
         for conversation in self.conversations.iter_mut().filter(|known| known.era == Era::Modern) {
             let place = era::place(&self.exchanges[conversation.opened]);
-            let discovered = self.messages.iter().rev().find(|msg| {
+            let results = self.messages.iter().rev().filter(|msg| {
                 let exchange = &self.exchanges[msg.exchange];
                 msg.received()
                     && exchange.modern
@@ -132,7 +132,10 @@ impl View<'_> {
                     && exchange.sent_json().is_some_and(|sent| sent["method"] == "server/discover")
                     && msg.value["result"].is_object()
             });
-            conversation.result = discovered.map(|msg| msg.value["result"].clone()).unwrap_or_default();
+            let results: Vec<&Value> = results.map(|msg| &msg.value["result"]).collect();
+            // One that tells no capabilities is what is wrong, and no reason to forget those that were told.
+            let told = results.iter().find(|result| result["capabilities"].is_object()).or(results.first());
+            conversation.result = told.map(|result| (*result).clone()).unwrap_or_default();
         }
     }
 

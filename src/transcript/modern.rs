@@ -115,7 +115,8 @@ impl Builder {
             meta.retain(|_, member| !member.is_null());
         }
         result.retain(|key, member| {
-            !member.is_null() || !matches!(key.as_str(), "resultType" | "ttlMs" | "cacheScope" | "_meta")
+            let hint = kept && matches!(key.as_str(), "ttlMs" | "cacheScope");
+            !member.is_null() || !(hint || matches!(key.as_str(), "resultType" | "_meta"))
         });
     }
 

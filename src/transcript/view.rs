@@ -76,6 +76,12 @@ impl Msg {
         self.message().method()
     }
 
+    /// Whether it is a response of the modern era that does not answer its request yet: it asks for input, or is a task.
+    pub fn is_interim(&self) -> bool {
+        let kind = self.value["result"]["resultType"].as_str();
+        self.revision == Some(Revision::V2026_07_28) && matches!(kind, Some("input_required" | "task"))
+    }
+
     /// Whether the server sent it.
     pub fn received(&self) -> bool {
         self.direction == Direction::Received
@@ -104,6 +110,8 @@ pub struct View<'t> {
     pub calls: Vec<Call>,
     /// Requests of the server with the client's responses.
     pub server_calls: Vec<Call>,
+    /// What the server asks of the client inside of results, in order of the wire: each a request without an id.
+    pub questions: Vec<Msg>,
     /// Conversations in order of opening.
     pub conversations: Vec<Conversation>,
     /// Selections of exchanges that many checks ask for, by name.
@@ -147,6 +155,7 @@ impl<'t> View<'t> {
             messages: Vec::new(),
             calls: Vec::new(),
             server_calls: Vec::new(),
+            questions: Vec::new(),
             conversations: Vec::new(),
             gathered: RefCell::default(),
             excused,
@@ -159,6 +168,7 @@ impl<'t> View<'t> {
         view.find_modern();
         view.assign_conversations();
         view.pair_calls();
+        view.find_questions();
         view
     }
 
@@ -229,11 +239,13 @@ impl<'t> View<'t> {
         })
     }
 
-    /// Results of the client's calls to a method: request, response, the result itself.
+    /// Results of the client's calls to a method: request, response, the result itself. A result that asks for input or
+    /// stands for a task is none of the method yet.
     pub fn results_of<'v>(&'v self, method: &'v str) -> impl Iterator<Item = (&'v Msg, &'v Msg, &'v Value)> {
         self.calls_to(method).filter_map(|(request, response)| {
             let response = response?;
-            Some((request, response, response.value.get("result")?))
+            let result = response.value.get("result").filter(|_| !response.is_interim())?;
+            Some((request, response, result))
         })
     }
 
@@ -328,6 +340,17 @@ impl<'t> View<'t> {
         }
         let before = |other: &Exchange| other.line() == line && other.channel.is_some() && other.seq < msg.seq;
         self.exchanges.iter().rposition(before)
+    }
+
+    fn find_questions(&mut self) {
+        if !self.modern {
+            return;
+        }
+        for msg in self.messages.iter().filter(|msg| msg.received() && msg.kind == Kind::Response) {
+            for question in msg.value["result"]["inputRequests"].as_object().into_iter().flatten().map(|(_, one)| one) {
+                self.questions.push(Msg { kind: Kind::Request, value: question.clone(), ..msg.clone() });
+            }
+        }
     }
 
     fn pair_calls(&mut self) {

@@ -7,6 +7,7 @@ pub(crate) mod asked;
 pub(crate) mod authorize;
 pub(crate) mod challenge;
 pub(crate) mod codes;
+pub(crate) mod demands;
 pub(crate) mod discovery;
 pub(crate) mod documents;
 pub(crate) mod forged;

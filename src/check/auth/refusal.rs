@@ -1,6 +1,6 @@
 //! Who has to stay outside: requests without a token, and with one that is wrong, over or revoked.
 
-use super::vault::{Credential, Vault};
+use super::vault::{Credential, Vault, rpc_method};
 use super::{forged, wire as oauth};
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
@@ -142,11 +142,29 @@ fn malformed(view: &View<'_>, out: &mut Findings) {
     });
 }
 
+/// Whether this client was served with a token before and, as some methods may be open to all, refused without one for
+/// the same method.
+fn asks_for_tokens(view: &View<'_>, vault: &Vault<'_>, exchange: &Exchange) -> bool {
+    let earlier = || {
+        let same = |other: &&Exchange| other.conversation == exchange.conversation && other.seq < exchange.seq;
+        view.exchanges.iter().filter(same)
+    };
+    let refused = |other: &Exchange| {
+        other.status == Some(401) && other.sent_header("authorization").is_none() && rpc_method(other) == rpc_method(exchange)
+    };
+    earlier().any(|other| other.is_success() && vault.token(other).is_some())
+        && (exchange.method != "POST" || earlier().any(refused))
+}
+
 /// Requests without a token in a conversation that was opened with one.
 fn tokenless(view: &View<'_>, out: &mut Findings, post: bool, fix: &str) {
     each(view, out, |vault, out, exchange, credential| {
         let opened = exchange.conversation.map(|index| &view.exchanges[view.conversations[index].opened]);
-        let with_token = opened.is_some_and(|opened| vault.token(opened).is_some() && opened.seq < exchange.seq);
+        let with_token = if exchange.modern {
+            asks_for_tokens(view, vault, exchange)
+        } else {
+            opened.is_some_and(|opened| vault.token(opened).is_some() && opened.seq < exchange.seq)
+        };
         if credential != Credential::Absent || !with_token || (exchange.method == "POST") != post {
             return;
         }
@@ -181,6 +199,15 @@ mod tests {
     use crate::transcript::{Builder, EventKind};
 
     const HOUR_MS: u64 = 3_600_000;
+
+    #[test]
+    fn without_a_token_it_is_401_in_the_modern_era() {
+        let start = || Builder::new().initialize("2026-07-28");
+        let asked = || start().probe(&[], "tools/list", serde_json::Value::Null);
+        let kept = deny(asked(), 401, FIRST);
+        let broken = deny(asked(), 403, FIRST);
+        expect_three("auth.resource-server.401-missing", &kept, &broken, &start());
+    }
 
     #[test]
     fn without_a_token_it_is_401() {

@@ -129,8 +129,7 @@ fn nearness(resource: &Url, authority: &str, path: &str) -> Nearness {
 
 /// How it stands to the nearest endpoint that a conversation was asked for at.
 fn to_endpoint(view: &View<'_>, resource: &Url) -> Option<Nearness> {
-    let endpoints = view.calls_to("initialize").map(|(request, _)| view.exchange_of(request));
-    endpoints.map(|opening| nearness(resource, oauth::authority(opening), oauth::path(opening))).max()
+    oauth::openings(view).map(|opening| nearness(resource, oauth::authority(opening), oauth::path(opening))).max()
 }
 
 /// Whether tokens for this resource are tokens for the endpoint.

@@ -7,7 +7,7 @@ use url::form_urlencoded;
 
 use crate::check::wire::{nearest, to_endpoint};
 use crate::model::{Challenge, Revision, challenges};
-use crate::transcript::{Exchange, View};
+use crate::transcript::{Exchange, META_VERSION, Msg, View, has_modern_meta};
 
 /// Whether anything in a transcript has to do with authorization: a credential, a refusal, a request to another place
 /// than the endpoint, or a parameter.
@@ -44,11 +44,16 @@ pub(crate) fn goes_to(exchange: &Exchange, url: &url::Url) -> bool {
 
 /// The revision that governs an exchange outside the endpoint: that of the conversation around it, or the one asked for.
 pub(crate) fn around(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
-    let asked = || {
-        let (request, _) = view.calls_to("initialize").next()?;
-        request.value["params"]["protocolVersion"].as_str()?.parse().ok()
-    };
+    let asked = || view.messages.iter().find_map(names_revision);
     exchange.revision.or_else(|| nearest(view, exchange)?.revision).or_else(asked)
+}
+
+/// The revision that a request of the client names: `initialize` in its parameters, the modern era in `_meta`.
+fn names_revision(msg: &Msg) -> Option<Revision> {
+    let params = msg.message().params().filter(|_| !msg.received())?;
+    let modern = params["_meta"].get(META_VERSION);
+    let handshake = params.get("protocolVersion").filter(|_| msg.method() == Some("initialize"));
+    modern.or(handshake)?.as_str()?.parse().ok()
 }
 
 /// The JSON object that came back.
@@ -142,12 +147,17 @@ pub(crate) fn refused_with<'v>(view: &'v View<'_>, status: u16) -> impl Iterator
     view.exchanges.iter().filter(move |exchange| exchange.status == Some(status) && at_endpoint(view, exchange))
 }
 
+/// The requests that show where the endpoint is, whatever came of them: handshakes, and what names the modern era.
+pub(crate) fn openings<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Exchange> {
+    let opens = |msg: &&Msg| !msg.received() && (msg.method() == Some("initialize") || has_modern_meta(&msg.value));
+    view.messages.iter().filter(opens).map(|msg| view.exchange_of(msg))
+}
+
 /// Whether a request went to the MCP endpoint, also where no conversation was opened: then the first POST of a JSON-RPC
 /// message says where it is.
 pub(crate) fn at_endpoint(view: &View<'_>, exchange: &Exchange) -> bool {
     view.gathers("the endpoint", exchange, || {
-        let openings: Vec<&Exchange> =
-            view.calls_to("initialize").map(|(request, _)| view.exchange_of(request)).collect();
+        let openings: Vec<&Exchange> = openings(view).collect();
         let like = |exchange: &Exchange, opening: &&Exchange| {
             path(opening) == path(exchange) && authority(opening) == authority(exchange)
         };

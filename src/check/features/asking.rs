@@ -26,9 +26,11 @@ pub const CHECKS: &[Check] = &[
 
 const SAMPLING: &str = "sampling/createMessage";
 
-/// Requests of the server with this method.
+/// Requests of the server with this method, and questions in its results.
 pub(crate) fn asked<'v>(view: &'v View<'_>, out: &Findings, method: &'v str) -> Vec<&'v Msg> {
-    received_with(view, method).filter(|msg| msg.kind == Kind::Request && out.covers(msg.revision)).collect()
+    let inside = view.questions.iter().filter(|msg| msg.method() == Some(method));
+    let all = received_with(view, method).chain(inside);
+    all.filter(|msg| msg.kind == Kind::Request && out.covers(msg.revision)).collect()
 }
 
 /// The server asks only clients that declared to have the feature.
@@ -78,7 +80,7 @@ fn sampling_tools_declared(view: &View<'_>, out: &mut Findings) {
 /// A sampling request has messages with a known role and content, and the number maxTokens.
 fn sampling_shape(view: &View<'_>, out: &mut Findings) {
     for msg in asked(view, out, SAMPLING) {
-        let lists = msg.revision.is_some_and(|revision| revision.facts().core_tasks);
+        let lists = msg.revision.is_some_and(|revision| revision.facts().elicitation_url);
         let problem = match param(msg, "messages").as_array() {
             None => Some("A sampling request has no array of messages.".to_owned()),
             Some(_) if !param(msg, "maxTokens").is_number() => {

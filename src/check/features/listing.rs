@@ -52,7 +52,9 @@ pub(crate) fn list_changed(view: &View<'_>, out: &mut Findings, kind: &ListKind)
         }
         // Without a stream that was open meanwhile there was nothing to send the notification on.
         let open = view.exchanges.iter().any(|exchange| {
-            let listens = exchange.method == "GET" && exchange.media_type().as_deref() == Some("text/event-stream");
+            let subscribes = || exchange.sent_json().is_some_and(|sent| sent["method"] == "subscriptions/listen");
+            let listens = (exchange.method == "GET" || (exchange.modern && subscribes()))
+                && exchange.media_type().as_deref() == Some("text/event-stream");
             let channel = exchange.via.has_one_stream() && exchange.channel.is_none();
             (listens || channel)
                 && exchange.conversation == second.conversation

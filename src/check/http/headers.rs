@@ -190,6 +190,7 @@ mod tests {
     use crate::check::Outcome;
     use crate::check::testing::{expect_three, judge};
     use crate::transcript::Builder;
+    use serde_json::{Value, json};
 
     const PING: &str = r#"{"jsonrpc":"2.0","id":9,"method":"ping"}"#;
     const PONG: &str = r#"{"jsonrpc":"2.0","id":9,"result":{}}"#;
@@ -227,6 +228,9 @@ mod tests {
     fn statuses() {
         let odd: &[(&str, &str)] = &[("mcp-protocol-version", "1900-01-01")];
         expect_three("transport.http.status-not-5xx-for-client-fault", &sent(odd, 400), &sent(odd, 500), &start());
+        let modern = || Builder::new().modern().discover(json!({"tools": {}}));
+        let sent = |status: u16| modern().probe(odd, "tools/list", Value::Null).answer(status, &[], "");
+        expect_three("transport.http.status-not-5xx-for-client-fault", &sent(400), &sent(500), &modern());
         let get = start().request("GET", &[], None);
         let kept = get.clone().answer(405, &[("allow", "POST, DELETE")], "");
         expect_three("transport.http.allow-header-405", &kept, &get.answer(405, &[], ""), &start());

@@ -80,6 +80,7 @@ fn session_letter_case(view: &View<'_>, out: &mut Findings) {
 mod tests {
     use crate::check::testing::expect_three;
     use crate::transcript::Builder;
+    use serde_json::{Value, json};
 
     const PING: &str = r#"{"jsonrpc":"2.0","id":9,"method":"ping"}"#;
 
@@ -99,5 +100,14 @@ mod tests {
         for id in ["transport.http.header-names-case-insensitive", "transport.http.session-header-case"] {
             expect_three(id, &sent(upper, 200), &sent(upper, 400), &start());
         }
+        let modern = |status: u16| {
+            let start = Builder::new().modern().discover(json!({"tools": {}}));
+            let usual = start.call("tools/list", Value::Null, json!({"tools": []}));
+            usual.probe(&[("ACCEPT", "application/json, text/event-stream")], "tools/list", Value::Null).json(
+                status,
+                &json!({"jsonrpc": "2.0", "id": 3, "result": {"resultType": "complete"}}),
+            )
+        };
+        expect_three("transport.http.header-names-case-insensitive", &modern(200), &modern(400), &Builder::new().modern());
     }
 }

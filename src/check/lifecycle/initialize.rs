@@ -7,7 +7,7 @@ use crate::check::wire::{
 };
 use crate::check::{Check, Findings};
 use crate::model::{Kind, Revision};
-use crate::transcript::{End, View};
+use crate::transcript::{End, META_CAPABILITIES, Msg, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -238,8 +238,47 @@ fn implements_core(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+/// In the modern era they come with any request.
+fn modern_capabilities(view: &View<'_>, out: &mut Findings) {
+    let odd = |request: &Msg| {
+        let given = request.value["params"]["_meta"][META_CAPABILITIES].as_object();
+        given.is_some_and(|given| {
+            given.keys().any(|name| {
+                !CLIENT_CAPABILITIES.contains(&name.as_str()) && !matches!(name.as_str(), "extensions" | "experimental")
+            })
+        })
+    };
+    let served = |responses: &[&Msg]| responses.iter().any(|response| response.value.get("result").is_some());
+    for (request, exchange, responses) in fair_calls(view).filter(|(_, exchange, _)| exchange.modern) {
+        let works = || {
+            fair_calls(view).any(|(other, _, responses)| {
+                !odd(other)
+                    && other.method() == request.method()
+                    && ["name", "uri"].iter().all(|key| other.value["params"][*key] == request.value["params"][*key])
+                    && served(&responses)
+            })
+        };
+        if !odd(request) || !exchange.answered() || !(served(&responses) || works()) {
+            continue;
+        }
+        out.require(served(&responses), || {
+            told(
+                format!(
+                    "{} failed for a client with a capability that the server does not know.",
+                    request.method().unwrap_or_default()
+                ),
+                &["the same result as without it"],
+                came(exchange),
+                "ignore unknown members of capabilities",
+                exchange.evidence(),
+            )
+        });
+    }
+}
+
 /// Capabilities of the client that the protocol does not define do not spoil the opening.
 fn unknown_capabilities(view: &View<'_>, out: &mut Findings) {
+    modern_capabilities(view, out);
     let opens =
         |with: bool| view.calls_to("initialize").filter(move |(request, _)| declares_unknown(&request.value) == with);
     let works = |version: &Value| {

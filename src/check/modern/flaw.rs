@@ -7,7 +7,7 @@ use super::asked::{self, Held, held, is_clean, is_encoded, meta, named, version_
 use crate::check::support::server_declared;
 use crate::check::wire::{answer_to, foreign_origin, well_formed};
 use crate::model::{Revision, Via};
-use crate::transcript::{End, Exchange, META_CAPABILITIES, META_LEVEL, META_VERSION, Msg, View, is_modern_version};
+use crate::transcript::{Exchange, META_CAPABILITIES, META_LEVEL, META_VERSION, Msg, View, is_modern_version};
 
 /// One flaw of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,11 +114,6 @@ impl<'v> Ask<'v> {
     pub(crate) fn over_http(&self) -> bool {
         self.exchange.via == Via::StreamableHttp
     }
-
-    /// Whether silence may still be broken, or was of our own making.
-    pub(crate) fn is_open(&self) -> bool {
-        self.response.is_none() && !matches!(self.exchange.end, Some(End::Complete | End::CutShort))
-    }
 }
 
 /// Every request of the modern era.
@@ -130,6 +125,12 @@ pub(crate) fn requests<'v>(view: &'v View<'_>) -> impl Iterator<Item = Ask<'v>> 
         let response = call.responses.first().map(|index| &view.messages[*index]);
         exchange.modern.then(|| Ask { request, exchange, response: answer_to(view, request, response) })
     })
+}
+
+/// Every message of the server in the modern era.
+pub(crate) fn of_era<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Msg> {
+    let all = if view.is_modern() { view.messages.as_slice() } else { &[] };
+    all.iter().filter(|msg| msg.received() && asked::is_modern(msg))
 }
 
 /// The requests that have nothing wrong with them, and an answer that tells something.

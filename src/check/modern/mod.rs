@@ -3,13 +3,17 @@
 
 pub(crate) mod asked;
 pub mod caching;
+pub mod cancel;
 pub mod codes;
 pub mod delivery;
 pub mod discover;
+pub mod features;
 mod flaw;
 pub mod headers;
+pub mod http;
 pub mod input;
 pub mod listen;
+pub mod logs;
 pub mod metadata;
 pub mod methods;
 pub mod mirrored;
@@ -19,3 +23,5 @@ mod subscription;
 pub mod task_states;
 pub mod tasks;
 pub mod version;
+#[cfg(test)]
+mod whole;

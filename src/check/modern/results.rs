@@ -1,8 +1,8 @@
 //! What every result has, and what no server of this era ever sends.
 
-use super::asked::{TASKS, declares, is_modern};
-use super::flaw::{Ask, requests};
-use crate::check::wire::{came, received, short, told};
+use super::asked::{TASKS, declares};
+use super::flaw::{Ask, of_era, requests};
+use crate::check::wire::{came, short, told};
 use crate::check::{Check, Findings};
 use crate::model::{Kind, Via};
 use crate::transcript::{Carrier, Msg, View};
@@ -60,12 +60,9 @@ fn type_known(view: &View<'_>, out: &mut Findings) {
 
 /// Streams and bodies on which a request of the server could have come, and the requests that did.
 fn asked_back<'v>(view: &'v View<'_>, of: fn(&Msg, Via) -> bool) -> Vec<(&'v Msg, bool)> {
-    if !view.is_modern() {
-        return Vec::new();
-    }
-    received(view)
-        .filter(|(msg, exchange, _)| is_modern(msg) && of(msg, exchange.via))
-        .map(|(msg, ..)| (msg, msg.kind == Kind::Request))
+    of_era(view)
+        .filter(|msg| of(msg, view.exchange_of(msg).via))
+        .map(|msg| (msg, msg.kind == Kind::Request))
         .collect()
 }
 
@@ -103,10 +100,7 @@ fn input_in_results(view: &View<'_>, out: &mut Findings) {
     let asks = |method: Option<&str>| {
         matches!(method, Some("sampling/createMessage" | "elicitation/create" | "roots/list"))
     };
-    if !view.is_modern() {
-        return;
-    }
-    for (msg, ..) in received(view).filter(|(msg, ..)| is_modern(msg)) {
+    for msg in of_era(view) {
         let inside = msg.value["result"]["inputRequests"].is_object();
         let outside = msg.kind == Kind::Request && asks(msg.method());
         if !inside && !outside {
@@ -126,10 +120,7 @@ fn input_in_results(view: &View<'_>, out: &mut Findings) {
 
 /// Elicitation has lost its notification of completion and its id.
 fn no_completion(view: &View<'_>, out: &mut Findings) {
-    if !view.is_modern() {
-        return;
-    }
-    for (msg, ..) in received(view).filter(|(msg, ..)| is_modern(msg)) {
+    for msg in of_era(view) {
         let notified = msg.method() == Some("notifications/elicitation/complete");
         let questions = msg.value["result"]["inputRequests"].as_object();
         let elicited: Vec<_> = questions
@@ -155,15 +146,11 @@ fn no_completion(view: &View<'_>, out: &mut Findings) {
 
 /// The server cancels nothing but its own listen streams.
 fn no_cancel(view: &View<'_>, out: &mut Findings) {
-    if !view.is_modern() {
-        return;
-    }
     let listens: Vec<_> = requests(view).filter(|ask| ask.method() == "subscriptions/listen").collect();
-    let cancels = received(view)
-        .filter(|(msg, ..)| is_modern(msg) && msg.method() == Some("notifications/cancelled"))
-        .map(|(msg, exchange, _)| (msg, exchange.client.as_str()));
+    let cancels = of_era(view).filter(|msg| msg.method() == Some("notifications/cancelled"));
     let mut any = false;
-    for (msg, client) in cancels {
+    for msg in cancels {
+        let client = msg.client.as_str();
         any = true;
         let id = &msg.value["params"]["requestId"];
         let listen = listens.iter().any(|ask| ask.exchange.client == client && ask.request.value["id"] == *id);

@@ -9,6 +9,7 @@ use super::output::processes;
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
     Check { id: "transport.stdio.eof-exit-legacy", judge: at_end_of_input },
+    Check { id: "transport.stdio.eof-exit", judge: at_end_of_input },
     Check { id: "transport.stdio.inflight-on-eof", judge: in_a_call },
 ];
 

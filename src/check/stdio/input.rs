@@ -152,9 +152,10 @@ fn concurrent(view: &View<'_>, out: &mut Findings) {
         let all: Vec<_> = requests(view, process).filter(|(request, ..)| !request.batched).collect();
         for (first, slow, answer) in &all {
             let end = answer.map(|answer| answer.seq).or(slow.end_seq).unwrap_or(u32::MAX);
-            // A ping takes no time of itself, so that it shows whether the line was read at all.
-            let quick =
-                |request: &&Msg| request.method() == Some("ping") && request.seq > first.seq && request.seq < end;
+            // What takes no time of itself shows whether the line was read at all.
+            let quick = |request: &&Msg| {
+                matches!(request.method(), Some("ping" | "server/discover")) && request.seq > first.seq && request.seq < end
+            };
             for (request, exchange, response) in all.iter().filter(|(request, ..)| quick(request)) {
                 let Some(response) = response else {
                     if slow.end != Some(End::ClosedByUs) && exchange.end == Some(End::TimedOut) {

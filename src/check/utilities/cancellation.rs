@@ -201,6 +201,7 @@ fn session_scoped(view: &View<'_>, out: &mut Findings) {
 #[cfg(test)]
 mod tests {
     use crate::check::support::three;
+    use crate::model::Via;
     use crate::transcript::{Builder, End, EventKind};
     use serde_json::{Value, json};
 
@@ -230,6 +231,24 @@ mod tests {
         let own = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5}});
         let good = end(base.clone(), &[question, own.clone()]);
         three("utilities.cancellation.only-own-inflight", &good, &end(base, &[own]));
+    }
+
+    #[test]
+    fn on_pipes_in_the_modern_era() {
+        let done = |id: Value| json!({"jsonrpc": "2.0", "id": id, "result": {"resultType": "complete", "content": []}});
+        let start = || Builder::new().channel(Via::Stdio).modern().discover(json!({"tools": {}}));
+        let run = |id: &Value| {
+            let message = start().message(id, "tools/call", json!({"name": "t"}));
+            start().post(&message)
+        };
+        let cut = cancel(run(&json!("x")), &json!("x"));
+        let late = cut.clone().pause_ms(900).comes(&done(json!("x")).to_string());
+        three("utilities.cancellation.no-response", &cut, &late);
+        three("utilities.cancellation.races", &late, &late.clone().comes(&done(json!("x")).to_string()));
+        let other = cancel(run(&json!("1000")), &json!(1000));
+        let kept = other.clone().comes(&done(json!("1000")).to_string());
+        let lost = other.event(EventKind::End { exchange: 3, end: End::TimedOut });
+        three("utilities.cancellation.id-type-exact", &kept, &lost);
     }
 
     #[test]
