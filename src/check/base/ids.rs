@@ -6,7 +6,7 @@ use crate::check::wire::{
     CLIENT_NOTIFICATIONS, came, fair_calls, got_in, governing, is_response, received, sent_in, short, told, valid_id,
 };
 use crate::check::{Check, Findings};
-use crate::model::{Kind, id_text};
+use crate::model::{Era, Kind, id_text};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -116,8 +116,10 @@ fn id_type_tolerance(view: &View<'_>, out: &mut Findings) {
             let other = &msg.value["id"];
             is_response(msg) && other != id && !other.is_null() && bare(other) == bare(id)
         });
-        let refused = exchange.status == Some(400)
-            || responses.first().is_some_and(|msg| msg.message().error_code() == Some(-32600));
+        // In the modern era each kind of refusal has a code of its own, most of them with this status.
+        let code = responses.first().and_then(|msg| msg.message().error_code());
+        let other = request.revision.is_some_and(|revision| revision.facts().era == Era::Modern) && code.is_some();
+        let refused = (exchange.status == Some(400) && !other) || code == Some(-32600);
         if changed.is_none() && !refused && responses.is_empty() {
             continue;
         }
