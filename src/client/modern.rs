@@ -30,6 +30,9 @@ const HEADER_MISMATCH: i64 = -32020;
 const MISSING_CAPABILITY: i64 = -32021;
 const UNSUPPORTED_VERSION: i64 = -32022;
 
+/// How long a subscription may take to be acknowledged before the client goes on.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(2);
+
 /// What a client puts on each request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dress {
@@ -145,7 +148,35 @@ impl Sim {
         let params = json!({"notifications": wanted});
         let (_, mut request) = self.modern_request("subscriptions/listen", Some(params), &id, None);
         compose::apply(&mut request.headers, headers);
-        self.open_stream_until(request, Some(id), within).await
+        let before = self.acknowledged();
+        // A channel has no head that could be waited for.
+        let head = if self.via() == Via::StreamableHttp { within } else { Duration::ZERO };
+        let key = id_text(&id);
+        self.state().responses.remove(&key);
+        let mut news = self.news.subscribe();
+        let exchange = self.open_stream_until(request, Some(id), head).await;
+        let limit = tokio::time::sleep(ACKNOWLEDGED_WITHIN.min(within));
+        tokio::pin!(limit);
+        // Once it is acknowledged, nothing that happens is missed.
+        while self.acknowledged() == before && !self.is_over(exchange, &key) {
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { break },
+                () = &mut limit => break,
+            }
+        }
+        exchange
+    }
+
+    /// How many subscriptions were acknowledged.
+    fn acknowledged(&self) -> usize {
+        self.state().heard.iter().filter(|method| *method == "notifications/subscriptions/acknowledged").count()
+    }
+
+    /// Whether a request was answered, or its connection is gone.
+    fn is_over(&self, exchange: u32, id: &str) -> bool {
+        let state = self.state();
+        let closed = self.via() == Via::StreamableHttp && !state.hang_ups.contains_key(&exchange);
+        closed || state.responses.contains_key(id)
     }
 
     /// A request of this era: the message, and how it goes out. Members of `meta` are added, or (null) left out.

@@ -164,7 +164,8 @@ impl Sim {
             }
             if line.has_ended() {
                 // On another socket it may still come.
-                answered.resumable = self.state().socket_session.is_some();
+                let state = self.state();
+                answered.resumable = state.socket_session.is_some() && state.modern.is_none();
                 return End::CutShort;
             }
             let waited = async {

@@ -61,7 +61,8 @@ impl Sim {
             word("Sec-WebSocket-Protocol", MCP),
         ];
         let state = self.state();
-        if let Some(session) = &state.socket_session {
+        // Without a handshake there is nothing to resume.
+        if let Some(session) = state.socket_session.as_ref().filter(|_| state.modern.is_none()) {
             headers.push(word("Mcp-Session-Id", session));
             headers.extend(state.revision.as_ref().map(|revision| word("MCP-Protocol-Version", revision)));
         }
