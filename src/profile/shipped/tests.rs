@@ -224,6 +224,8 @@ fn contradictions_are_refused_by_name() {
     let error = changed("'2025-03-26'", "'2025-03-27'");
     assert_eq!(error.field, "fields.opens_with");
     let error = changed("'{length}'", "'{size}'");
+    assert_eq!(error.field, "fields.modern");
+    let error = changed("'{length}']\n    evidence", "'{size}']\n    evidence");
     assert_eq!(error.field, "fields.headers_initialize");
 }
 
