@@ -1,6 +1,8 @@
 //! Every check there is, and the one loop that runs them.
 
-use super::{Finding, Findings, Outcome, auth, base, features, http, lifecycle, modern, session, shape, sse, stdio, utilities};
+use super::{
+    Finding, Findings, Outcome, auth, base, features, http, lifecycle, modern, session, shape, sse, stdio, utilities,
+};
 use crate::model::{Via, requirements};
 use crate::transcript::View;
 
@@ -75,17 +77,23 @@ pub static CHECKS: &[&[Check]] = &[
     modern::methods::CHECKS,
     modern::headers::CHECKS,
     modern::mirrored::CHECKS,
+    modern::annotations::CHECKS,
     modern::caching::CHECKS,
     modern::input::CHECKS,
     modern::rounds::CHECKS,
+    modern::states::CHECKS,
     modern::listen::CHECKS,
+    modern::stream::CHECKS,
     modern::delivery::CHECKS,
     modern::tasks::CHECKS,
+    modern::task_requests::CHECKS,
     modern::task_states::CHECKS,
     modern::http::CHECKS,
     modern::logs::CHECKS,
     modern::cancel::CHECKS,
-    modern::features::CHECKS,
+    modern::lists::CHECKS,
+    modern::absent::CHECKS,
+    modern::connections::CHECKS,
     // auth.token
     auth::token_response::CHECKS,
     auth::token_errors::CHECKS,

@@ -4,9 +4,9 @@
 
 use serde_json::Value;
 
+use super::Exchange;
 use super::era;
 use super::view::{Direction, View};
-use super::Exchange;
 use crate::model::{Era, Revision, id_text};
 
 /// What one successful `initialize` opened or, in the modern era, where nothing opens anything: what one client says to
@@ -155,7 +155,9 @@ impl View<'_> {
             let opened = opened.filter(|found| self.conversations[*found].era == Era::Legacy);
             let found = opened.or_else(|| match exchange.session() {
                 _ if exchange.modern => self.modern_of(index),
-                _ if exchange.via.has_one_stream() => self.conversation_on(exchange).or_else(|| self.modern_on(exchange)),
+                _ if exchange.via.has_one_stream() => {
+                    self.conversation_on(exchange).or_else(|| self.modern_on(exchange))
+                }
                 Some(session) => {
                     self.conversations.iter().rposition(|conversation| conversation.session.as_deref() == Some(session))
                 }
@@ -226,9 +228,8 @@ impl View<'_> {
         let mut line = exchange.line()?;
         // Each channel resumes an earlier one, so that this ends.
         loop {
-            let here = |known: &Conversation| {
-                known.era == Era::Legacy && self.exchanges[known.opened].line() == Some(line)
-            };
+            let here =
+                |known: &Conversation| known.era == Era::Legacy && self.exchanges[known.opened].line() == Some(line);
             if let Some(found) = self.conversations.iter().rposition(here) {
                 return Some(found);
             }

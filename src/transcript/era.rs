@@ -48,7 +48,8 @@ fn is_marked(exchange: &Exchange, in_handshake: bool) -> bool {
     if body.is_some_and(|body| body["method"] == "initialize" && !has_modern_meta(body)) {
         return false;
     }
-    if body.is_some_and(has_modern_meta) || exchange.sent_header("mcp-protocol-version").is_some_and(is_modern_version) {
+    if body.is_some_and(has_modern_meta) || exchange.sent_header("mcp-protocol-version").is_some_and(is_modern_version)
+    {
         return true;
     }
     let method = body.and_then(|body| body["method"].as_str());
@@ -64,9 +65,8 @@ fn shows(msg: &Msg) -> bool {
     if msg.kind != Kind::Response {
         return false;
     }
-    let modern = |list: &Value| {
-        list.as_array().is_some_and(|list| list.iter().filter_map(Value::as_str).any(is_modern_version))
-    };
+    let modern =
+        |list: &Value| list.as_array().is_some_and(|list| list.iter().filter_map(Value::as_str).any(is_modern_version));
     let result = &msg.value["result"];
     match msg.message().error_code() {
         Some(-32020 | -32021) => true,

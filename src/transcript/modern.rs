@@ -159,7 +159,8 @@ impl Builder {
     pub fn listen(mut self, filter: Value, acknowledged: Value) -> Self {
         let id = json!(self.take_id());
         let body = self.message(&id, "subscriptions/listen", json!({"notifications": filter})).to_string();
-        let builder = if self.on_channel() { self.says(&body) } else { self.request("POST", &[], Some(&body)).stream() };
+        let builder =
+            if self.on_channel() { self.says(&body) } else { self.request("POST", &[], Some(&body)).stream() };
         if acknowledged.is_null() {
             return builder;
         }

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::disturbed::{excuse, mark};
 use super::conversation::Conversation;
+use super::disturbed::{excuse, mark};
 use super::exchange::exchanges;
 use super::{Event, Exchange};
 use crate::model::{Kind, Message, Revision, Via, id_text};
@@ -87,6 +87,9 @@ impl Msg {
         self.direction == Direction::Received
     }
 }
+
+/// What tells a request from all others: its sender, client, conversation, exchange where that counts, and id.
+type CallKey = (Direction, String, Option<usize>, Option<usize>, String);
 
 /// A request and the responses to it; both are indexes into [`View::messages`].
 #[derive(Debug, Clone)]
@@ -354,7 +357,7 @@ impl<'t> View<'t> {
     }
 
     fn pair_calls(&mut self) {
-        let mut open: HashMap<(Direction, String, Option<usize>, Option<usize>, String), usize> = HashMap::new();
+        let mut open: HashMap<CallKey, usize> = HashMap::new();
         for (index, msg) in self.messages.iter().enumerate() {
             let Some(id) = msg.message().id() else { continue };
             // A modern answer comes with its own request or not at all, and ids may be in use twice at a time.

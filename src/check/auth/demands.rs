@@ -129,7 +129,8 @@ mod tests {
         let bad = fetched(start(), &wide);
         expect_three("auth.discovery.prm-no-offline-access", &fetched(start(), &document()), &bad, &start());
         let kept = deny(ask(start(), "access#1"), 403, MORE);
-        let broken = deny(ask(start(), "access#1"), 403, "Bearer error=\"insufficient_scope\", scope=\"x offline_access\"");
+        let broken =
+            deny(ask(start(), "access#1"), 403, "Bearer error=\"insufficient_scope\", scope=\"x offline_access\"");
         expect_three("auth.resource-server.no-offline-access", &kept, &broken, &start());
     }
 

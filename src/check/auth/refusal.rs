@@ -150,7 +150,9 @@ fn asks_for_tokens(view: &View<'_>, vault: &Vault<'_>, exchange: &Exchange) -> b
         view.exchanges.iter().filter(same)
     };
     let refused = |other: &Exchange| {
-        other.status == Some(401) && other.sent_header("authorization").is_none() && rpc_method(other) == rpc_method(exchange)
+        other.status == Some(401)
+            && other.sent_header("authorization").is_none()
+            && rpc_method(other) == rpc_method(exchange)
     };
     earlier().any(|other| other.is_success() && vault.token(other).is_some())
         && (exchange.method != "POST" || earlier().any(refused))

@@ -103,11 +103,15 @@ mod tests {
         let modern = |status: u16| {
             let start = Builder::new().modern().discover(json!({"tools": {}}));
             let usual = start.call("tools/list", Value::Null, json!({"tools": []}));
-            usual.probe(&[("ACCEPT", "application/json, text/event-stream")], "tools/list", Value::Null).json(
-                status,
-                &json!({"jsonrpc": "2.0", "id": 3, "result": {"resultType": "complete"}}),
-            )
+            usual
+                .probe(&[("ACCEPT", "application/json, text/event-stream")], "tools/list", Value::Null)
+                .json(status, &json!({"jsonrpc": "2.0", "id": 3, "result": {"resultType": "complete"}}))
         };
-        expect_three("transport.http.header-names-case-insensitive", &modern(200), &modern(400), &Builder::new().modern());
+        expect_three(
+            "transport.http.header-names-case-insensitive",
+            &modern(200),
+            &modern(400),
+            &Builder::new().modern(),
+        );
     }
 }

@@ -100,7 +100,10 @@ pub(crate) fn mirrored(tool: &Value) -> Vec<Mirrored> {
         for (name, member) in schema["properties"].as_object().into_iter().flatten() {
             let path: Vec<String> = path.iter().chain([name]).cloned().collect();
             if let Some(header) = member["x-mcp-header"].as_str() {
-                found.push(Mirrored { header: format!("mcp-param-{}", header.to_ascii_lowercase()), path: path.clone() });
+                found.push(Mirrored {
+                    header: format!("mcp-param-{}", header.to_ascii_lowercase()),
+                    path: path.clone(),
+                });
             }
             walk(member, &path, found);
         }

@@ -23,7 +23,12 @@ pub const CHECKS: &[Check] = &[
 fn is_kept(method: &str) -> bool {
     matches!(
         method,
-        "server/discover" | "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list" | "resources/read"
+        "server/discover"
+            | "tools/list"
+            | "prompts/list"
+            | "resources/list"
+            | "resources/templates/list"
+            | "resources/read"
     )
 }
 
@@ -98,7 +103,11 @@ fn same_scope(view: &View<'_>, out: &mut Findings) {
                 &["the same cacheScope on every page of a list"],
                 page["cacheScope"].to_string(),
                 "decide the scope for the list, not for the page",
-                walk.pages.iter().flat_map(|(request, response, _)| [request.seq, response.seq]).chain([response.seq]).collect(),
+                walk.pages
+                    .iter()
+                    .flat_map(|(request, response, _)| [request.seq, response.seq])
+                    .chain([response.seq])
+                    .collect(),
             )
         });
     }
@@ -127,7 +136,8 @@ fn plausible(view: &View<'_>, out: &mut Findings) {
         });
         let Some((before, old)) = earlier else { continue };
         let (Some(first), Some(second)) = (before.response, later.response) else { continue };
-        let fresh = old["ttlMs"].as_u64().is_some_and(|ttl| second.at.saturating_sub(first.at) < ttl.saturating_mul(1_000));
+        let fresh =
+            old["ttlMs"].as_u64().is_some_and(|ttl| second.at.saturating_sub(first.at) < ttl.saturating_mul(1_000));
         let name = later.method().split('/').next().unwrap_or_default();
         let announces = match name {
             "tools" => server_declared(view, later.request, &["tools", "listChanged"]),
@@ -148,14 +158,17 @@ fn plausible(view: &View<'_>, out: &mut Findings) {
         if !fresh || announces != Some(true) || !listened {
             continue;
         }
-        let announced = view.received().any(|msg| {
+        let notified = view.received().any(|msg| {
             msg.method() == Some(&format!("notifications/{name}/list_changed"))
                 && msg.seq > first.seq
                 && msg.seq < second.seq + 20
         });
-        out.require(essence(old) == essence(result) || announced, || {
+        out.require(essence(old) == essence(result) || notified, || {
             told(
-                format!("{} changed while its earlier result was still fresh, and no notification came.", later.method()),
+                format!(
+                    "{} changed while its earlier result was still fresh, and no notification came.",
+                    later.method()
+                ),
                 &["the same list until its ttlMs is over, or a notification of the change"],
                 shown(later),
                 "send list_changed to those who listen, or give a shorter ttlMs",

@@ -44,7 +44,15 @@ fn spoke(view: &View<'_>, client: &str, after: u64) -> bool {
     of_era(view).any(|msg| msg.client == client && msg.at > after + UNDER_WAY)
 }
 
-fn quiet(view: &View<'_>, out: &mut Findings, ask: &Ask<'_>, since: u64, how: &str, contested: bool, late: Option<&Msg>) {
+fn quiet(
+    view: &View<'_>,
+    out: &mut Findings,
+    ask: &Ask<'_>,
+    since: u64,
+    how: &str,
+    contested: bool,
+    late: Option<&Msg>,
+) {
     if late.is_none() {
         if spoke(view, &ask.exchange.client, since) {
             out.pass();
@@ -66,7 +74,8 @@ fn quiet(view: &View<'_>, out: &mut Findings, ask: &Ask<'_>, since: u64, how: &s
 fn closed(view: &View<'_>, out: &mut Findings) {
     for ask in requests(view).filter(|ask| ask.over_http() && ask.method() != "subscriptions/listen") {
         let exchange = ask.exchange;
-        let Some(end) = exchange.end_at.filter(|_| exchange.end == Some(End::ClosedByUs) && ask.response.is_none()) else {
+        let Some(end) = exchange.end_at.filter(|_| exchange.end == Some(End::ClosedByUs) && ask.response.is_none())
+        else {
             continue;
         };
         let late = about(view, &ask, end).filter(|msg| msg.exchange != ask.request.exchange);

@@ -115,7 +115,8 @@ fn defined_meaning(view: &View<'_>, out: &mut Findings) {
             // A tool whose definition was never shown may mirror what nobody can know of.
             MISMATCH => {
                 let unknown = ask.method() == "tools/call" && super::asked::tool_of(view, ask.request).is_none();
-                (ask.over_http() && (found.iter().any(header) || unknown || params_sent(&ask))) || !has_meta(ask.request)
+                (ask.over_http() && (found.iter().any(header) || unknown || params_sent(&ask)))
+                    || !has_meta(ask.request)
             }
             MISSING_CAPABILITY => has_meta(ask.request) && lacks_what_is_named(&ask),
             UNSUPPORTED => found.iter().any(|flaw| matches!(flaw, Flaw::Unsupported | Flaw::OldVersion)),
@@ -124,7 +125,9 @@ fn defined_meaning(view: &View<'_>, out: &mut Findings) {
         out.require(right, || {
             let meaning = match code {
                 MISMATCH => "a header that is missing or differs from the body, and there was none",
-                MISSING_CAPABILITY => "a client capability that is needed and was not declared, and none is named that the client lacks",
+                MISSING_CAPABILITY => {
+                    "a client capability that is needed and was not declared, and none is named that the client lacks"
+                }
                 _ => "a version that the server does not implement, and the version was one of its own",
             };
             told(
@@ -145,7 +148,9 @@ fn params_sent(ask: &Ask<'_>) -> bool {
 /// Whether the error names a capability that the request did not declare; an error that names none is judged elsewhere.
 fn lacks_what_is_named(ask: &Ask<'_>) -> bool {
     let data = &ask.response.or(Some(ask.request)).unwrap_or(ask.request).value["error"]["data"];
-    let Some(needed) = data["requiredCapabilities"].as_object().filter(|needed| !needed.is_empty()) else { return true };
+    let Some(needed) = data["requiredCapabilities"].as_object().filter(|needed| !needed.is_empty()) else {
+        return true;
+    };
     let lacks = |path: &[&str]| super::asked::declares(&ask.request.value, path) != Some(true);
     needed.iter().any(|(name, inner)| {
         lacks(&[name.as_str()])
@@ -194,7 +199,8 @@ mod tests {
         let broken = start().probe(&[], "tools/call", json!({"name": "x"})).refuses(400, -32021, declared);
         expect_three(id, &kept, &broken, &start());
         let odd = json!({"_meta": {META_VERSION: "v999"}});
-        let kept = start().probe(&[("mcp-protocol-version", "v999")], "tools/list", odd).refuses(400, -32022, Value::Null);
+        let kept =
+            start().probe(&[("mcp-protocol-version", "v999")], "tools/list", odd).refuses(400, -32022, Value::Null);
         let broken = start().probe(&[], "tools/list", json!({})).refuses(400, -32022, Value::Null);
         expect_three(id, &kept, &broken, &start());
     }

@@ -29,9 +29,9 @@ fn wants(agreed: &Value, msg: &Msg) -> bool {
         Some("notifications/tools/list_changed") => agreed["toolsListChanged"] == true,
         Some("notifications/prompts/list_changed") => agreed["promptsListChanged"] == true,
         Some("notifications/resources/list_changed") => agreed["resourcesListChanged"] == true,
-        Some("notifications/resources/updated") => agreed["resourceSubscriptions"]
-            .as_array()
-            .is_some_and(|list| list.contains(&msg.value["params"]["uri"])),
+        Some("notifications/resources/updated") => {
+            agreed["resourceSubscriptions"].as_array().is_some_and(|list| list.contains(&msg.value["params"]["uri"]))
+        }
         _ => false,
     }
 }
@@ -151,11 +151,16 @@ fn updated(view: &View<'_>, out: &mut Findings) {
         return;
     }
     let reads: Vec<Ask<'_>> = sound(view)
-        .filter(|ask| ask.method() == "resources/read" && ask.result().is_some_and(|result| result["contents"].is_array()))
+        .filter(|ask| {
+            ask.method() == "resources/read" && ask.result().is_some_and(|result| result["contents"].is_array())
+        })
         .collect();
     for (at, later) in reads.iter().enumerate() {
         let uri = later.param("uri");
-        let earlier = reads[..at].iter().rev().find(|one| one.param("uri") == uri && one.exchange.client == later.exchange.client);
+        let earlier = reads[..at]
+            .iter()
+            .rev()
+            .find(|one| one.param("uri") == uri && one.exchange.client == later.exchange.client);
         let (Some(old), Some(new)) = (earlier.and_then(|one| one.response), later.response) else { continue };
         let contents = |msg: &Msg| msg.value["result"]["contents"].clone();
         if contents(old) == contents(new) {
@@ -164,7 +169,9 @@ fn updated(view: &View<'_>, out: &mut Findings) {
         let wants = |agreed: &Value| agreed["resourceSubscriptions"].as_array().is_some_and(|list| list.contains(uri));
         let Some(open) = waiting(view, &all, &later.exchange.client, wants, old.seq, new.seq) else { continue };
         let told_of = open.notifications().any(|msg| {
-            msg.method() == Some("notifications/resources/updated") && msg.value["params"]["uri"] == *uri && msg.seq > old.seq
+            msg.method() == Some("notifications/resources/updated")
+                && msg.value["params"]["uri"] == *uri
+                && msg.seq > old.seq
         });
         if !told_of && !goes_on(view, new.at) {
             out.inconclusive();
@@ -213,7 +220,9 @@ fn updated_on_listen(view: &View<'_>, out: &mut Findings) {
 
 /// Whether something for another subscription came after a moment, which shows that the server was sending.
 fn others_got(all: &[Subscription<'_>], but: &Subscription<'_>, after: u64) -> bool {
-    all.iter().any(|open| open.ask.request.seq != but.ask.request.seq && open.notifications().any(|msg| msg.at > after + GRACE))
+    all.iter().any(|open| {
+        open.ask.request.seq != but.ask.request.seq && open.notifications().any(|msg| msg.at > after + GRACE)
+    })
 }
 
 fn ended(view: &View<'_>, out: &mut Findings, of: impl Fn(&Subscription<'_>) -> Option<u64>, how: &str) {
@@ -225,7 +234,10 @@ fn ended(view: &View<'_>, out: &mut Findings, of: impl Fn(&Subscription<'_>) -> 
             continue;
         }
         let late = view.received().find(|msg| {
-            msg.client == open.ask.exchange.client && msg.kind == Kind::Notification && msg.at > end + GRACE && tag(msg) == open.id()
+            msg.client == open.ask.exchange.client
+                && msg.kind == Kind::Notification
+                && msg.at > end + GRACE
+                && tag(msg) == open.id()
         });
         if late.is_none() && !others_got(&all, open, end) {
             continue;
@@ -280,10 +292,7 @@ fn no_state(view: &View<'_>, out: &mut Findings) {
         });
         let Some(next) = next else { continue };
         let again = all.iter().any(|other| other.ask.exchange.line() == next.line() && other.id() == open.id());
-        let heard: Vec<&Msg> = view
-            .received()
-            .filter(|msg| view.exchange_of(msg).line() == next.line())
-            .collect();
+        let heard: Vec<&Msg> = view.received().filter(|msg| view.exchange_of(msg).line() == next.line()).collect();
         if again || heard.is_empty() {
             continue;
         }

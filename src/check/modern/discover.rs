@@ -51,9 +51,10 @@ fn shape(view: &View<'_>, out: &mut Findings) {
         let Some(result) = ask.result() else { continue };
         let versions = result["supportedVersions"].as_array();
         let lacks = [
-            ("supportedVersions, a list of versions", !versions.is_some_and(|list| {
-                !list.is_empty() && list.iter().all(Value::is_string)
-            })),
+            (
+                "supportedVersions, a list of versions",
+                !versions.is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string)),
+            ),
             ("capabilities, an object", !result["capabilities"].is_object()),
             ("ttlMs, an integer", !result["ttlMs"].is_u64() && !result["ttlMs"].is_i64()),
             ("cacheScope, a string", !result["cacheScope"].is_string()),
@@ -122,7 +123,8 @@ fn not_required(view: &View<'_>, out: &mut Findings) {
 
 /// The capability of a method that was served.
 fn needed(ask: &Ask<'_>) -> Option<&'static str> {
-    let full = |member: &str| ask.result().is_some_and(|result| result[member].as_array().is_some_and(|all| !all.is_empty()));
+    let full =
+        |member: &str| ask.result().is_some_and(|result| result[member].as_array().is_some_and(|all| !all.is_empty()));
     match ask.method() {
         "tools/list" if full("tools") => Some("tools"),
         "prompts/list" if full("prompts") => Some("prompts"),
@@ -144,7 +146,8 @@ fn declared(view: &View<'_>, out: &mut Findings, only: Option<&str>) {
             told(
                 format!("{} is served, but server/discover declares no {name}.", ask.method()),
                 &[&format!("\"{name}\": {{}} among the capabilities")],
-                view.conversation_of(ask.request).map_or_else(String::new, |known| known.result["capabilities"].to_string()),
+                view.conversation_of(ask.request)
+                    .map_or_else(String::new, |known| known.result["capabilities"].to_string()),
                 "declare what the server has; clients do not ask for what is not declared",
                 ask.evidence(),
             )
@@ -176,11 +179,12 @@ fn extension_ids(view: &View<'_>, out: &mut Findings) {
                 && name.chars().all(|c| edge(c) || matches!(c, '-' | '_' | '.')))
     };
     for ask in discoveries(view) {
-        let Some(all) = ask.result().and_then(|result| result["capabilities"]["extensions"].as_object()) else { continue };
+        let Some(all) = ask.result().and_then(|result| result["capabilities"]["extensions"].as_object()) else {
+            continue;
+        };
         for id in all.keys() {
-            let right = id
-                .split_once('/')
-                .is_some_and(|(prefix, name)| prefix.split('.').all(label) && name_fits(name));
+            let right =
+                id.split_once('/').is_some_and(|(prefix, name)| prefix.split('.').all(label) && name_fits(name));
             out.require(right, || {
                 told(
                     format!("The extension {id:?} has no name of the form that extensions need."),
@@ -229,7 +233,9 @@ fn tasks_advertised(view: &View<'_>, out: &mut Findings) {
 /// With the extension the capability of 2025-11-25 is not declared as well.
 fn no_old_tasks(view: &View<'_>, out: &mut Findings) {
     for ask in discoveries(view) {
-        let Some(all) = ask.result().map(|result| &result["capabilities"]).filter(|all| all.is_object()) else { continue };
+        let Some(all) = ask.result().map(|result| &result["capabilities"]).filter(|all| all.is_object()) else {
+            continue;
+        };
         if all["extensions"].get(TASKS).is_none() {
             continue;
         }
@@ -266,7 +272,12 @@ mod tests {
     #[test]
     fn the_method() {
         let listed = none().call("tools/list", Value::Null, json!({"tools": []}));
-        let broken = listed.call_answered("server/discover", Value::Null, 404, &json!({"error": {"code": -32601, "message": ""}}));
+        let broken = listed.call_answered(
+            "server/discover",
+            Value::Null,
+            404,
+            &json!({"error": {"code": -32601, "message": ""}}),
+        );
         expect_three("lifecycle.discover-implemented", &start(), &broken, &none());
         expect_three("base.implements-core-modern", &start(), &broken, &none());
         let bare = none().call("server/discover", Value::Null, json!({"supportedVersions": ["2026-07-28"]}));

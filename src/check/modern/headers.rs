@@ -184,10 +184,11 @@ mod tests {
 
     fn start() -> Builder {
         let tools = json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]});
-        Builder::new()
-            .modern()
-            .discover(json!({"tools": {}, "prompts": {}, "resources": {}}))
-            .call("tools/list", Value::Null, tools)
+        Builder::new().modern().discover(json!({"tools": {}, "prompts": {}, "resources": {}})).call(
+            "tools/list",
+            Value::Null,
+            tools,
+        )
     }
 
     fn called(headers: &[(&str, &str)]) -> Builder {

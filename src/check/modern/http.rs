@@ -50,7 +50,9 @@ fn others<'v>(view: &'v View<'_>, method: &'static str) -> Vec<&'v Exchange> {
     };
     view.exchanges
         .iter()
-        .filter(|exchange| exchange.via == Via::StreamableHttp && exchange.method == method && path(exchange) == path(place))
+        .filter(|exchange| {
+            exchange.via == Via::StreamableHttp && exchange.method == method && path(exchange) == path(place)
+        })
         .filter(|exchange| exchange.status.is_some_and(|status| !matches!(status, 401 | 403 | 429 | 500..)))
         .collect()
 }
@@ -110,10 +112,13 @@ fn says_session(ask: &Ask<'_>) -> bool {
 fn no_resumption(view: &View<'_>, out: &mut Findings) {
     for ask in sound(view).filter(|ask| ask.over_http() && ask.exchange.sent_header("last-event-id").is_some()) {
         let strange = ask.exchange.events.iter().filter_map(|event| event.data.as_deref()).any(|data| {
-            serde_json::from_str::<Value>(data).is_ok_and(|value| value.get("id").is_some_and(|id| *id != ask.request.value["id"]))
+            serde_json::from_str::<Value>(data)
+                .is_ok_and(|value| value.get("id").is_some_and(|id| *id != ask.request.value["id"]))
         });
         let works = sound(view).any(|other| {
-            other.method() == ask.method() && other.result().is_some() && other.exchange.sent_header("last-event-id").is_none()
+            other.method() == ask.method()
+                && other.result().is_some()
+                && other.exchange.sent_header("last-event-id").is_none()
         });
         if ask.result().is_none() && !works && !strange {
             continue;
@@ -132,7 +137,9 @@ fn no_resumption(view: &View<'_>, out: &mut Findings) {
 
 fn streams<'v>(view: &'v View<'_>) -> impl Iterator<Item = Ask<'v>> {
     requests(view).filter(|ask| {
-        ask.over_http() && ask.exchange.is_success() && ask.exchange.media_type().as_deref() == Some("text/event-stream")
+        ask.over_http()
+            && ask.exchange.is_success()
+            && ask.exchange.media_type().as_deref() == Some("text/event-stream")
     })
 }
 
@@ -194,7 +201,8 @@ fn related(view: &View<'_>, out: &mut Findings) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     for ask in streams(view).filter(|ask| ask.method() != "subscriptions/listen") {
         let own = &ask.request.value["params"]["_meta"]["progressToken"];
-        for msg in view.messages_in(ask.request.exchange).filter(|msg| msg.received() && msg.kind == Kind::Notification) {
+        for msg in view.messages_in(ask.request.exchange).filter(|msg| msg.received() && msg.kind == Kind::Notification)
+        {
             let fits = match msg.method() {
                 Some("notifications/progress") => {
                     let token = &msg.value["params"]["progressToken"];
@@ -207,12 +215,18 @@ fn related(view: &View<'_>, out: &mut Findings) {
                     text(own) == text(token)
                 }
                 Some("notifications/message") => true,
-                Some(method) if method.ends_with("/list_changed") || method == "notifications/resources/updated" => false,
+                Some(method) if method.ends_with("/list_changed") || method == "notifications/resources/updated" => {
+                    false
+                }
                 _ => continue,
             };
             out.require(fits, || {
                 told(
-                    format!("{} came on the stream of {}, to which it does not belong.", msg.method().unwrap_or_default(), ask.method()),
+                    format!(
+                        "{} came on the stream of {}, to which it does not belong.",
+                        msg.method().unwrap_or_default(),
+                        ask.method()
+                    ),
                     &["progress and log messages of this very request"],
                     short(&msg.value.to_string()),
                     "send changes on subscriptions, and what belongs to a request on its own stream",
@@ -239,7 +253,8 @@ fn initialize_refused(view: &View<'_>, out: &mut Findings) {
         let named = said.split(|letter: char| !letter.is_ascii_digit() && letter != '-').any(is_modern_version);
         out.require(named, || {
             told(
-                "The server has no handshake, and the error to initialize does not say which versions it speaks.".to_owned(),
+                "The server has no handshake, and the error to initialize does not say which versions it speaks."
+                    .to_owned(),
                 &["the supported versions in the text or the data of the error"],
                 came(exchange),
                 "name the versions in the message: it may be all that the user of an older client gets to see",
@@ -274,7 +289,8 @@ fn handshake(view: &View<'_>, out: &mut Findings) {
         return;
     }
     for (exchange, request, response) in handshakes(view) {
-        let well = request.value["params"]["protocolVersion"].is_string() && request.value["params"]["capabilities"].is_object();
+        let well = request.value["params"]["protocolVersion"].is_string()
+            && request.value["params"]["capabilities"].is_object();
         let Some(response) = response.filter(|_| well && exchange.session().is_none()) else { continue };
         let version = response.value["result"]["protocolVersion"].as_str();
         let modern = version.is_some_and(is_modern_version);
@@ -344,7 +360,8 @@ mod tests {
         expect_three("lifecycle.dual-era-modern-request", &both(), &asked, &start());
         let answered = |version: &str| both().legacy().initialize_with("2026-07-28", version, json!({}), json!({}));
         let wrong = json!({"jsonrpc": "2.0", "id": 90, "error": {"code": -32022, "message": "no"}});
-        let broken = both().legacy().request("POST", &[("mcp-session-id", "")], Some(&hello("2026-07-28"))).json(400, &wrong);
+        let broken =
+            both().legacy().request("POST", &[("mcp-session-id", "")], Some(&hello("2026-07-28"))).json(400, &wrong);
         expect_three("lifecycle.dual-era-initialize", &answered("2025-11-25"), &broken, &start());
     }
 
@@ -363,7 +380,9 @@ mod tests {
         let late = call(&[]).sse(None, &reply(2)).pause_ms(9_000).end(End::ClosedByUs);
         expect_three("transport.http.sse-response-arrives-modern", &done(call(&[])), &late, &start());
         expect_three("transport.http.sse-response-arrives-modern", &quiet, &call(&[]).end(End::Complete), &start());
-        let note = |method: &str, params: Value| done(call(&[]).sse(None, &json!({"jsonrpc": "2.0", "method": method, "params": params})));
+        let note = |method: &str, params: Value| {
+            done(call(&[]).sse(None, &json!({"jsonrpc": "2.0", "method": method, "params": params})))
+        };
         let kept = note("notifications/progress", json!({"progressToken": "p", "progress": 1}));
         let broken = note("notifications/tools/list_changed", json!({}));
         expect_three("transport.http.sse-related-only-must", &kept, &broken, &done(call(&[])));

@@ -162,9 +162,9 @@ fn lacking<'v>(view: &'v View<'_>) -> Vec<(Ask<'v>, Vec<&'static str>)> {
         .filter(|ask| ask.param("inputResponses").is_null() && ask.param("requestState").is_null())
         .filter_map(|ask| {
             let call = call_of(&ask);
-            let (_, path) = needs.iter().find(|(other, path)| {
-                *other == call && declares(&ask.request.value, &path[..1]) == Some(false)
-            })?;
+            let (_, path) = needs
+                .iter()
+                .find(|(other, path)| *other == call && declares(&ask.request.value, &path[..1]) == Some(false))?;
             Some((ask, path.clone()))
         })
         .collect()
@@ -180,10 +180,15 @@ fn missing_capability(view: &View<'_>, out: &mut Findings) {
         if ask.result().is_some() {
             continue;
         }
-        let named = &ask.response.map_or(&Value::Null, |response| &response.value["error"]["data"])["requiredCapabilities"];
+        let named =
+            &ask.response.map_or(&Value::Null, |response| &response.value["error"]["data"])["requiredCapabilities"];
         out.require(ask.code() == Some(-32021) && named.get(path[0]).is_some(), || {
             told(
-                format!("{} needs {}, which the request did not declare, and the error does not say so.", ask.param("name"), path[0]),
+                format!(
+                    "{} needs {}, which the request did not declare, and the error does not say so.",
+                    ask.param("name"),
+                    path[0]
+                ),
                 &[&format!("error -32021 with data.requiredCapabilities naming {}", path[0])],
                 came(ask.exchange),
                 "answer -32021 with {\"requiredCapabilities\": {…}} in data",
@@ -218,7 +223,8 @@ fn associated(view: &View<'_>, out: &mut Findings) {
             out.pass();
         }
     }
-    for msg in view.received().filter(|msg| super::asked::is_modern(msg) && msg.method() == Some("elicitation/create")) {
+    for msg in view.received().filter(|msg| super::asked::is_modern(msg) && msg.method() == Some("elicitation/create"))
+    {
         let sent = view.exchange_of(msg).sent_json();
         let listening = sent.is_some_and(|sent| sent["method"] == "subscriptions/listen");
         if listening || view.exchange_of(msg).method == "GET" {
@@ -243,7 +249,7 @@ mod tests {
         Builder::new().modern().discover(json!({"tools": {}}))
     }
 
-    fn asks(result: Value) -> Builder {
+    fn asks(result: &Value) -> Builder {
         let mut all = json!({"resultType": "input_required"});
         all.as_object_mut().unwrap().extend(result.as_object().unwrap().clone());
         start().call("tools/call", json!({"name": "x"}), all)
@@ -255,7 +261,7 @@ mod tests {
 
     #[test]
     fn shapes() {
-        let good = asks(json!({"inputRequests": {"a": elicits()}, "requestState": "s"}));
+        let good = asks(&json!({"inputRequests": {"a": elicits()}, "requestState": "s"}));
         let ping = json!({"method": "ping"});
         let wrapped = json!({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {}});
         for (id, bad) in [
@@ -265,7 +271,7 @@ mod tests {
             ("patterns.mrtr.input-request-no-envelope", json!({"inputRequests": [elicits()]})),
             ("patterns.mrtr.state-is-string", json!({"requestState": {"step": 1}})),
         ] {
-            expect_three(id, &good, &asks(bad), &start());
+            expect_three(id, &good, &asks(&bad), &start());
         }
         let elsewhere = json!({"resultType": "input_required", "requestState": "s"});
         let broken = start().call("tools/list", Value::Null, elsewhere);
@@ -274,7 +280,7 @@ mod tests {
 
     #[test]
     fn capabilities_of_the_request() {
-        let good = asks(json!({"inputRequests": {"a": elicits()}}));
+        let good = asks(&json!({"inputRequests": {"a": elicits()}}));
         let undeclared = json!({"name": "x", "_meta": {META_CAPABILITIES: {}}});
         let asked = json!({"resultType": "input_required", "inputRequests": {"a": elicits()}});
         let broken = start().call("tools/call", undeclared.clone(), asked);
@@ -292,7 +298,7 @@ mod tests {
 
     #[test]
     fn elicitation_belongs_to_a_request() {
-        let good = asks(json!({"inputRequests": {"a": elicits()}}));
+        let good = asks(&json!({"inputRequests": {"a": elicits()}}));
         let mut ask = elicits();
         ask["jsonrpc"] = json!("2.0");
         ask["id"] = json!(9);

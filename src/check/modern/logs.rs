@@ -46,7 +46,9 @@ fn talkative(ask: &Ask<'_>, logs: &[(&Msg, Ask<'_>)]) -> bool {
 /// Nobody gets log messages who did not ask for them.
 fn opt_in(view: &View<'_>, out: &mut Findings) {
     let logs = logs(view);
-    for ask in requests(view).filter(|ask| meta(ask.request, META_LEVEL).is_null() && ask.method() != "subscriptions/listen") {
+    for ask in
+        requests(view).filter(|ask| meta(ask.request, META_LEVEL).is_null() && ask.method() != "subscriptions/listen")
+    {
         let log = logs.iter().find(|(_, other)| other.request.seq == ask.request.seq).map(|(msg, _)| *msg);
         if log.is_none() && !(talkative(&ask, &logs) && ask.response.is_some()) {
             continue;
@@ -66,11 +68,15 @@ fn opt_in(view: &View<'_>, out: &mut Findings) {
 /// What comes is at least as severe as was asked for.
 fn level(view: &View<'_>, out: &mut Findings) {
     for (msg, ask) in logs(view) {
-        let came = msg.value["params"]["level"].as_str().and_then(|level| LEVELS.iter().position(|name| *name == level));
+        let came =
+            msg.value["params"]["level"].as_str().and_then(|level| LEVELS.iter().position(|name| *name == level));
         let Some((least, came)) = wanted(&ask).zip(came) else { continue };
         out.require(came >= least, || {
             told(
-                format!("The request asked for messages from {} on, and one of level {} came.", LEVELS[least], LEVELS[came]),
+                format!(
+                    "The request asked for messages from {} on, and one of level {} came.",
+                    LEVELS[least], LEVELS[came]
+                ),
                 &["messages of the level of the request, or more severe ones"],
                 short(&msg.value.to_string()),
                 "compare each message with the level of its request",
@@ -115,7 +121,11 @@ fn invalid_level(view: &View<'_>, out: &mut Findings) {
         let code = ask.code().or_else(|| body_error(ask.exchange));
         out.require(code == Some(-32602), || {
             told(
-                format!("{} asked for the log level {}, which does not exist.", ask.method(), meta(ask.request, META_LEVEL)),
+                format!(
+                    "{} asked for the log level {}, which does not exist.",
+                    ask.method(),
+                    meta(ask.request, META_LEVEL)
+                ),
                 &["error -32602"],
                 came(ask.exchange),
                 "refuse levels that are none of the eight",
@@ -128,9 +138,13 @@ fn invalid_level(view: &View<'_>, out: &mut Findings) {
 /// The level of one request is not that of the next.
 fn not_sticky(view: &View<'_>, out: &mut Findings) {
     let logs = logs(view);
-    for ask in requests(view).filter(|ask| meta(ask.request, META_LEVEL).is_null() && ask.method() != "subscriptions/listen") {
+    for ask in
+        requests(view).filter(|ask| meta(ask.request, META_LEVEL).is_null() && ask.method() != "subscriptions/listen")
+    {
         let before = requests(view).any(|other| {
-            wanted(&other).is_some() && other.exchange.client == ask.exchange.client && other.request.seq < ask.request.seq
+            wanted(&other).is_some()
+                && other.exchange.client == ask.exchange.client
+                && other.request.seq < ask.request.seq
         });
         if !before || !talkative(&ask, &logs) || ask.response.is_none() {
             continue;
@@ -151,7 +165,9 @@ fn not_sticky(view: &View<'_>, out: &mut Findings) {
 /// Progress comes on the stream of its request.
 fn progress_on_stream(view: &View<'_>, out: &mut Findings) {
     let token = |msg: &Msg| msg.value["params"]["_meta"]["progressToken"].clone();
-    for msg in of_era(view).filter(|msg| msg.method() == Some("notifications/progress") && msg.kind == Kind::Notification) {
+    for msg in
+        of_era(view).filter(|msg| msg.method() == Some("notifications/progress") && msg.kind == Kind::Notification)
+    {
         if view.exchange_of(msg).via.has_one_stream() {
             continue;
         }
@@ -188,24 +204,25 @@ mod tests {
         json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": level, "data": 1}})
     }
 
-    fn call(builder: Builder, meta: Value, came: &[Value]) -> Builder {
+    fn call(builder: Builder, meta: &Value, came: &[Value]) -> Builder {
         let mut builder = builder.probe(&[], "tools/call", json!({"name": "x", "_meta": meta})).stream();
         for message in came {
             builder = builder.sse(None, message);
         }
-        let reply = json!({"jsonrpc": "2.0", "id": builder.latest_id(), "result": {"resultType": "complete", "content": []}});
+        let reply =
+            json!({"jsonrpc": "2.0", "id": builder.latest_id(), "result": {"resultType": "complete", "content": []}});
         builder.sse(None, &reply).end(End::Complete)
     }
 
     #[test]
     fn levels() {
         let leveled = |level: &str| json!({META_LEVEL: level});
-        let asked = call(start(), leveled("warning"), &[log("error")]);
-        let quiet = call(asked.clone(), json!({}), &[]);
-        let loud = call(asked.clone(), json!({}), &[log("error")]);
+        let asked = call(start(), &leveled("warning"), &[log("error")]);
+        let quiet = call(asked.clone(), &json!({}), &[]);
+        let loud = call(asked.clone(), &json!({}), &[log("error")]);
         expect_three("utilities.logging.opt-in", &quiet, &loud, &start());
         expect_three("utilities.logging.no-stickiness", &quiet, &loud, &asked);
-        let low = call(start(), leveled("warning"), &[log("info")]);
+        let low = call(start(), &leveled("warning"), &[log("info")]);
         expect_three("utilities.logging.per-request-level", &asked, &low, &start());
         let listening = start().listen(json!({}), json!({})).sse(None, &log("error")).end(End::ClosedByUs);
         expect_three("utilities.logging.own-stream", &asked, &listening, &start());
@@ -218,9 +235,9 @@ mod tests {
     #[test]
     fn progress() {
         let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": "p", "progress": 1}});
-        let own = call(start(), json!({"progressToken": "p"}), &[progress.clone()]);
-        let first = call(start(), json!({"progressToken": "p"}), &[]);
-        let stray = call(first.clone(), json!({"progressToken": "q"}), &[progress]);
+        let own = call(start(), &json!({"progressToken": "p"}), std::slice::from_ref(&progress));
+        let first = call(start(), &json!({"progressToken": "p"}), &[]);
+        let stray = call(first.clone(), &json!({"progressToken": "q"}), &[progress]);
         expect_three("utilities.progress.on-request-stream", &own, &stray, &first);
     }
 }

@@ -99,7 +99,8 @@ fn not_remembered(view: &View<'_>, out: &mut Findings) {
 fn client_info_optional(view: &View<'_>, out: &mut Findings) {
     let named = |ask: &Ask<'_>| !meta(ask.request, META_CLIENT).is_null();
     for ask in sound(view).filter(|ask| !named(ask)) {
-        let works = sound(view).any(|other| named(&other) && other.method() == ask.method() && other.result().is_some());
+        let works =
+            sound(view).any(|other| named(&other) && other.method() == ask.method() && other.result().is_some());
         let lists = matches!(ask.method(), "server/discover" | "tools/list" | "prompts/list" | "resources/list");
         // Without its like among the named ones a refusal may have another reason.
         if ask.result().is_none() && !(works && lists) {
@@ -129,8 +130,7 @@ fn client_info_idle(view: &View<'_>, out: &mut Findings) {
             other.method() == ask.method()
                 && other_name != name
                 && other.exchange.sent_header("authorization") == ask.exchange.sent_header("authorization")
-                && meta(other.request, META_CAPABILITIES)
-                    == meta(ask.request, META_CAPABILITIES)
+                && meta(other.request, META_CAPABILITIES) == meta(ask.request, META_CAPABILITIES)
         });
         let Some((_, other_name, other_shown)) = other else { continue };
         // A list that changes by itself would look the same; it shows when it changes for one name, too.
@@ -203,7 +203,9 @@ fn is_pairs(text: &str) -> bool {
     text.split(',').map(str::trim).filter(|member| !member.is_empty()).all(|member| {
         let pair = member.split(';').next().unwrap_or_default();
         pair.split_once('=').is_some_and(|(key, value)| {
-            !key.trim().is_empty() && !key.trim().contains(' ') && value.trim().bytes().all(|byte| (0x21..0x7f).contains(&byte) || byte == b' ')
+            !key.trim().is_empty()
+                && !key.trim().contains(' ')
+                && value.trim().bytes().all(|byte| (0x21..0x7f).contains(&byte) || byte == b' ')
         })
     })
 }
@@ -269,14 +271,14 @@ mod tests {
         Builder::new().modern().discover(json!({"tools": {}})).call("tools/list", Value::Null, tools)
     }
 
-    fn list(meta: Value) -> Builder {
+    fn list(meta: &Value) -> Builder {
         start().probe(&[], "tools/list", json!({"_meta": meta}))
     }
 
     #[test]
     fn incomplete_metadata() {
         for key in [META_VERSION, META_CAPABILITIES] {
-            let probe = list(json!({key: null}));
+            let probe = list(&json!({key: null}));
             let kept = probe.clone().refuses(400, -32602, Value::Null);
             let served = probe.clone().serves("tools/list", json!({"tools": []}));
             expect_three("base.meta-required-fields", &kept, &served, &start());
@@ -288,11 +290,11 @@ mod tests {
 
     #[test]
     fn names() {
-        let probe = list(json!({META_CLIENT: null}));
+        let probe = list(&json!({META_CLIENT: null}));
         let served = probe.clone().serves("tools/list", json!({"tools": []}));
         let refused = probe.refuses(400, -32602, Value::Null);
         expect_three("base.client-info-may-be-absent", &served, &refused, &start());
-        let other = list(json!({META_CLIENT: {"name": "other", "version": "1"}}));
+        let other = list(&json!({META_CLIENT: {"name": "other", "version": "1"}}));
         let same = json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]});
         let kept = other.clone().serves("tools/list", same);
         let broken = other.serves("tools/list", json!({"tools": []}));
@@ -304,10 +306,12 @@ mod tests {
 
     #[test]
     fn reserved_keys() {
-        let traced = |parent: &str| start().call("tools/list", Value::Null, json!({"tools": [], "_meta": {"traceparent": parent}}));
+        let traced = |parent: &str| {
+            start().call("tools/list", Value::Null, json!({"tools": [], "_meta": {"traceparent": parent}}))
+        };
         let good = traced("00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01");
         expect_three("base.meta-trace-context-server", &good, &traced("00-0AF7-1"), &start());
-        let probe = list(json!({"io.modelcontextprotocol/laterKey": [1, {"a": null}]}));
+        let probe = list(&json!({"io.modelcontextprotocol/laterKey": [1, {"a": null}]}));
         let kept = probe.clone().serves("tools/list", json!({"tools": []}));
         expect_three("base.meta-reserved-no-assumption", &kept, &probe.refuses(400, -32602, Value::Null), &start());
     }

@@ -60,10 +60,7 @@ fn type_known(view: &View<'_>, out: &mut Findings) {
 
 /// Streams and bodies on which a request of the server could have come, and the requests that did.
 fn asked_back<'v>(view: &'v View<'_>, of: fn(&Msg, Via) -> bool) -> Vec<(&'v Msg, bool)> {
-    of_era(view)
-        .filter(|msg| of(msg, view.exchange_of(msg).via))
-        .map(|msg| (msg, msg.kind == Kind::Request))
-        .collect()
+    of_era(view).filter(|msg| of(msg, view.exchange_of(msg).via)).map(|msg| (msg, msg.kind == Kind::Request)).collect()
 }
 
 fn none_of(out: &mut Findings, seen: Vec<(&Msg, bool)>, what: &str) {
@@ -97,9 +94,8 @@ fn no_requests_on_stdout(view: &View<'_>, out: &mut Findings) {
 
 /// Sampling, elicitation and roots are asked for in results.
 fn input_in_results(view: &View<'_>, out: &mut Findings) {
-    let asks = |method: Option<&str>| {
-        matches!(method, Some("sampling/createMessage" | "elicitation/create" | "roots/list"))
-    };
+    let asks =
+        |method: Option<&str>| matches!(method, Some("sampling/createMessage" | "elicitation/create" | "roots/list"));
     for msg in of_era(view) {
         let inside = msg.value["result"]["inputRequests"].is_object();
         let outside = msg.kind == Kind::Request && asks(msg.method());

@@ -87,7 +87,15 @@ fn members(view: &View<'_>, out: &mut Findings) {
         let names: Vec<&str> = wrong.iter().filter(|(_, wrong)| *wrong).map(|(name, _)| *name).collect();
         let what = format!("A task lacks {}, or has it in another type.", names.join(" and "));
         let expected = "taskId, status, createdAt, lastUpdatedAt and ttlMs (an integer or null)";
-        require(out, names.is_empty(), &what, expected, task, "give every task all members, with ttlMs null for no end", seq);
+        require(
+            out,
+            names.is_empty(),
+            &what,
+            expected,
+            task,
+            "give every task all members, with ttlMs null for no end",
+            seq,
+        );
     }
 }
 
@@ -97,7 +105,9 @@ fn lacks(task: &Value) -> Option<&'static str> {
         Some("working" | "cancelled") => None,
         Some("completed") => (!task["result"].is_object()).then_some("completed without its result"),
         Some("failed") => (!task["error"].is_object()).then_some("failed without its error"),
-        Some("input_required") => (!task["inputRequests"].is_object()).then_some("waiting for input without inputRequests"),
+        Some("input_required") => {
+            (!task["inputRequests"].is_object()).then_some("waiting for input without inputRequests")
+        }
         _ => Some("in a state that does not exist"),
     }
 }
@@ -129,7 +139,15 @@ fn error_or_result(view: &View<'_>, out: &mut Findings) {
         }
         let what = "A task has failed, though its tool gave a result that tells of an error.";
         let expected = "status completed with the result; status failed for JSON-RPC errors only";
-        require(out, !failed || (rpc && !tool_error), what, expected, task, "store results with isError as completed", seq);
+        require(
+            out,
+            !failed || (rpc && !tool_error),
+            what,
+            expected,
+            task,
+            "store results with isError as completed",
+            seq,
+        );
     }
 }
 
@@ -140,7 +158,15 @@ fn status_message(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let says = task["statusMessage"].as_str().is_some_and(|text| !text.is_empty());
-        require(out, says, "A failed task does not say why.", "statusMessage with a reason", task, "set statusMessage", seq);
+        require(
+            out,
+            says,
+            "A failed task does not say why.",
+            "statusMessage with a reason",
+            task,
+            "set statusMessage",
+            seq,
+        );
     }
 }
 

@@ -40,7 +40,10 @@ fn unsupported_error(view: &View<'_>, out: &mut Findings) {
     for ask in unsupported(view) {
         out.require(code(&ask) == Some(UNSUPPORTED), || {
             told(
-                format!("{}, which no revision has, and the server did not say that it does not know it.", wanted(&ask)),
+                format!(
+                    "{}, which no revision has, and the server did not say that it does not know it.",
+                    wanted(&ask)
+                ),
                 &["error -32022"],
                 came(ask.exchange),
                 "compare the version of each request with those that the server implements, and answer -32022",
@@ -74,9 +77,8 @@ fn data<'v>(ask: &Ask<'v>) -> &'v Value {
 fn unsupported_data(view: &View<'_>, out: &mut Findings) {
     for ask in unsupported(view).filter(|ask| ask.code() == Some(UNSUPPORTED)) {
         let data = data(&ask);
-        let listed = data["supported"].as_array().is_some_and(|list| {
-            !list.is_empty() && list.iter().all(Value::is_string)
-        });
+        let listed =
+            data["supported"].as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string));
         let echoed = data["requested"].as_str() == version_of(ask.request);
         out.require(listed && echoed, || {
             told(
@@ -126,7 +128,8 @@ fn per_request(view: &View<'_>, out: &mut Findings) {
         })
         .collect();
     for (at, (ask, good)) in all.iter().enumerate() {
-        let swung = all[..at].iter().any(|(other, before)| before != good && other.exchange.client == ask.exchange.client);
+        let swung =
+            all[..at].iter().any(|(other, before)| before != good && other.exchange.client == ask.exchange.client);
         if !swung {
             continue;
         }
@@ -150,8 +153,7 @@ fn header_match(view: &View<'_>, out: &mut Findings) {
         let found = flaws(view, &ask);
         let only = matches!(
             found.as_slice(),
-            [Flaw::VersionHeaderDiffers]
-                | [Flaw::OldVersion | Flaw::Unsupported, Flaw::VersionHeaderDiffers]
+            [Flaw::VersionHeaderDiffers] | [Flaw::OldVersion | Flaw::Unsupported, Flaw::VersionHeaderDiffers]
         );
         if !only {
             continue;
@@ -180,9 +182,10 @@ fn header_required(view: &View<'_>, out: &mut Findings) {
         known.revision.is_some_and(|revision| !revision.facts().version_header && revision.facts().streamable_http)
     });
     // A server that also serves such clients may take the header for 2025-03-26; whether it does is not always seen.
-    let lists_old = view.conversations.iter().any(|known| {
-        strings(&known.result["supportedVersions"]).iter().any(|version| *version < "2025-06-18")
-    });
+    let lists_old = view
+        .conversations
+        .iter()
+        .any(|known| strings(&known.result["supportedVersions"]).iter().any(|version| *version < "2025-06-18"));
     for ask in requests(view).filter(|ask| ask.over_http() && ask.tells()) {
         if flaws(view, &ask) != [Flaw::VersionHeaderMissing] || old || lists_old {
             continue;
@@ -198,7 +201,8 @@ fn header_required(view: &View<'_>, out: &mut Findings) {
             )
         };
         // Only a server that told all its versions is known to have no older clients.
-        let told_all = view.conversation_of(ask.request).is_some_and(|known| known.result["supportedVersions"].is_array());
+        let told_all =
+            view.conversation_of(ask.request).is_some_and(|known| known.result["supportedVersions"].is_array());
         match (right, told_all) {
             (true, _) => out.pass(),
             (false, true) => out.breach(breach()),

@@ -154,7 +154,9 @@ fn concurrent(view: &View<'_>, out: &mut Findings) {
             let end = answer.map(|answer| answer.seq).or(slow.end_seq).unwrap_or(u32::MAX);
             // What takes no time of itself shows whether the line was read at all.
             let quick = |request: &&Msg| {
-                matches!(request.method(), Some("ping" | "server/discover")) && request.seq > first.seq && request.seq < end
+                matches!(request.method(), Some("ping" | "server/discover"))
+                    && request.seq > first.seq
+                    && request.seq < end
             };
             for (request, exchange, response) in all.iter().filter(|(request, ..)| quick(request)) {
                 let Some(response) = response else {

@@ -1,0 +1,166 @@
+//! The state that a client carries from one call to the next: whose it is, for what, and how long.
+
+use super::input::asking;
+use super::results::shown;
+use super::round::{late, require, rounds, token};
+use crate::check::wire::told;
+use crate::check::{Check, Findings};
+use crate::transcript::View;
+use serde_json::Value;
+
+/// The checks of this topic.
+pub const CHECKS: &[Check] = &[
+    Check { id: "patterns.mrtr.state-tamper-rejected", judge: tampered },
+    Check { id: "patterns.mrtr.state-request-bound", judge: request_bound },
+    Check { id: "patterns.mrtr.state-principal-bound", judge: principal_bound },
+    Check { id: "patterns.mrtr.state-expires", judge: expires },
+];
+
+/// A state that the server never gave is refused.
+fn tampered(view: &View<'_>, out: &mut Findings) {
+    let given: Vec<&Value> =
+        asking(view).map(|(_, result)| &result["requestState"]).filter(|state| state.is_string()).collect();
+    for round in rounds(view).iter().filter(|round| round.same_call && !given.is_empty()) {
+        let state = round.ask.param("requestState");
+        if !state.is_string() || given.contains(&state) {
+            continue;
+        }
+        let what = "brought a requestState that the server never gave, and it was not refused";
+        if round.asks_again() {
+            out.contested(told(
+                "An altered requestState was answered by a new question.".to_owned(),
+                &["error -32602"],
+                shown(&round.ask),
+                "answer a state that fails verification with an error",
+                round.evidence(),
+            ));
+        } else {
+            require(
+                out,
+                round,
+                !round.succeeded(),
+                what,
+                "error -32602",
+                "sign or encrypt requestState, and verify it before use",
+            );
+        }
+    }
+}
+
+/// A state is good for the call that it was given for.
+fn request_bound(view: &View<'_>, out: &mut Findings) {
+    for round in rounds(view)
+        .iter()
+        .filter(|round| round.same_state && !round.same_call && round.ask.param("requestState").is_string())
+    {
+        let what = "brought the requestState of another call, and was served";
+        require(
+            out,
+            round,
+            !round.succeeded(),
+            what,
+            "error -32602",
+            "put the method and a digest of the parameters into the protected state",
+        );
+    }
+}
+
+/// A state is good for whom it was given to.
+fn principal_bound(view: &View<'_>, out: &mut Findings) {
+    for round in rounds(view).iter().filter(|round| round.is_whole() && round.ask.param("requestState").is_string()) {
+        let (before, now) = (token(&round.asked), token(&round.ask));
+        // Two tokens may be of one user; two clients of a transcript are two users.
+        if before.is_none()
+            || now.is_none()
+            || before == now
+            || round.ask.exchange.client == round.asked.exchange.client
+        {
+            continue;
+        }
+        let what = "brought the requestState of another user, and was served";
+        require(
+            out,
+            round,
+            !round.succeeded(),
+            what,
+            "error -32602",
+            "put the user into the protected state, and compare",
+        );
+    }
+}
+
+/// A state is not good for ever.
+fn expires(view: &View<'_>, out: &mut Findings) {
+    for round in rounds(view)
+        .iter()
+        .filter(|round| round.is_whole() && round.ask.param("requestState").is_string() && late(view, round))
+    {
+        let what = "brought a requestState more than a day old, and was served";
+        require(out, round, !round.succeeded(), what, "error -32602", "put an end of minutes into the protected state");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::expect_three;
+    use crate::transcript::{Builder, EventKind};
+    use serde_json::{Value, json};
+
+    fn question() -> Value {
+        json!({"method": "elicitation/create", "params": {"message": "?", "requestedSchema": {
+            "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}}})
+    }
+
+    fn asked(builder: Builder) -> Builder {
+        let result =
+            json!({"resultType": "input_required", "inputRequests": {"who": question()}, "requestState": "s1"});
+        builder.call("tools/call", json!({"name": "x", "arguments": {}}), result)
+    }
+
+    fn start() -> Builder {
+        asked(Builder::new().modern().discover(json!({"tools": {}})))
+    }
+
+    fn back(builder: Builder, name: &str, state: &str, responses: &Value) -> Builder {
+        let params = json!({"name": name, "arguments": {}, "requestState": state, "inputResponses": responses});
+        builder.probe(&[], "tools/call", params)
+    }
+
+    fn accept() -> Value {
+        json!({"who": {"action": "accept", "content": {"name": "Ada"}}})
+    }
+
+    fn done(builder: Builder) -> Builder {
+        builder.serves("tools/call", json!({"content": []}))
+    }
+
+    fn refused(builder: Builder) -> Builder {
+        builder.refuses(200, -32602, Value::Null)
+    }
+
+    #[test]
+    fn states() {
+        let altered = || back(start(), "x", "s2", &accept());
+        expect_three("patterns.mrtr.state-tamper-rejected", &refused(altered()), &done(altered()), &start());
+        let other = || back(start(), "y", "s1", &accept());
+        expect_three("patterns.mrtr.state-request-bound", &refused(other()), &done(other()), &start());
+        let aged = || back(start().event(EventKind::Clock { advanced_ms: 100_000_000 }), "x", "s1", &accept());
+        expect_three("patterns.mrtr.state-expires", &refused(aged()), &done(aged()), &start());
+        let result =
+            json!({"resultType": "input_required", "inputRequests": {"who": question()}, "requestState": "s1"});
+        let params = json!({"name": "x", "arguments": {}});
+        let first = Builder::new().modern().discover(json!({})).probe(
+            &[("authorization", "Bearer access#1")],
+            "tools/call",
+            params,
+        );
+        let first = first.serves("tools/call", result);
+        let params = json!({"name": "x", "arguments": {}, "requestState": "s1", "inputResponses": accept()});
+        let other = first.clone().client("b").discover(json!({})).probe(
+            &[("authorization", "Bearer access#2")],
+            "tools/call",
+            params,
+        );
+        expect_three("patterns.mrtr.state-principal-bound", &refused(other.clone()), &done(other), &first);
+    }
+}
