@@ -56,6 +56,16 @@ pub struct Survey {
     pub resumable: bool,
     /// How clients come by a token there.
     pub entry: Entry,
+    /// How many nodes it has that can be told apart; 0 where it has one address.
+    pub nodes: usize,
+    /// Whether it can be restarted.
+    pub restart: bool,
+    /// Whether its store can be restarted.
+    pub restart_store: bool,
+    /// Whether its sessions are to outlive the process that serves them.
+    pub durable: bool,
+    /// Whether it is the server of this program, made anew for each case.
+    pub embedded: bool,
     /// Whether it has the fixture tools of the reference server.
     pub reference: bool,
 }
@@ -141,6 +151,11 @@ pub(super) async fn survey(
         reference,
         auth,
         entry: target.entry.clone(),
+        nodes: target.nodes.len(),
+        restart: target.restarts.is_some(),
+        restart_store: target.restarts_store.is_some(),
+        durable: target.durable,
+        embedded: false,
         clock: !matches!(target.time, TimeControl::None),
         tools,
         prompts: texts("prompts/list", "prompts", "name"),

@@ -13,7 +13,7 @@ use super::delay::Delay;
 use super::expect::Expect;
 use super::network::WrittenFault;
 use super::schema_auth::{MintStep, OAuthStep, Publish};
-use super::words::{DisconnectWhen, HeaderSource, LastEventId, SessionSource};
+use super::words::{DisconnectWhen, HeaderSource, LastEventId, NodeChoice, RestartHow, RestartWhat, SessionSource};
 use crate::model::{NetworkFault, Span};
 
 /// Headers to add or replace; `null` removes one that would otherwise be sent.
@@ -109,6 +109,10 @@ macro_rules! bodies {
             /// What the network does while the step runs; `list network-faults` names what there is.
             #[serde(default)]
             pub faults: Vec<WrittenFault>,
+            /// The node that the step is for; where nothing is said, the one that the client is at. After `reconnect` the
+            /// client stays there.
+            #[serde(default)]
+            pub node: Option<NodeChoice>,
         }
 
         impl Body for $name {
@@ -127,6 +131,9 @@ macro_rules! bodies {
             fn faults(&self) -> &[WrittenFault] {
                 &self.faults
             }
+            fn node(&self) -> Option<NodeChoice> {
+                self.node
+            }
         }
     )*};
 }
@@ -140,6 +147,7 @@ pub(in crate::scenario) trait Body {
     fn expect_mut(&mut self) -> Option<&mut Expect>;
     fn within(&self) -> Option<&Delay>;
     fn faults(&self) -> &[WrittenFault];
+    fn node(&self) -> Option<NodeChoice>;
 }
 
 bodies! {
@@ -309,7 +317,17 @@ bodies! {
         repeat: u32,
     }
 
-    /// Words whose only argument is what they apply to: `expire`, `refresh`, `revoke`, `restart`.
+    /// Start the target, or the node that the client is at, again; or its store.
+    Restart {
+        /// What is started again.
+        #[serde(default)]
+        what: RestartWhat,
+        /// How it ends before.
+        #[serde(default)]
+        how: RestartHow,
+    }
+
+    /// Words whose only argument is what they apply to: `expire`, `refresh`, `revoke`.
     Word {
         /// What it applies to.
         #[serde(default)]
@@ -356,6 +374,11 @@ impl Step {
     /// How long the step may take, if it says.
     pub fn within(&self) -> Option<&Delay> {
         self.action.body().and_then(Body::within)
+    }
+
+    /// The node that the step is for, if it says.
+    pub fn node(&self) -> Option<NodeChoice> {
+        self.action.body().and_then(Body::node)
     }
 
     /// What the network does while the step runs: to all clients alike, so that steps inside `together` share it.
@@ -414,7 +437,7 @@ impl JsonSchema for Step {
             "expire": word,
             "refresh": word,
             "revoke": word,
-            "restart": word,
+            "restart": generator.subschema_for::<Restart>(),
             "oauth": generator.subschema_for::<OAuthStep>(),
             "mint": generator.subschema_for::<MintStep>(),
             "publish": generator.subschema_for::<Publish>(),

@@ -12,5 +12,5 @@ mod view;
 pub use builder::Builder;
 pub use codec::{CodecError, FORMAT_VERSION, read, write};
 pub use event::{End, Ended, Event, EventKind, Headers, header};
-pub use exchange::{ChannelText, Exchange, Exit, SseEvent};
+pub use exchange::{AtNode, ChannelText, Exchange, Exit, SseEvent};
 pub use view::{Call, Carrier, Conversation, Direction, Msg, View};

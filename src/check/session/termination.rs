@@ -1,5 +1,6 @@
 //! The end of a session: what its id is worth afterwards, and what must live on.
 
+use super::nodes::over_at_all;
 use crate::check::wire::{body_error, came, governing, nearest, over, to_endpoint, told, walled};
 use crate::check::{Check, Findings};
 use crate::transcript::{Conversation, End, Exchange, View};
@@ -51,6 +52,7 @@ fn served_late(out: &mut Findings, exchange: &Exchange, delete: &Exchange, right
 
 /// After its end, a POST with the id of a session is answered with 404.
 fn gone_after_termination(view: &View<'_>, out: &mut Findings) {
+    over_at_all(view, out);
     for (exchange, delete) in late(view, out) {
         if exchange.method == "POST" {
             served_late(out, exchange, delete, exchange.status == Some(404));
