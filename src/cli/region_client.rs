@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use super::peer::{Events, Peer, request};
 use crate::model::{Clock as _, WallClock};
 
-/// How often it calls in the second region right after it came there.
-const CALLS: usize = 5;
+/// How often a client calls in one go.
+const CALLS: u64 = 5;
+/// How much longer than the lag a session has been there before its client moves.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// What some clients met in the second region.
 #[derive(Debug, Default)]
@@ -28,6 +30,10 @@ pub(super) struct Tally {
     not_resumed: (usize, usize),
     /// Sessions that were still served after they had been deleted in the first region, of all that were.
     undead: (usize, usize),
+    /// Sessions that could be opened in the second region, by clients that stay there, of all that were asked for.
+    own: (usize, usize),
+    /// How long calls took in those.
+    own_took: Vec<Duration>,
     /// How long a write took to be at the replica.
     pub(super) replicated: Option<Duration>,
 }
@@ -35,8 +41,9 @@ pub(super) struct Tally {
 impl Tally {
     /// The head of a table, in Markdown.
     pub(super) const HEAD: &str = "| way | lag | answered | lost (404) | put off (503) | median | p95 | old log level | \
-                                   not resumed | alive after DELETE | replicated after |";
-    pub(super) const RULE: &str = "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |";
+                                   not resumed | alive after DELETE | replicated after | own sessions | median there |";
+    pub(super) const RULE: &str =
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |";
 
     /// Adds what another client met.
     pub(super) fn add(&mut self, other: Self) {
@@ -45,10 +52,12 @@ impl Tally {
         self.lost += other.lost;
         self.put_off += other.put_off;
         self.took.extend(other.took);
+        self.own_took.extend(other.own_took);
         let pairs = [
             (&mut self.old_level, other.old_level),
             (&mut self.not_resumed, other.not_resumed),
             (&mut self.undead, other.undead),
+            (&mut self.own, other.own),
         ];
         for (mine, more) in pairs {
             *mine = (mine.0 + more.0, mine.1 + more.1);
@@ -59,72 +68,87 @@ impl Tally {
     pub(super) fn row(&self, way: &str, lag: u64) -> String {
         let share = |part: usize| format!("{} %", (part * 100 + self.calls / 2) / self.calls.max(1));
         let of = |(part, all): (usize, usize)| if all == 0 { "–".to_owned() } else { format!("{part} of {all}") };
-        let mut took = self.took.clone();
-        took.sort_unstable();
-        let at = |percent: usize| {
+        let at = |took: &[Duration], percent: usize| {
+            let mut took = took.to_vec();
+            took.sort_unstable();
             let found = took.get((took.len() * percent / 100).min(took.len().saturating_sub(1)));
             found.map_or_else(|| "–".to_owned(), |took| format!("{} ms", took.as_millis()))
         };
         let replicated = self.replicated.map_or_else(|| "–".to_owned(), |lag| format!("{} ms", lag.as_millis()));
         format!(
-            "| {way} | {lag} ms | {} | {} | {} | {} | {} | {} | {} | {} | {replicated} |",
+            "| {way} | {lag} ms | {} | {} | {} | {} | {} | {} | {} | {} | {replicated} | {} | {} |",
             share(self.answered),
             share(self.lost),
             share(self.put_off),
-            at(50),
-            at(95),
+            at(&self.took, 50),
+            at(&self.took, 95),
             of(self.old_level),
             of(self.not_resumed),
             of(self.undead),
+            of(self.own),
+            at(&self.own_took, 50),
         )
     }
 
-    /// Notes an answer; says whether it is a good one.
-    fn note(&mut self, answer: &Result<Response, String>, took: Duration) -> bool {
+    /// Notes an answer.
+    fn note(&mut self, answer: &Result<Response, String>, took: Duration) {
         self.calls += 1;
         match answer.as_ref().map(|answer| answer.status().as_u16()) {
             Ok(200) => {
                 self.answered += 1;
                 self.took.push(took);
-                return true;
             }
             Ok(404) => self.lost += 1,
             Ok(503) => self.put_off += 1,
             _ => {}
         }
-        false
     }
 }
 
-/// Opens a session in the first region, changes something, and goes on in the second.
-pub(super) async fn move_once(http: &Client, first: &str, second: &str) -> Result<Tally, String> {
-    let (mut tally, clock) = (Tally::default(), WallClock::new());
-    let peer = Peer::open(http, first).await?;
-    let quiet = peer.post(first, &request(1, "logging/setLevel", &json!({"level": "warning"}))).await?;
-    quiet.bytes().await.map_err(|error| error.to_string())?;
+/// Opens sessions in the first region and, once they have been there for a while, goes on with them in the second; opens one
+/// there as well.
+pub(super) async fn move_once(http: &Client, first: &str, second: &str, lag: Duration) -> Result<Tally, String> {
+    let mut tally = Tally::default();
+    let (peer, short) = (Peer::open(http, first).await?, Peer::open(http, first).await?);
+    tokio::time::sleep(lag + SETTLED).await;
+    calls(&peer, second, |answer, took| tally.note(answer, took)).await;
+    let level = peer.post(first, &request(1, "logging/setLevel", &json!({"level": "warning"}))).await?;
+    level.bytes().await.map_err(|error| error.to_string())?;
     let logs = request(2, "tools/call", &json!({"name": "test_tool_with_logging"}));
     if let Ok(answer) = peer.post(second, &logs).await
         && answer.status() == 200
     {
-        let (_, said) = read(answer).await;
         // It logs only below the level that was set.
-        tally.old_level = (usize::from(said.len() > 1), 1);
-    }
-    for number in 0..CALLS {
-        let began = clock.elapsed();
-        let answer = peer.post(second, &request(10 + number as u64, "ping", &json!({}))).await;
-        let took = clock.elapsed().saturating_sub(began);
-        tally.note(&answer, took);
+        tally.old_level = (usize::from(read(answer).await.len() > 1), 1);
     }
     resume(&peer, first, second, &mut tally).await?;
-    let gone = peer.delete(first).await?;
-    if gone.status().is_success() {
-        let late = peer.post(second, &request(30, "ping", &json!({}))).await;
+    if short.delete(first).await?.status().is_success() {
+        let late = short.post(second, &request(30, "ping", &json!({}))).await;
         // What was put off tells nothing.
         let status = late.as_ref().map_or(503, |answer| answer.status().as_u16());
         tally.undead = (usize::from(status == 200), usize::from(status != 503));
     }
+    let own = Peer::open(http, second).await;
+    tally.own = (usize::from(own.is_ok()), 1);
+    if let Ok(own) = own {
+        calls(&own, second, |answer, took| {
+            if answer.as_ref().is_ok_and(|answer| answer.status() == 200) {
+                tally.own_took.push(took);
+            }
+        })
+        .await;
+    }
     Ok(tally)
+}
+
+/// Calls a few times, one after the other.
+async fn calls(peer: &Peer, url: &str, mut note: impl FnMut(&Result<Response, String>, Duration)) {
+    let clock = WallClock::new();
+    for number in 0..CALLS {
+        let began = clock.elapsed();
+        let answer = peer.post(url, &request(10 + number, "ping", &json!({}))).await;
+        note(&answer, clock.elapsed().saturating_sub(began));
+    }
 }
 
 /// A call begins in the first region, and its stream is gone on with in the second.
@@ -140,7 +164,7 @@ async fn resume(peer: &Peer, first: &str, second: &str, tally: &mut Tally) -> Re
     let Some(last) = last else { return Ok(()) };
     let answer = peer.listen(second, Some(&last)).await;
     let told = match answer {
-        Ok(answer) if answer.status() == 200 => read(answer).await.1,
+        Ok(answer) if answer.status() == 200 => read(answer).await,
         Ok(_) | Err(_) => Vec::new(),
     };
     let whole = told.iter().any(|message| message["id"] == 20 && message["result"].is_object());
@@ -148,18 +172,17 @@ async fn resume(peer: &Peer, first: &str, second: &str, tally: &mut Tally) -> Re
     Ok(())
 }
 
-/// Reads an answer to its end: the id of the last event, and all messages.
-async fn read(answer: Response) -> (Option<String>, Vec<Value>) {
+/// Reads all messages of an answer.
+async fn read(answer: Response) -> Vec<Value> {
     let streams = answer.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
     if !streams {
-        return (None, answer.json().await.into_iter().collect());
+        return answer.json().await.into_iter().collect();
     }
-    let (mut events, mut last, mut said) = (Events::of(answer), None, Vec::new());
-    while let Some((id, data)) = events.next().await {
-        last = Some(id);
+    let (mut events, mut said) = (Events::of(answer), Vec::new());
+    while let Some((_, data)) = events.next().await {
         said.extend(serde_json::from_str::<Value>(&data));
     }
-    (last, said)
+    said
 }
 
 #[cfg(test)]
@@ -172,7 +195,7 @@ mod tests {
         let mut tally = Tally { calls: 3, answered: 2, took: vec![ms(30), ms(10)], undead: (1, 1), ..Tally::default() };
         tally.add(Tally { calls: 1, lost: 1, undead: (0, 1), ..Tally::default() });
         let row = tally.row("central", 50);
-        assert_eq!(row, "| central | 50 ms | 50 % | 25 % | 0 % | 30 ms | 30 ms | – | – | 1 of 2 | – |");
+        assert_eq!(row, "| central | 50 ms | 50 % | 25 % | 0 % | 30 ms | 30 ms | – | – | 1 of 2 | – | – | – |");
         assert_eq!(row.matches('|').count(), Tally::HEAD.matches('|').count());
     }
 }

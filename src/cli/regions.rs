@@ -177,7 +177,8 @@ async fn measure(args: &RegionsArgs, way: Way, lag: u64) -> Result<Tally, String
     let (http, mut clients) = (http()?, JoinSet::new());
     for _ in 0..args.clients {
         let (http, first, second) = (http.clone(), nodes[0].url(), nodes[1].url());
-        clients.spawn(async move { move_once(&http, &first, &second).await });
+        let after = Duration::from_millis(lag);
+        clients.spawn(async move { move_once(&http, &first, &second, after).await });
     }
     while let Some(done) = clients.join_next().await {
         tally.add(done.map_err(|error| error.to_string())??);

@@ -58,4 +58,15 @@ mod tests {
         let same = at(lost, 4, 2).call("ping", json!({}), json!({}));
         expect_three(id, &gone, &served, &same);
     }
+
+    #[test]
+    fn a_session_that_went_with_a_restart_breaks_nothing() {
+        let restart = |on| EventKind::Restart { node: None, store: false, how: "kill".to_owned(), on };
+        let begun = Builder::new().initialize("2025-11-25");
+        let restarted = begun.clone().event(restart(true)).event(restart(false));
+        let kept = restarted.clone().call("ping", json!({}), json!({}));
+        let lost = restarted.call_answered("ping", json!({}), 404, &json!({"error": {"code": -32001, "message": "m"}}));
+        let broken = begun.call_answered("ping", json!({}), 404, &json!({"error": {"code": -32001, "message": "m"}}));
+        expect_three("base.implements-core", &kept, &broken, &lost);
+    }
 }
