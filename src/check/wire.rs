@@ -218,7 +218,7 @@ pub(crate) fn faultless(view: &View<'_>, exchange: &Exchange) -> bool {
 
 /// Whether a 404 may be owed to a restart, which may end sessions, or to a node that does not know the session, which is
 /// judged by itself.
-fn may_be_lost(view: &View<'_>, exchange: &Exchange, opening: &Exchange) -> bool {
+pub(crate) fn may_be_lost(view: &View<'_>, exchange: &Exchange, opening: &Exchange) -> bool {
     let between = |event: &Event| {
         matches!(event.kind, EventKind::Restart { on: true, .. }) && (opening.seq..exchange.seq).contains(&event.seq)
     };

@@ -1,7 +1,7 @@
 //! Sessions at a server that has several nodes: what one node calls over is over at all.
 
 use crate::check::Findings;
-use crate::check::wire::{body_error, came, to_endpoint, told, walled};
+use crate::check::wire::{body_error, to_endpoint, told, walled};
 use crate::transcript::{Exchange, View};
 
 /// A session that one node answers with 404 is not served by another one afterwards.
@@ -29,7 +29,7 @@ pub(super) fn over_at_all(view: &View<'_>, out: &mut Findings) {
             told(
                 format!("The nodes do not share their sessions: {gone} calls a session over that {lives} goes on serving."),
                 &["every node serves the session", "status 404 at every node, once it is over"],
-                format!("at {gone}: {}; then at {lives}: {}", came(lost), came(later)),
+                format!("status 404 at {gone}, then an answer at {lives}"),
                 "keep sessions where all nodes find them, or have the balancer send each session to the node that holds \
                  it; a client that reads 404 opens a new session and loses the old one",
                 lost.evidence().into_iter().chain(later.evidence()).collect(),
