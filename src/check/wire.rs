@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Breach;
 use super::modern::asked;
 use crate::model::{Era, Kind, Message, Revision};
-use crate::transcript::{Conversation, Direction, End, Exchange, Msg, View};
+use crate::transcript::{Conversation, Direction, End, Event, EventKind, Exchange, Msg, View};
 
 /// Most of a quotation that a reader wants to see.
 const QUOTED: usize = 300;
@@ -223,7 +223,17 @@ pub(crate) fn faultless(view: &View<'_>, exchange: &Exchange) -> bool {
         && (accept || exchange.method == "DELETE")
         && content
         && foreign_origin(exchange).is_none()
-        && exchange.sent_header("host") == opening.sent_header("host")
+        && (exchange.sent_header("host") == opening.sent_header("host") || exchange.node != opening.node)
+        && !may_be_lost(view, exchange, opening)
+}
+
+/// Whether a 404 may be owed to a restart, which may end sessions, or to a node that does not know the session, which is
+/// judged by itself.
+pub(crate) fn may_be_lost(view: &View<'_>, exchange: &Exchange, opening: &Exchange) -> bool {
+    let between = |event: &Event| {
+        matches!(event.kind, EventKind::Restart { on: true, .. }) && (opening.seq..exchange.seq).contains(&event.seq)
+    };
+    exchange.status == Some(404) && (exchange.node != opening.node || view.events.iter().any(between))
 }
 
 /// Whether origin, host and media type of a request over HTTP are as usual.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::keep::{AtBrowser, InFile};
-use crate::client::{Entry, FormStep, Hidden, Keep, KnownClient, Wallet};
+use crate::client::{Entry, FormStep, Hidden, Keep, KnownClient, RestartCommand, Restarts, Target, Wallet};
 use crate::model::Via;
 use crate::wire::Command;
 
@@ -53,6 +53,18 @@ pub(super) struct TargetConfig {
     pub(super) control: Option<String>,
     /// Cases at once.
     pub(super) jobs: Option<usize>,
+    /// Its nodes by their URLs, where it has several.
+    #[serde(default)]
+    pub(super) nodes: Vec<Text>,
+    /// The command that ends it and starts it again, a word each.
+    #[serde(default)]
+    restart: Vec<Text>,
+    /// The same of its store.
+    #[serde(default)]
+    restart_store: Vec<Text>,
+    /// Whether its sessions are to outlive a restart.
+    #[serde(default)]
+    pub(super) durable_sessions: bool,
     client: Option<ClientConfig>,
     login: Option<Login>,
 }
@@ -167,6 +179,35 @@ impl TargetConfig {
         let environment = self.env.iter().map(|(key, value)| Ok((key.clone(), value.filled(&place)?)));
         let environment = environment.collect::<Result<_, String>>()?;
         Ok(Some(Command { program, arguments: words.collect(), environment }))
+    }
+
+    /// The command that restarts the target, or one of its nodes.
+    pub(super) fn restarts(&self, name: &str, target: &Target) -> Result<Option<Arc<dyn Restarts>>, String> {
+        let mut addresses: Vec<String> = target.nodes.iter().map(|node| node.address.clone()).collect();
+        if addresses.is_empty() {
+            addresses.push(target.place.to_string());
+        }
+        Self::hook(&self.restart, &format!("targets.{name}.restart"), target, addresses)
+    }
+
+    /// The command that restarts its store.
+    pub(super) fn restarts_store(&self, name: &str, target: &Target) -> Result<Option<Arc<dyn Restarts>>, String> {
+        Self::hook(&self.restart_store, &format!("targets.{name}.restart-store"), target, Vec::new())
+    }
+
+    fn hook(
+        words: &[Text],
+        place: &str,
+        target: &Target,
+        addresses: Vec<String>,
+    ) -> Result<Option<Arc<dyn Restarts>>, String> {
+        let words: Result<Vec<String>, String> = words.iter().map(|word| word.filled(place)).collect();
+        let mut words = words?.into_iter();
+        let Some(program) = words.next() else { return Ok(None) };
+        if target.command.is_some() {
+            return Err(format!("{place}: a server over stdio is started anew for each conversation; leave this out"));
+        }
+        Ok(Some(Arc::new(RestartCommand { program, arguments: words.collect(), addresses })))
     }
 
     /// What the file says of the way in, checked; `name` is the target's.

@@ -13,6 +13,8 @@ mod output;
 mod peer;
 mod pipes;
 mod proxy;
+mod region_client;
+mod regions;
 mod run;
 mod schema;
 mod serve;
@@ -60,6 +62,9 @@ enum Command {
     /// Kill nodes in the middle of calls and see what becomes of calls and sessions.
     #[command(hide = true)]
     KillNodes(kill_nodes::KillArgs),
+    /// Have clients move between two regions, and measure what they meet.
+    #[command(hide = true)]
+    Regions(regions::RegionsArgs),
     /// Print the completion script of a shell.
     Completions(completions::CompletionsArgs),
 }
@@ -77,6 +82,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::BenchTokens(args) => bench_tokens::bench(args).await,
         Command::BenchSessions(args) => bench_sessions::bench(args).await,
         Command::KillNodes(args) => kill_nodes::kill_nodes(args).await,
+        Command::Regions(args) => regions::regions(args).await,
         Command::Completions(args) => completions::completions(&args),
     };
     // Where the program was interrupted, tasks that hold a server of theirs may be left behind.

@@ -53,6 +53,11 @@ impl Peer {
         sent.await.map_err(|error| error.to_string())
     }
 
+    /// Ends the session.
+    pub(super) async fn delete(&self, url: &str) -> Result<Response, String> {
+        self.ask(Method::DELETE, url).send().await.map_err(|error| error.to_string())
+    }
+
     /// Opens the GET stream, or goes on with a stream after an event.
     pub(super) async fn listen(&self, url: &str, last: Option<&str>) -> Result<Response, String> {
         let mut ask = self.ask(Method::GET, url);

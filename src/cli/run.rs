@@ -16,7 +16,7 @@ use crate::profile::Profile;
 use crate::rehearsal::{Rehearsal, RehearsalError, Selection, Stage, SurveyError, rehearse};
 use crate::report;
 use crate::scenario::{self, Scenario};
-use crate::server::RunningServer;
+use crate::server::{RunningServer, StoreConfig};
 use crate::verdict::{Cell, Summary};
 
 /// Arguments of `run`.
@@ -28,6 +28,10 @@ pub(super) struct RunArgs {
     /// A command that starts a server to speak with over stdio, in place of TARGET.
     #[arg(last = true, value_name = "COMMAND", conflicts_with = "target")]
     command: Vec<String>,
+    /// A node of TARGET, by its URL; may be repeated. Clients connect to the first, and some scenarios move them to
+    /// another, while they go on calling the server TARGET; without TARGET, by the URL of the node.
+    #[arg(long = "node", value_name = "URL", conflicts_with = "command")]
+    node: Vec<String>,
     #[command(flatten)]
     more: TargetArgs,
     /// Scenario ids, comma-separated, `*` allowed; or a folder of your own scenario files.
@@ -59,6 +63,15 @@ pub(super) struct RunArgs {
     /// A fault of the embedded server; may be repeated.
     #[arg(long)]
     fault: Vec<String>,
+    /// Where the embedded server keeps its sessions: `memory`, or `redis://…`.
+    #[arg(long, default_value = "memory", value_parser = super::serve::store)]
+    #[arg(conflicts_with_all = ["target", "command", "node"])]
+    store: StoreConfig,
+    /// How many nodes the embedded server has: they answer in turn, and have addresses of their own where a scenario asks
+    /// for that.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(conflicts_with_all = ["target", "command", "node"])]
+    nodes: u8,
     /// Control endpoint of a reference server elsewhere, such as `http://127.0.0.1:8080/control`.
     #[arg(long)]
     control: Option<String>,
@@ -74,9 +87,12 @@ pub(super) struct RunArgs {
 fn in_command(args: &RunArgs) -> Option<String> {
     let mut command = match &args.target {
         Some(target) => quoted(target),
-        None if args.command.is_empty() => return None,
+        None if args.command.is_empty() && args.node.is_empty() => return None,
         None => String::new(),
     };
+    for node in &args.node {
+        command.extend([" --node ", &quoted(node)]);
+    }
     let config = args.more.config().map(|path| path.display().to_string());
     let transport = args.more.transport().map(|via| via.name().to_owned());
     let ca = args.more.ca().map(|path| path.display().to_string());
@@ -102,17 +118,24 @@ fn in_command(args: &RunArgs) -> Option<String> {
     Some(command.trim_start().to_owned())
 }
 
-/// What names the embedded server in a command that is to play a case again: its transport and faults, if it has any.
+/// What names the embedded server in a command that is to play a case again: its transport, nodes and faults, if it has
+/// any. The address of a store may hold a password, and is left to who reads it.
 fn embedded_target(args: &RunArgs) -> Option<String> {
     let transport = args.more.transport().map(|via| format!("--transport {via}"));
-    let named: Vec<String> =
-        transport.into_iter().chain(args.fault.iter().map(|fault| format!("--fault {fault}"))).collect();
+    let store = match &args.store {
+        StoreConfig::Memory => None,
+        StoreConfig::Redis(url) if url.contains('@') => Some("--store redis://…".to_owned()),
+        StoreConfig::Redis(url) => Some(format!("--store {}", quoted(url))),
+    };
+    let nodes = (args.nodes > 1).then(|| format!("--nodes {}", args.nodes));
+    let faults = args.fault.iter().map(|fault| format!("--fault {fault}"));
+    let named: Vec<String> = transport.into_iter().chain(store).chain(nodes).chain(faults).collect();
     (!named.is_empty()).then(|| named.join(" "))
 }
 
 /// The embedded servers, over the transport that was asked for.
 fn embedded(args: &RunArgs) -> Result<Stage, Stopped> {
-    let stage = Stage::embedded(args.fault.clone());
+    let stage = Stage::embedded(args.fault.clone()).on(args.store.clone(), usize::from(args.nodes));
     match args.more.transport() {
         None | Some(Via::StreamableHttp) => Ok(stage),
         Some(via) => {
@@ -283,6 +306,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
     let (mut allowed, mut jobs, mut issuer) = (args.allow_tool.clone(), args.jobs, None);
     let met = match &args.target {
         Some(text) => Some(args.more.meet(text, patience).await.map_err(Stopped::Usage)?),
+        None if !args.node.is_empty() => Some(args.more.meet(&args.node[0], patience).await.map_err(Stopped::Usage)?),
         None if !args.command.is_empty() => {
             Some(args.more.meet_command(&args.command, patience).map_err(Stopped::Usage)?)
         }
@@ -293,6 +317,11 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
         None => embedded(args)?,
         Some(met) => {
             let mut target = met.target;
+            if !args.node.is_empty() {
+                let named = args.target.is_some();
+                let with = target.with_nodes(&args.node, named);
+                target = with.map_err(|error| Stopped::Usage(format!("--node: {error}")))?;
+            }
             allowed.extend(met.allowed);
             // A grant that is shared cannot be used by several at once, whatever was asked for.
             jobs = if matches!(target.entry, Entry::Grant(_)) { Some(1) } else { jobs.or(met.jobs) };

@@ -39,6 +39,16 @@ pub(super) struct ServeArgs {
     /// `redis-cluster://` with some addresses between commas for a cluster.
     #[arg(long, default_value = "memory", env = "MCP_REHEARSAL_STORE", hide_env_values = true, value_parser = store)]
     store: StoreConfig,
+    /// A replica of that Redis to read sessions from, where the store itself is far away: what one node changes is known
+    /// at the others once the replica has it.
+    #[arg(long, value_name = "URL", env = "MCP_REHEARSAL_STORE_READ", hide_env_values = true)]
+    store_read: Option<String>,
+    /// The region of this server: the ids of sessions that begin here name it.
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// The store of another region, as NAME=URL, for sessions that began there; may be repeated.
+    #[arg(long = "region-store", value_name = "NAME=URL", requires = "region", value_parser = region_store)]
+    region_stores: Vec<(String, String)>,
     /// What this server is called among those that share its store.
     #[arg(long, default_value = "node")]
     node_name: String,
@@ -204,12 +214,17 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(number.saturating_mul(factor)))
 }
 
-fn store(text: &str) -> Result<StoreConfig, String> {
+pub(super) fn store(text: &str) -> Result<StoreConfig, String> {
     match text {
         "memory" => Ok(StoreConfig::Memory),
         _ if text.contains("://") => Ok(StoreConfig::Redis(text.to_owned())),
         _ => Err("write `memory`, or an address like redis://127.0.0.1:6379/0".to_owned()),
     }
+}
+
+fn region_store(text: &str) -> Result<(String, String), String> {
+    let (name, url) = text.split_once('=').ok_or("write it like us=redis://127.0.0.1:6379/0")?;
+    Ok((name.to_owned(), url.to_owned()))
 }
 
 fn known_client(text: &str) -> Result<KnownClient, String> {
@@ -335,6 +350,9 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
         public_url: common.public_url,
         idle_session: args.session_idle,
         store: args.store,
+        store_read: args.store_read,
+        region: args.region,
+        other_regions: args.region_stores,
         node: args.node_name,
         nodes: usize::from(args.nodes),
         ..ServerConfig::default()
@@ -387,6 +405,8 @@ mod tests {
         assert_eq!((client.id.as_str(), client.redirect_uris.len()), ("app", 2));
         assert_eq!(known_client("app=app:/cb").expect("read").secret, None);
         assert!(known_client("app").is_err());
+        assert_eq!(region_store("us=redis://h:1/0"), Ok(("us".to_owned(), "redis://h:1/0".to_owned())));
+        assert!(region_store("us").is_err());
         assert_eq!(store("memory"), Ok(StoreConfig::Memory));
         assert!(store("redis://h:1").is_ok_and(|store| store != StoreConfig::Memory) && store("redis").is_err());
     }

@@ -111,7 +111,12 @@ impl TargetArgs {
 
 async fn named_target(name: &str, found: &TargetConfig, patience: Duration) -> Result<Met, String> {
     let at = |field: &str| format!("targets.{name}.{field}");
+    let nodes: Result<Vec<String>, String> = found.nodes.iter().map(|node| node.filled(&at("nodes"))).collect();
+    let nodes = nodes?;
     let mut target = match (&found.url, found.command(name)?) {
+        (None, None) if !nodes.is_empty() => {
+            Target::parse(&nodes[0], patience).map_err(|error| format!("{}: {error}", at("nodes")))?
+        }
         (Some(url), None) => {
             let url = url.filled(&at("url"))?;
             Target::parse(&url, patience).map_err(|error| format!("{}: {error}", at("url")))?
@@ -119,6 +124,16 @@ async fn named_target(name: &str, found: &TargetConfig, patience: Duration) -> R
         (None, Some(command)) => Target::of_command(command, patience),
         _ => return Err(format!("targets.{name}: write either `url` or `command`")),
     };
+    if !nodes.is_empty() {
+        if target.command.is_some() {
+            return Err(format!("{}: a command has no nodes; they have URLs", at("nodes")));
+        }
+        let named = found.url.is_some();
+        target = target.with_nodes(&nodes, named).map_err(|error| format!("{}: {error}", at("nodes")))?;
+    }
+    target.restarts = found.restarts(name, &target)?;
+    target.restarts_store = found.restarts_store(name, &target)?;
+    target.durable = found.durable_sessions;
     if let Some(via) = found.transport {
         target = target.over(via).map_err(|error| format!("{}: {error}", at("transport")))?;
     }

@@ -94,7 +94,7 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
 
 fn turn(step: &Step, target: &Target) -> Turn {
     let within = step.within().map_or(target.patience, |within| within.length().min(target.patience));
-    Turn { number: step.number, within }
+    Turn { number: step.number, within, node: step.node() }
 }
 
 fn client(clients: &mut HashMap<String, Arc<Sim>>, step: &Step, drive: &Drive, tap: &Arc<Tap>) -> Arc<Sim> {

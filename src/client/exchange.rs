@@ -105,6 +105,10 @@ impl Sim {
         if request.place.is_none() {
             self.target.dress(&mut request.headers);
         }
+        // What the target's own address is asked for besides, such as tokens, goes to the same node.
+        if request.node.is_none() && request.place.as_ref().is_none_or(|place| self.target.is_own(place)) {
+            request.node = self.here();
+        }
         let mut line = None;
         if request.place.is_none()
             && request.method == "POST"
@@ -207,7 +211,7 @@ impl Sim {
 
     /// Sends on an idle connection, or a new one; once more on a new one where an idle one turned out dead.
     async fn send(&self, number: u32, request: &Request, within: Duration) -> Result<(Connection, Head), Stop> {
-        let place = self.target.dialled(request.place.as_ref());
+        let place = self.dialled(request);
         let idle = self.idle(&place);
         let reused = idle.is_some();
         let mut connection = match idle {
@@ -240,7 +244,7 @@ impl Sim {
 
     async fn open(&self, number: u32, request: &Request, within: Duration) -> Result<Connection, Stop> {
         let connection = self.next_connection();
-        let place = self.target.dialled(request.place.as_ref());
+        let place = self.dialled(request);
         match Connection::open(&place, &self.target.trust, connection, within).await {
             Ok(connection) => Ok(connection),
             Err(error) => {
@@ -248,6 +252,12 @@ impl Sim {
                 Err(error.into())
             }
         }
+    }
+
+    /// Where to connect to for a request.
+    pub(super) fn dialled(&self, request: &Request) -> Place {
+        let node = request.node.as_ref().map(|(_, place)| place.clone());
+        node.unwrap_or_else(|| self.target.dialled(request.place.as_ref()))
     }
 
     async fn ask(connection: &mut Connection, request: &Request) -> Result<Head, WireError> {
@@ -262,6 +272,12 @@ impl Sim {
     pub(super) fn record_request(&self, exchange: u32, connection: u32, request: &Request) {
         // Padding is not worth keeping; Content-Length tells that it was there.
         let body = (!request.body.is_empty()).then(|| String::from_utf8_lossy(&request.body).into());
+        let dialled = self.dialled(request);
+        if let Some((node, _)) = request.node {
+            let known = self.target.nodes.get(node as usize - 1);
+            let address = known.map(|node| node.address.clone()).unwrap_or_default();
+            self.record(EventKind::Node { exchange, node, address });
+        }
         self.record(EventKind::Request {
             exchange,
             connection,
@@ -271,7 +287,7 @@ impl Sim {
             body,
             via: request.via,
             channel: request.channel,
-            tls: request.place.as_ref().unwrap_or(&self.target.place).tls,
+            tls: dialled.tls,
         });
     }
 
@@ -442,7 +458,8 @@ impl Sim {
             // Without a handshake servers do not ask on streams (2026-07-28 basic/transports/streamable-http), so that
             // nothing there is answered.
             let answerable = !self.is_modern()
-                && message.get("method").is_some() && message.get("id").is_some_and(|id| !id.is_null());
+                && message.get("method").is_some()
+                && message.get("id").is_some_and(|id| !id.is_null());
             if answerable && !self.state().answers.silent {
                 self.reply_to(&message);
             }

@@ -324,16 +324,18 @@ fn told(answered: &Answered, id: &Value, asked: &str) -> Told {
     let modern = |name: &String| name.parse::<Revision>().is_ok_and(|revision| revision.facts().era == Era::Modern);
     if let Some(result) = message.get("result") {
         let supported = versions(&result["supportedVersions"]);
-        return match supported.iter().find(|name| *name == asked).or_else(|| supported.iter().find(|name| modern(name))) {
+        return match supported.iter().find(|name| *name == asked).or_else(|| supported.iter().find(|name| modern(name)))
+        {
             Some(name) if name == asked => Told::Modern(result["capabilities"].clone()),
             Some(other) => Told::Another(other.clone()),
             None => Told::Legacy,
         };
     }
     match message["error"]["code"].as_i64() {
-        Some(UNSUPPORTED_VERSION) => {
-            versions(&message["error"]["data"]["supported"]).into_iter().find(modern).map_or(Told::Legacy, Told::Another)
-        }
+        Some(UNSUPPORTED_VERSION) => versions(&message["error"]["data"]["supported"])
+            .into_iter()
+            .find(modern)
+            .map_or(Told::Legacy, Told::Another),
         Some(HEADER_MISMATCH | MISSING_CAPABILITY) => Told::Modern(Value::Null),
         Some(-32601) if answered.status == Some(404) => Told::Modern(Value::Null),
         _ => Told::Legacy,

@@ -18,10 +18,10 @@ use crate::wire::Tap;
 /// How long clients get to see that a connection is gone, in milliseconds.
 const NOTICED_WITHIN_MS: u32 = 100;
 
-/// A network that is told what to do.
+/// A network that is told what to do: a proxy in front of each node.
 #[derive(Debug)]
 pub(super) struct Network {
-    proxy: Proxy,
+    proxies: Vec<Proxy>,
 }
 
 impl Network {
@@ -31,28 +31,37 @@ impl Network {
         if !drive.scenario.has_network_faults() {
             return Ok((drive, None));
         }
-        let upstream = Upstream::plain(drive.target.place.to_string());
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let proxy = Proxy::start(listen, vec![upstream], Arc::clone(&drive.clock), drive.rng.clone()).await?;
         let mut target = super::target::Target::clone(&drive.target);
-        target.place.through = Some(proxy.addr().to_string());
-        Ok((Drive { target: Arc::new(target), ..drive }, Some(Self { proxy })))
+        let mut proxies = Vec::new();
+        let nodes = target.nodes.iter_mut().map(|node| &mut node.place);
+        for place in std::iter::once(&mut target.place).chain(nodes) {
+            let upstream = Upstream::plain(place.through.clone().unwrap_or_else(|| place.to_string()));
+            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let proxy = Proxy::start(listen, vec![upstream], Arc::clone(&drive.clock), drive.rng.clone()).await?;
+            place.through = Some(proxy.addr().to_string());
+            proxies.push(proxy);
+        }
+        Ok((Drive { target: Arc::new(target), ..drive }, Some(Self { proxies })))
     }
 
     /// Begins what the network does while a step runs.
     pub(super) async fn begin(&self, step: &Step, tap: &Tap) {
         let faults = step.faults();
         tap.record(step.client(), EventKind::Network { faults: texts(&faults), on: true });
-        self.proxy.set(faults).await;
+        for proxy in &self.proxies {
+            proxy.set(faults.clone()).await;
+        }
     }
 
     /// Ends it, once the clients have seen what it did.
     pub(super) async fn end(&self, step: &Step, tap: &Tap, clients: &HashMap<String, Arc<Sim>>) {
-        self.proxy.clear().await;
+        for proxy in &self.proxies {
+            proxy.clear().await;
+        }
         // A connection carries one exchange at a time: more exchanges than connections are some that do not know it yet.
         let unseen = || {
             let live: u32 = clients.values().map(|sim| sim.state().live).sum();
-            live as usize > self.proxy.counters().open
+            live as usize > self.proxies.iter().map(|proxy| proxy.counters().open).sum()
         };
         for _ in 0..NOTICED_WITHIN_MS {
             if !unseen() {

@@ -107,8 +107,9 @@ impl Sim {
         }});
         let message = compose::message(profile.key_order.value, Some(probe.id.clone()), &probe.method, Some(params));
         let body = message.to_string().into_bytes();
+        let host = self.host();
         let slots = compose::Slots {
-            host: &self.target.host,
+            host: &host,
             length: Some(body.len()),
             method: Some(&probe.method),
             ..compose::Slots::default()

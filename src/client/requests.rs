@@ -17,6 +17,7 @@ impl Sim {
             return self.dressed(&habits.headers, message);
         }
         let body = message.to_string().into_bytes();
+        let (host, node) = (self.host(), self.here());
         let state = self.state();
         let templates = if method == Some("initialize") {
             &self.profile.headers_initialize.value
@@ -24,7 +25,7 @@ impl Sim {
             &self.profile.headers_post.value
         };
         let slots = Slots {
-            host: &self.target.host,
+            host: &host,
             length: Some(body.len()),
             session: state.session.as_deref(),
             revision: state.revision.as_deref(),
@@ -33,7 +34,7 @@ impl Sim {
         };
         let mut headers = compose::headers(templates, &slots);
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
-        Request { headers, body, ..Request::to(self.target.path.clone(), "POST") }
+        Request { headers, body, node, ..Request::to(self.target.path.clone(), "POST") }
     }
 
     /// A POST of a message of the era without a handshake, under these headers.
@@ -60,13 +61,14 @@ impl Sim {
 
     /// A GET or DELETE with the headers of the profile.
     pub(super) fn bare(&self, method: &str) -> Request {
+        let (host, node) = (self.host(), self.here());
         let state = self.state();
         let templates = match method {
             "DELETE" if !self.profile.headers_delete.value.is_empty() => &self.profile.headers_delete.value,
             _ => &self.profile.headers_get.value,
         };
         let slots = Slots {
-            host: &self.target.host,
+            host: &host,
             session: state.session.as_deref(),
             revision: state.revision.as_deref(),
             ..Slots::default()
@@ -75,12 +77,12 @@ impl Sim {
         // Of a client that was never seen to send such a request it is not known what it would put there; nothing goes
         // without this (RFC 9112 section 3.2).
         if header(&headers, "host").is_none() {
-            headers.insert(0, ("host".to_owned(), self.target.host.clone()));
+            headers.insert(0, ("host".to_owned(), host.clone()));
         }
         if method == "GET" && header(&headers, "accept").is_none() {
             headers.push(("accept".to_owned(), "text/event-stream".to_owned()));
         }
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
-        Request { headers, ..Request::to(self.target.path.clone(), method) }
+        Request { headers, node, ..Request::to(self.target.path.clone(), method) }
     }
 }

@@ -104,6 +104,10 @@ pub(super) struct State {
     pub(super) site: Option<Site>,
     /// The last exchange with an authorization server.
     pub(super) last_fetch: Option<u32>,
+    /// The node that the client is at, counted from 0.
+    pub(super) home: usize,
+    /// The node that the step under way is for, where it is another one.
+    pub(super) visits: Option<usize>,
 }
 
 /// A call that is not waited for.

@@ -17,7 +17,7 @@ use super::sim::{Pending, Sim};
 use super::target::TimeControl;
 use crate::model::{Via, id_text};
 use crate::scenario::{
-    Action, Delay, Disconnect, DisconnectWhen, HeaderSource, LastEventId, Listen, Notify, Raw, Reconnect,
+    Action, Delay, Disconnect, DisconnectWhen, HeaderSource, LastEventId, Listen, NodeChoice, Notify, Raw, Reconnect,
     SessionSource, Shutdown, Wait,
 };
 use crate::transcript::EventKind;
@@ -35,12 +35,15 @@ pub(super) struct Turn {
     pub(super) number: u32,
     /// The most it may take.
     pub(super) within: Duration,
+    /// The node it is for, where it says.
+    pub(super) node: Option<NodeChoice>,
 }
 
 impl Sim {
     /// Performs one step. Steps that hold other steps are the driver's.
     pub(super) async fn perform(self: &Arc<Self>, action: &Action, turn: Turn) {
         let within = turn.within;
+        self.turn_to(turn.node, matches!(action, Action::Reconnect(_)));
         match action {
             // What is asked before any handshake is asked by HTTP.
             Action::Connect(_) if self.via() != Via::StreamableHttp => {}
@@ -68,12 +71,10 @@ impl Sim {
             Action::OAuth(step) => self.oauth(step, turn).await,
             Action::Mint(step) => self.mint(step).await,
             Action::Publish(step) => self.publish(step).await,
-            Action::Restart(_) => {
-                let text = format!("`{}` cannot be done against this target; the step was left out", action.word());
-                self.tap.record(&self.name, EventKind::Note { text });
-            }
+            Action::Restart(step) => self.restart(step, turn).await,
             Action::Together(_) => {}
         }
+        self.turn_back();
     }
 
     pub(super) fn options(&self, within: Duration) -> Options {

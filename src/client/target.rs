@@ -8,6 +8,8 @@ use url::{Host, Url};
 
 use super::compose;
 use super::entry::{Entry, Hidden, KnownClient};
+use super::nodes::Node;
+use super::restart::Restarts;
 use crate::model::{HybridClock, Mint, Via, quoted};
 use crate::transcript::{Headers, header};
 use crate::wire::{Command, Place, Trust};
@@ -85,6 +87,14 @@ pub struct Target {
     pub client: Option<KnownClient>,
     /// The scope to ask for instead of what the profile would.
     pub scope: Option<String>,
+    /// Its nodes, where it has several that can be told apart; clients begin at the first.
+    pub nodes: Vec<Node>,
+    /// Who can end it and start it again.
+    pub restarts: Option<Arc<dyn Restarts>>,
+    /// Who can end its store and start it again.
+    pub restarts_store: Option<Arc<dyn Restarts>>,
+    /// Whether its sessions are to outlive the process that serves them.
+    pub durable: bool,
 }
 
 /// The text names no server that can be rehearsed.
@@ -99,6 +109,9 @@ pub enum TargetError {
     /// A transport that does not go with the address.
     #[error("{0} cannot be reached over {1}; {2}")]
     Transport(String, &'static str, &'static str),
+    /// A node that cannot serve the same resource.
+    #[error("`{0}` is no node of {1}: all nodes serve one resource, so their URLs differ in host and port only")]
+    Node(String, String),
 }
 
 impl Target {
@@ -136,15 +149,16 @@ impl Target {
             entry: Entry::default(),
             client: None,
             scope: None,
+            nodes: Vec::new(),
+            restarts: None,
+            restarts_store: None,
+            durable: false,
         })
     }
 
     /// Where to connect to for this place, or for the target's own.
     pub(super) fn dialled(&self, place: Option<&Place>) -> Place {
-        let own = |place: &&Place| {
-            (&place.host, place.port, place.tls) == (&self.place.host, self.place.port, self.place.tls)
-        };
-        place.filter(|place| !own(place)).unwrap_or(&self.place).clone()
+        place.filter(|place| !self.is_own(place)).unwrap_or(&self.place).clone()
     }
 
     /// A server that is started as a process and spoken with over its standard input and output.
@@ -170,6 +184,10 @@ impl Target {
             entry: Entry::default(),
             client: None,
             scope: None,
+            nodes: Vec::new(),
+            restarts: None,
+            restarts_store: None,
+            durable: false,
         }
     }
 

@@ -2,11 +2,14 @@
 //!
 //! Ties the layers below together; prints nothing.
 
+mod deployment;
 mod needs;
 mod plan;
 mod run;
+mod stage;
 mod survey;
 
 pub use plan::{Planned, Selection, plans};
-pub use run::{Progress, Rehearsal, RehearsalError, Stage, rehearse};
+pub use run::{Progress, Rehearsal, RehearsalError, rehearse};
+pub use stage::Stage;
 pub use survey::{Survey, SurveyError};

@@ -17,8 +17,7 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
         (false, false, _) if !crosses => return Some("the target speaks only 2026-07-28".to_owned()),
         _ => {}
     }
-    let carries = modern
-        || profile.headers_post.value.iter().any(|header| header.value.contains("{session}"));
+    let carries = modern || profile.headers_post.value.iter().any(|header| header.value.contains("{session}"));
     if survey.session && !carries {
         return Some(
             "this client never sends the session id that the target assigns, and the target has to refuse it"
@@ -162,8 +161,24 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
             "nobody signs tokens to order for the target (--control names a control endpoint that does)",
         ),
         "documents" => missing(survey.documents, "the target is elsewhere, and cannot read documents of this machine"),
-        "restart" => Some("the target cannot be restarted from here".to_owned()),
-        "nodes" => Some("the target has a single address".to_owned()),
+        "restart" => missing(survey.restart, "the target cannot be restarted from here (`restart` in rehearsal.toml says how)"),
+        "restart-store" if survey.embedded => Some("the store of the embedded server is not its own to restart (`restart-store` of a target in rehearsal.toml)".to_owned()),
+        "restart-store" => missing(
+            survey.restart_store,
+            "the target's store cannot be restarted from here (`restart-store` in rehearsal.toml says how)",
+        ),
+        "nodes" if survey.embedded => missing(
+            survey.nodes > 1,
+            "the embedded server has a single node, or nodes that share no sessions (--store redis://… --nodes 3)",
+        ),
+        "nodes" => missing(survey.nodes > 1, "the target has a single address (--node URL names its nodes, each one)"),
+        "durable-sessions" if survey.embedded => {
+            missing(survey.durable, "the embedded server keeps its sessions in its memory (--store redis://…)")
+        }
+        "durable-sessions" => missing(
+            survey.durable,
+            "nobody says that sessions outlive the target's process (`durable-sessions = true` in rehearsal.toml)",
+        ),
         other => {
             let path: Vec<&str> = other.split('.').collect();
             missing(server(&path), &format!("the target does not declare `{other}`"))

@@ -1,6 +1,5 @@
 //! Plays the planned cases side by side and judges each as soon as it is through.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,104 +7,16 @@ use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 use super::plan::{Planned, Selection, plans};
+use super::stage::{Asked, Embedded, Stage, embedded};
 use super::survey::{Survey, SurveyError, survey};
-use crate::client::{Drive, SafeCall, Target, TimeControl, drive};
-use crate::model::{Clock as _, HybridClock, Rng, Via, WallClock};
+use crate::client::{Drive, SafeCall, Target, drive};
+use crate::model::{Clock as _, Rng, WallClock};
 use crate::scenario::{Action, Scenario, Step};
-use crate::server::{AuthConfig, ServerConfig, ServerError, StoreConfig, start};
+use crate::server::ServerError;
 use crate::verdict::{Case, Summary, judge_case};
-use crate::wire::Command;
 
 /// After so many cases in a row in which a target stayed silent, the rest is left out: each would take all the patience.
 const MOST_SILENT: usize = 8;
-
-/// How long the embedded server's tools work between two reports.
-const TICK: Duration = Duration::from_millis(25);
-
-/// Where the cases are played.
-#[derive(Debug, Clone)]
-pub enum Stage {
-    /// A reference server of its own for each case, with these faults.
-    Embedded {
-        /// Names of faults.
-        faults: Vec<String>,
-        /// What is called where a scenario names nothing.
-        safe_call: SafeCall,
-        /// Where the servers keep their sessions.
-        store: StoreConfig,
-        /// How many nodes each of them has, which answer in turn.
-        nodes: usize,
-        /// The transport that clients speak with them.
-        via: Via,
-        /// The program to start as a server for stdio: this one.
-        program: Option<PathBuf>,
-    },
-    /// One server that somebody else runs.
-    Foreign(Arc<Target>),
-}
-
-impl Stage {
-    /// An embedded server with these faults.
-    pub fn embedded(faults: Vec<String>) -> Self {
-        Self::Embedded {
-            faults,
-            safe_call: SafeCall::default(),
-            store: StoreConfig::Memory,
-            nodes: 1,
-            via: Via::StreamableHttp,
-            program: None,
-        }
-    }
-
-    /// The same, where servers are embedded, with their sessions in a store and so many nodes each.
-    #[must_use]
-    pub fn on(self, store: StoreConfig, nodes: usize) -> Self {
-        match self {
-            Self::Embedded { faults, safe_call, via, program, .. } => {
-                Self::Embedded { faults, safe_call, store, nodes, via, program }
-            }
-            Self::Foreign(target) => Self::Foreign(target),
-        }
-    }
-
-    /// The same, where servers are embedded, over another transport; `program` is what is started for stdio.
-    #[must_use]
-    pub fn over(self, via: Via, program: PathBuf) -> Self {
-        match self {
-            Self::Embedded { faults, safe_call, store, nodes, .. } => {
-                Self::Embedded { faults, safe_call, store, nodes, via, program: Some(program) }
-            }
-            Self::Foreign(target) => Self::Foreign(target),
-        }
-    }
-
-    /// How the servers of an embedded stage are run.
-    fn server(&self, faults: Vec<String>) -> ServerConfig {
-        let (store, nodes) = match self {
-            Self::Embedded { store, nodes, .. } => (store.clone(), *nodes),
-            Self::Foreign(_) => (StoreConfig::Memory, 1),
-        };
-        // What the tools pretend to work on is nothing to wait for.
-        ServerConfig { faults, store, nodes, tick: TICK, ..ServerConfig::default() }
-    }
-
-    /// The same stage, with what the survey found out.
-    fn knowing(self, known: &Survey) -> Self {
-        match self {
-            Self::Embedded { faults, store, nodes, via, program, .. } => {
-                Self::Embedded { faults, safe_call: known.safe_call.clone(), store, nodes, via, program }
-            }
-            Self::Foreign(target) => Self::Foreign(Arc::new(Target {
-                safe_call: known.safe_call.clone(),
-                asks_for_tokens: known.auth,
-                speaks_modern: known.modern.is_some(),
-                // The way that the survey had to take, clients take as their profiles do.
-                falls_back: target.via.is_none() && known.via == Via::LegacySse,
-                ..Target::clone(&target)
-            })),
-        }
-    }
-}
 
 /// Everything a rehearsal needs.
 #[derive(Debug, Clone)]
@@ -169,7 +80,7 @@ pub async fn rehearse(
     let planned = plans(&rehearsal.selection, &known);
     let rehearsal = Rehearsal { stage: rehearsal.stage.knowing(&known), ..rehearsal };
     let all = planned.len();
-    // Cases that move the clock of a shared server must not run beside others.
+    // Cases that move the clock of a shared server, or restart it, must not run beside others.
     let turn = Arc::new(RwLock::new(()));
     let rehearsal = Arc::new(rehearsal);
     let mut tasks = JoinSet::new();
@@ -249,65 +160,15 @@ async fn look_around(rehearsal: &Rehearsal) -> Result<Survey, RehearsalError> {
         }
         // The survey is of the server as it ought to be, so that a fault cannot hide the scenario that shows it.
         Stage::Embedded { .. } => {
-            let (server, target, clock) = embedded(Vec::new(), &SafeCall::default(), false, rehearsal, 0).await?;
+            let asked = Asked::default();
+            let Embedded { server, target, clock } =
+                embedded(Vec::new(), &SafeCall::default(), asked, rehearsal, 0).await?;
             let rng = Rng::seeded(rehearsal.seed);
             let known = survey(&target, &profile, Arc::new(clock), rng, &[]).await?;
             server.shutdown().await;
-            // The embedded server asks for tokens wherever a scenario needs that, and there is somebody to ask.
-            let asks = known.via != Via::Stdio;
-            Ok(Survey { auth: asks, mint: asks, documents: asks, ..known })
+            Ok(rehearsal.stage.offering(known))
         }
     }
-}
-
-async fn embedded(
-    faults: Vec<String>,
-    safe_call: &SafeCall,
-    auth: bool,
-    rehearsal: &Rehearsal,
-    index: usize,
-) -> Result<(crate::server::RunningServer, Arc<Target>, HybridClock), RehearsalError> {
-    let clock = HybridClock::new();
-    let rng = Rng::seeded(rehearsal.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let mut config = rehearsal.stage.server(faults);
-    if auth {
-        // Tokens for another server are to be had too, so that it shows whether they are refused here.
-        let elsewhere = vec!["https://elsewhere.example.com/mcp".to_owned()];
-        config.auth = Some(AuthConfig { elsewhere, documents_on_loopback: true, ..AuthConfig::default() });
-        // Sessions are to outlive tokens there.
-        config.idle_session = Duration::from_secs(24 * 3600);
-    }
-    let (via, program) = match &rehearsal.stage {
-        Stage::Embedded { via, program, .. } => (*via, program.clone()),
-        Stage::Foreign(_) => (Via::StreamableHttp, None),
-    };
-    let asked_for = config.faults.clone();
-    let server = start(config, clock.clone(), rng).await?;
-    let mut target = match (via, program) {
-        (Via::Stdio, Some(program)) => Target::of_command(piped(&program, &asked_for), rehearsal.patience),
-        (Via::StreamableHttp, _) => Target::parse(&server.url(), rehearsal.patience)?,
-        (via, _) => {
-            let url = server.url_of(via).unwrap_or_else(|| server.url());
-            Target::parse(&url, rehearsal.patience)?.over(via)?
-        }
-    };
-    if via != Via::Stdio {
-        target.time = TimeControl::Shared(clock.clone());
-    }
-    target.minter = server.minter();
-    target.safe_call = safe_call.clone();
-    target.asks_for_tokens = auth;
-    target.speaks_modern = true;
-    Ok((server, Arc::new(target), clock))
-}
-
-/// The program as a server with these faults on its pipes.
-fn piped(program: &Path, faults: &[String]) -> Command {
-    let mut arguments = vec!["serve".to_owned(), "--transport".to_owned(), "stdio".to_owned()];
-    for fault in faults {
-        arguments.extend(["--fault".to_owned(), fault.clone()]);
-    }
-    Command { program: program.to_string_lossy().into_owned(), arguments, ..Command::default() }
 }
 
 async fn play(
@@ -321,8 +182,9 @@ async fn play(
     let Planned { plan, scenario, profile, .. } = planned;
     let events = match &rehearsal.stage {
         Stage::Embedded { faults, safe_call, .. } => {
-            let needs_auth = scenario.needs.iter().any(|need| need == "auth");
-            let (server, target, clock) = embedded(faults.clone(), safe_call, needs_auth, rehearsal, index).await?;
+            let asked = Asked::by(&scenario);
+            let Embedded { server, target, clock } =
+                embedded(faults.clone(), safe_call, asked, rehearsal, index).await?;
             let drive_it = Drive { scenario: Arc::clone(&scenario), profile, target, clock: Arc::new(clock), rng };
             let events = drive(drive_it).await;
             server.shutdown().await;
@@ -336,7 +198,7 @@ async fn play(
                 clock: Arc::new(WallClock::new()),
                 rng,
             };
-            if moves_clock(&scenario) {
+            if is_felt_by_others(&scenario) {
                 let _alone = turn.write().await;
                 drive(drive_it).await
             } else {
@@ -349,11 +211,12 @@ async fn play(
     Ok(Case { took: watch.elapsed(), ..case })
 }
 
-fn moves_clock(scenario: &Scenario) -> bool {
+/// Whether it moves the clock of a shared server, or restarts it.
+fn is_felt_by_others(scenario: &Scenario) -> bool {
     fn moves(step: &Step) -> bool {
         match &step.action {
             Action::Wait(wait) => wait.r#for.is_some(),
-            Action::Expire(_) => true,
+            Action::Expire(_) | Action::Restart(_) => true,
             Action::Together(steps) => steps.iter().any(moves),
             _ => false,
         }

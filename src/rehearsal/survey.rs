@@ -60,6 +60,16 @@ pub struct Survey {
     pub resumable: bool,
     /// How clients come by a token there.
     pub entry: Entry,
+    /// How many nodes it has that can be told apart; 0 where it has one address.
+    pub nodes: usize,
+    /// Whether it can be restarted.
+    pub restart: bool,
+    /// Whether its store can be restarted.
+    pub restart_store: bool,
+    /// Whether its sessions are to outlive the process that serves them.
+    pub durable: bool,
+    /// Whether it is the server of this program, made anew for each case.
+    pub embedded: bool,
     /// Whether it has the fixture tools of the reference server.
     pub reference: bool,
 }
@@ -103,7 +113,8 @@ pub(super) async fn survey(
     if let Some(reason) = unreachable(&views[1], target) {
         return Err(SurveyError::Unreachable { url: target.name.clone(), reason });
     }
-    let shaken = |view: &View<'_>| view.conversations.iter().position(|known| known.result["protocolVersion"].is_string());
+    let shaken =
+        |view: &View<'_>| view.conversations.iter().position(|known| known.result["protocolVersion"].is_string());
     let met = views.iter().find_map(|view| Some((view, shaken(view)?)));
     let conversation = met.map(|(view, index)| &view.conversations[index]);
     let opening = met.map(|(view, index)| &view.exchanges[view.conversations[index].opened]);
@@ -155,6 +166,11 @@ pub(super) async fn survey(
         reference,
         auth,
         entry: target.entry.clone(),
+        nodes: target.nodes.len(),
+        restart: target.restarts.is_some(),
+        restart_store: target.restarts_store.is_some(),
+        durable: target.durable,
+        embedded: false,
         clock: !matches!(target.time, TimeControl::None),
         tools,
         prompts: texts("prompts/list", "prompts", "name"),

@@ -1,8 +1,8 @@
 //! What a step does: one of the words of the format, with its body.
 
 use super::schema::{
-    Await, Body, Cancel, Connect, Disconnect, Invoke, Listen, Negotiate, Notify, Raw, Reconnect, Shutdown, Step, Wait,
-    Word,
+    Await, Body, Cancel, Connect, Disconnect, Invoke, Listen, Negotiate, Notify, Raw, Reconnect, Restart, Shutdown,
+    Step, Wait, Word,
 };
 use super::schema_auth::{MintStep, OAuthStep, Publish};
 
@@ -40,7 +40,7 @@ pub enum Action {
     /// `revoke`
     Revoke(Word),
     /// `restart`
-    Restart(Word),
+    Restart(Restart),
     /// `oauth`
     OAuth(Box<OAuthStep>),
     /// `mint`
@@ -115,7 +115,8 @@ impl Action {
             Self::Reconnect(body) => body,
             Self::Wait(body) => body,
             Self::Raw(body) => body.as_ref(),
-            Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
+            Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) => body,
+            Self::Restart(body) => body,
             Self::OAuth(body) => body.as_ref(),
             Self::Mint(body) => body.as_ref(),
             Self::Publish(body) => body.as_ref(),
@@ -137,7 +138,8 @@ impl Action {
             Self::Reconnect(body) => body,
             Self::Wait(body) => body,
             Self::Raw(body) => body.as_mut(),
-            Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) | Self::Restart(body) => body,
+            Self::Expire(body) | Self::Refresh(body) | Self::Revoke(body) => body,
+            Self::Restart(body) => body,
             Self::OAuth(body) => body.as_mut(),
             Self::Mint(body) => body.as_mut(),
             Self::Publish(body) => body.as_mut(),

@@ -19,6 +19,7 @@ mod schema_auth;
 mod transports;
 mod validate;
 mod validate_network;
+mod validate_nodes;
 mod words;
 
 pub use action::Action;
@@ -37,11 +38,11 @@ pub use network::WrittenFault;
 pub use parse::parse;
 pub use schema::{
     Answers, Await, Cancel, Connect, Disconnect, FIRST_CLIENT, Headers, Invoke, Listen, Negotiate, Notify, Raw,
-    Reconnect, Scenario, Shutdown, Step, Wait, Word,
+    Reconnect, Restart, Scenario, Shutdown, Step, Wait, Word,
 };
 pub use schema_auth::{MintStep, OAuthStep, Publish};
 pub use validate::{NEEDS, NEEDS_REFERENCE};
 pub use words::{
-    DisconnectWhen, Eras, HeaderSource, LastEventId, OAuthRequest, Outcome, SessionChange, SessionSource, SpokenEra,
-    StateSource,
+    DisconnectWhen, Eras, HeaderSource, LastEventId, NodeChoice, OAuthRequest, Outcome, RestartHow, RestartWhat,
+    SessionChange, SessionSource, SpokenEra, StateSource,
 };

@@ -158,7 +158,7 @@ impl<'de> Visitor<'de> for ActionVisitor {
             "expire" => Action::Expire(map.next_value::<WordBody>()?.0),
             "refresh" => Action::Refresh(map.next_value::<WordBody>()?.0),
             "revoke" => Action::Revoke(map.next_value::<WordBody>()?.0),
-            "restart" => Action::Restart(map.next_value::<WordBody>()?.0),
+            "restart" => Action::Restart(map.next_value()?),
             "oauth" => Action::OAuth(map.next_value()?),
             "mint" => Action::Mint(map.next_value()?),
             "publish" => Action::Publish(map.next_value()?),
@@ -220,7 +220,14 @@ impl<'de> Visitor<'de> for WordVisitor {
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<Word, E> {
-        Ok(Word { what: Some(word.to_owned()), client: None, expect: None, within: None, faults: Vec::new() })
+        Ok(Word {
+            what: Some(word.to_owned()),
+            client: None,
+            expect: None,
+            within: None,
+            faults: Vec::new(),
+            node: None,
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Word, A::Error> {
@@ -247,9 +254,10 @@ mod tests {
         let read = steps("  - connect\n  - shutdown: {}\n  - expire: access-token\n  - refresh\n");
         assert_eq!(
             read[0].action,
-            Action::Connect(Connect { client: None, expect: None, within: None, faults: Vec::new() })
+            Action::Connect(Connect { client: None, expect: None, within: None, faults: Vec::new(), node: None })
         );
-        let shutdown = Shutdown { delete: None, client: None, expect: None, within: None, faults: Vec::new() };
+        let shutdown =
+            Shutdown { delete: None, client: None, expect: None, within: None, faults: Vec::new(), node: None };
         assert_eq!(read[1].action, Action::Shutdown(shutdown));
         assert!(matches!(&read[2].action, Action::Expire(word) if word.what.as_deref() == Some("access-token")));
         assert!(matches!(&read[3].action, Action::Refresh(word) if word.what.is_none()));

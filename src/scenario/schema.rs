@@ -13,7 +13,10 @@ use super::delay::Delay;
 use super::expect::Expect;
 use super::network::WrittenFault;
 use super::schema_auth::{MintStep, OAuthStep, Publish};
-use super::words::{DisconnectWhen, Eras, HeaderSource, LastEventId, SessionSource, SpokenEra, StateSource};
+use super::words::{
+    DisconnectWhen, Eras, HeaderSource, LastEventId, NodeChoice, RestartHow, RestartWhat, SessionSource, SpokenEra,
+    StateSource,
+};
 use crate::model::{NetworkFault, Span};
 
 /// Headers to add or replace; `null` removes one that would otherwise be sent.
@@ -112,6 +115,10 @@ macro_rules! bodies {
             /// What the network does while the step runs; `list network-faults` names what there is.
             #[serde(default)]
             pub faults: Vec<WrittenFault>,
+            /// The node that the step is for; where nothing is said, the one that the client is at. After `reconnect` the
+            /// client stays there.
+            #[serde(default)]
+            pub node: Option<NodeChoice>,
         }
 
         impl Body for $name {
@@ -130,6 +137,9 @@ macro_rules! bodies {
             fn faults(&self) -> &[WrittenFault] {
                 &self.faults
             }
+            fn node(&self) -> Option<NodeChoice> {
+                self.node
+            }
         }
     )*};
 }
@@ -143,6 +153,7 @@ pub(in crate::scenario) trait Body {
     fn expect_mut(&mut self) -> Option<&mut Expect>;
     fn within(&self) -> Option<&Delay>;
     fn faults(&self) -> &[WrittenFault];
+    fn node(&self) -> Option<NodeChoice>;
 }
 
 bodies! {
@@ -328,7 +339,17 @@ bodies! {
         repeat: u32,
     }
 
-    /// Words whose only argument is what they apply to: `expire`, `refresh`, `revoke`, `restart`.
+    /// Start the target, or the node that the client is at, again; or its store.
+    Restart {
+        /// What is started again.
+        #[serde(default)]
+        what: RestartWhat,
+        /// How it ends before.
+        #[serde(default)]
+        how: RestartHow,
+    }
+
+    /// Words whose only argument is what they apply to: `expire`, `refresh`, `revoke`.
     Word {
         /// What it applies to.
         #[serde(default)]
@@ -375,6 +396,11 @@ impl Step {
     /// How long the step may take, if it says.
     pub fn within(&self) -> Option<&Delay> {
         self.action.body().and_then(Body::within)
+    }
+
+    /// The node that the step is for, if it says.
+    pub fn node(&self) -> Option<NodeChoice> {
+        self.action.body().and_then(Body::node)
     }
 
     /// What the network does while the step runs: to all clients alike, so that steps inside `together` share it.
@@ -438,7 +464,7 @@ impl JsonSchema for Step {
             "expire": word,
             "refresh": word,
             "revoke": word,
-            "restart": word,
+            "restart": generator.subschema_for::<Restart>(),
             "oauth": generator.subschema_for::<OAuthStep>(),
             "mint": generator.subschema_for::<MintStep>(),
             "publish": generator.subschema_for::<Publish>(),

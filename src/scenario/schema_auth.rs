@@ -12,7 +12,7 @@ use super::delay::Delay;
 use super::expect::Expect;
 use super::network::WrittenFault;
 use super::schema::{Body, Headers, bodies, present};
-use super::words::OAuthRequest;
+use super::words::{NodeChoice, OAuthRequest};
 use crate::model::TokenKind;
 
 bodies! {

@@ -13,9 +13,11 @@ impl Scenario {
         self.all_steps().into_iter().any(|step| sends_http(step) || step.expect().is_some_and(expects_http))
     }
 
-    /// Whether some step drops the connection and wants to go on.
+    /// Whether some step drops the connection, or all there are, and wants to go on.
     pub fn outlives_connections(&self) -> bool {
-        self.all_steps().into_iter().any(|step| matches!(step.action, Action::Disconnect(_) | Action::Reconnect(_)))
+        self.all_steps()
+            .into_iter()
+            .any(|step| matches!(step.action, Action::Disconnect(_) | Action::Reconnect(_) | Action::Restart(_)))
     }
 }
 

@@ -18,7 +18,7 @@ use super::words::DisconnectWhen;
 use crate::model::{Revision, Span, closest};
 
 /// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
-pub const NEEDS: [&str; 24] = [
+pub const NEEDS: [&str; 26] = [
     "http",
     "legacy-only",
     "modern-only",
@@ -32,7 +32,9 @@ pub const NEEDS: [&str; 24] = [
     "session",
     "clock",
     "restart",
+    "restart-store",
     "nodes",
+    "durable-sessions",
     "tools",
     "resources",
     "prompts",
@@ -58,6 +60,7 @@ pub(super) fn validate(scenario: &Scenario, text: &str) -> Vec<Diagnostic> {
     check.header(scenario);
     check.steps(&scenario.steps);
     check.network(&scenario.steps);
+    check.nodes(scenario);
     check.variables(scenario);
     check.found.sort_by_key(|diagnostic| diagnostic.span.start);
     check.found

@@ -21,6 +21,58 @@ pub enum DisconnectWhen {
     AfterFirstEvent,
 }
 
+/// Which of the nodes of a target a step is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeChoice {
+    /// The first of the list, where every client begins.
+    First,
+    /// The next of the list after the one that the client is at; after the last comes the first.
+    Other,
+}
+
+/// What is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartWhat {
+    /// The server, or one of its nodes.
+    #[default]
+    Server,
+    /// Where the server keeps its sessions.
+    Store,
+}
+
+impl RestartWhat {
+    /// What a target needs for it.
+    pub fn need(self) -> &'static str {
+        match self {
+            Self::Server => "restart",
+            Self::Store => "restart-store",
+        }
+    }
+}
+
+/// How a server ends before it is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartHow {
+    /// On the spot, as in a crash.
+    #[default]
+    Kill,
+    /// In good order, as in a deployment.
+    Stop,
+}
+
+impl RestartHow {
+    /// The word of the format.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 /// The eras of the protocol that a scenario is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

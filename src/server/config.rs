@@ -80,6 +80,12 @@ pub struct ServerConfig {
     pub idle_session: Duration,
     /// Where sessions are kept.
     pub store: StoreConfig,
+    /// A replica of the store in Redis to read sessions from: near, where the store itself is far.
+    pub store_read: Option<String>,
+    /// The region of this server, which the ids of sessions that begin here name.
+    pub region: Option<String>,
+    /// The stores of other regions by their names, for sessions that began there.
+    pub other_regions: Vec<(String, String)>,
     /// What the server is called among those that share its store.
     pub node: String,
     /// How many nodes answer in turn at this one address, each as if it ran alone; for rehearsals of what goes wrong when
@@ -107,6 +113,9 @@ impl Default for ServerConfig {
             public_url: None,
             idle_session: Duration::from_secs(30 * 60),
             store: StoreConfig::Memory,
+            store_read: None,
+            region: None,
+            other_regions: Vec::new(),
             node: "node".to_owned(),
             nodes: 1,
             tick: Duration::from_millis(50),
@@ -144,6 +153,9 @@ pub enum ServerError {
     /// The store of the sessions cannot be used.
     #[error(transparent)]
     Store(#[from] RedisError),
+    /// What was said of regions makes no sense.
+    #[error("{0}")]
+    Regions(String),
     /// The store went away while the server started.
     #[error("the session store went away while the server started; start the server again once it is back")]
     StoreAway,

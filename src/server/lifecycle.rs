@@ -12,6 +12,7 @@ use super::fault::Rule;
 use super::reply::{Outcome, RpcError, code};
 use super::schema::trim;
 use super::session::Session;
+use super::store::id_in;
 use crate::model::{Clock as _, Revision, Via};
 
 /// Log levels, least severe first.
@@ -46,7 +47,7 @@ pub(crate) fn session_id(app: &App) -> String {
     if !app.faults.holds(Rule::SessionIdVisible) {
         id.insert(4.min(id.len()), ' ');
     }
-    id
+    app.config.region.as_ref().map_or(id.clone(), |region| id_in(region, &id))
 }
 
 /// The revision that answers a request for `asked`: the same if it is known, else the newest.

@@ -17,7 +17,7 @@ use super::modern::{Modern, Seal};
 use super::oauth::{AuthConfig, Issuer, minted};
 use super::session::Sessions;
 use super::socket::Connections;
-use super::store::{Memory, Redis, SessionStore};
+use super::store::{Memory, Redis, Regions, SessionStore, Shared, is_region};
 use crate::model::{HybridClock, Mint, Rng, TokenOrder, Via};
 
 /// How long open connections get to end by themselves.
@@ -113,14 +113,7 @@ async fn node(
     let config = config.clone();
     let faults = Arc::new(Faults::named(&config.faults)?);
     let name = if config.nodes > 1 { format!("{}-{number}", config.node) } else { config.node.clone() };
-    let (store, shared): (Arc<dyn SessionStore>, _) = match &config.store {
-        StoreConfig::Memory => (Arc::new(Memory::default()), None),
-        StoreConfig::Redis(url) => {
-            let redis = Redis::open(url, &name, config.idle_session, &rng).await?;
-            let shared = redis.shared();
-            (Arc::new(redis), Some(shared))
-        }
-    };
+    let (store, shared) = opened(&config, &name, &rng).await?;
     let seal = match &shared {
         Some(shared) => Arc::new(Seal::shared(shared, &rng).await.map_err(|_| ServerError::StoreAway)?),
         None => Arc::clone(&together.modern.seal),
@@ -162,6 +155,44 @@ async fn node(
         modern,
         seal,
     }))
+}
+
+/// The store, and where nodes share what else they share.
+async fn opened(
+    config: &ServerConfig,
+    name: &str,
+    rng: &Rng,
+) -> Result<(Arc<dyn SessionStore>, Option<Shared>), ServerError> {
+    let regions = &config.other_regions;
+    let StoreConfig::Redis(url) = &config.store else {
+        let odd = config.store_read.is_some() || config.region.is_some() || !regions.is_empty();
+        let why = "a replica or regions need a store in Redis; add `--store redis://…`";
+        return if odd { Err(ServerError::Regions(why.to_owned())) } else { Ok((Arc::new(Memory::default()), None)) };
+    };
+    let (node, idle) = (Redis::identity(name, rng), config.idle_session);
+    let here = Redis::open_as(url, config.store_read.as_deref(), node.clone(), idle).await?;
+    let shared = Some(here.shared());
+    let Some(region) = &config.region else {
+        let why = "stores of other regions are known by the region in the ids of sessions; say which this one is (`--region`)";
+        return if regions.is_empty() {
+            Ok((Arc::new(here), shared))
+        } else {
+            Err(ServerError::Regions(why.to_owned()))
+        };
+    };
+    let mut others: Vec<(String, Arc<dyn SessionStore>)> = Vec::new();
+    for name in regions.iter().map(|(name, _)| name).chain([region]) {
+        let twice = regions.iter().filter(|(other, _)| other == name).count() > 1;
+        if !is_region(name) || twice || (regions.iter().any(|(other, _)| other == region)) {
+            let why =
+                format!("`{name}` cannot be a region here: names are of small letters, digits and `-`, each once");
+            return Err(ServerError::Regions(why));
+        }
+    }
+    for (name, url) in regions {
+        others.push((name.clone(), Arc::new(Redis::open_as(url, None, node.clone(), idle).await?)));
+    }
+    Ok((Arc::new(Regions::new(region, Arc::new(here), others)), shared))
 }
 
 async fn accept(

@@ -1,8 +1,11 @@
-//! Exchanges during which the network did something, and what is left of them for a fair judgement.
+//! Exchanges during which the network did something or the target was restarted, and what is left of them for a fair
+//! judgement.
 //!
-//! The network is this program's own, so nothing that it did may be held against the server. What it ended looks as
+//! The network and the restart are this program's own doing, so nothing that they did may be held against the server. What it ended looks as
 //! though the client had let go of it; an answer whose head it may have changed looks as though none had come; its
 //! delays do not count. Messages that came whole stay: they are the server's, whenever they came.
+
+use std::borrow::Cow;
 
 use super::{End, Event, EventKind, Exchange};
 use crate::model::NetworkFault;
@@ -13,17 +16,27 @@ struct Period<'e> {
     ends: u32,
     begins_at: u64,
     ends_at: u64,
-    faults: &'e [String],
+    faults: Cow<'e, [String]>,
+}
+
+impl<'e> Period<'e> {
+    /// One that begins and has no end yet.
+    fn from(event: &Event, faults: Cow<'e, [String]>) -> Self {
+        Self { begins: event.seq, ends: u32::MAX, begins_at: event.at, ends_at: u64::MAX, faults }
+    }
 }
 
 fn periods(events: &[Event]) -> Vec<Period<'_>> {
     let mut all: Vec<Period<'_>> = Vec::new();
     for event in events {
         match &event.kind {
-            EventKind::Network { faults, on: true } => {
-                all.push(Period { begins: event.seq, ends: u32::MAX, begins_at: event.at, ends_at: u64::MAX, faults });
+            EventKind::Network { faults, on: true } => all.push(Period::from(event, Cow::Borrowed(faults))),
+            EventKind::Restart { node, store, how, on: true } => {
+                let of = node.map(|node| format!(" of node {node}")).unwrap_or_default();
+                let of = if *store { " of the store".to_owned() } else { of };
+                all.push(Period::from(event, Cow::Owned(vec![format!("restart{of} ({how})")])));
             }
-            EventKind::Network { on: false, .. } => {
+            EventKind::Network { on: false, .. } | EventKind::Restart { on: false, .. } => {
                 if let Some(last) = all.last_mut() {
                     (last.ends, last.ends_at) = (event.seq, event.at);
                 }
@@ -44,7 +57,7 @@ pub(super) fn mark(events: &[Event], exchanges: &mut [Exchange]) {
     let periods = periods(events);
     for exchange in exchanges {
         let meanwhile = periods.iter().filter(|period| overlaps(exchange, period));
-        exchange.disturbed = meanwhile.flat_map(|period| period.faults).cloned().collect();
+        exchange.disturbed = meanwhile.flat_map(|period| period.faults.iter()).cloned().collect();
     }
 }
 

@@ -269,6 +269,28 @@ pub enum EventKind {
         /// Whether it begins.
         on: bool,
     },
+    /// The exchange, whose request comes next, goes to this node of the target, which has several.
+    Node {
+        /// Number of the exchange.
+        exchange: u32,
+        /// Number of the node, from 1.
+        node: u32,
+        /// Its host and port.
+        address: String,
+    },
+    /// The rehearsal has the target, or one of its nodes, ended and started again.
+    Restart {
+        /// Number of the node, from 1, where the target has several.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        node: Option<u32>,
+        /// Whether it is the store of the target, not the target.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        store: bool,
+        /// How it ends: `kill` or `stop`.
+        how: String,
+        /// Whether it begins; else it is over, and the target answers again.
+        on: bool,
+    },
     /// The rest of the steps was left out, because something that they need cannot be brought about here.
     LeftOut {
         /// What, in plain words.
@@ -295,6 +317,7 @@ impl EventKind {
             | Self::Sse { exchange, .. }
             | Self::Message { exchange, .. }
             | Self::Exit { exchange, .. }
+            | Self::Node { exchange, .. }
             | Self::End { exchange, .. } => Some(*exchange),
             _ => None,
         }

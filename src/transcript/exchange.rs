@@ -4,6 +4,7 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -55,6 +56,21 @@ pub struct Exit {
     pub code: Option<i32>,
     /// Whether processes that it had started had to be killed.
     pub left_others: bool,
+}
+
+/// One of the nodes of a target that has several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtNode {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Its host and port.
+    pub address: String,
+}
+
+impl fmt::Display for AtNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {} ({})", self.number, self.address)
+    }
 }
 
 /// A request and what came back: an HTTP request, a message on a channel, or the opening of a channel.
@@ -114,7 +130,10 @@ pub struct Exchange {
     pub revision: Option<Revision>,
     /// Whether it is of the modern era: it says so, and the server showed that it speaks it.
     pub modern: bool,
-    /// What the network did while it was under way, as scenarios write it; empty where nothing disturbed it.
+    /// The node it went to, where the target has several.
+    pub node: Option<AtNode>,
+    /// What the network did while it was under way, as scenarios write it, and restarts of the target; empty where nothing
+    /// disturbed it.
     pub disturbed: Vec<String>,
     /// The body as sent, parsed once for all checks.
     sent: OnceCell<Option<Value>>,
@@ -232,7 +251,12 @@ fn pairs(text: &str) -> Vec<(String, String)> {
 pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
     let mut list: Vec<Exchange> = Vec::new();
     let mut by_number: HashMap<u32, usize> = HashMap::new();
+    let mut nodes: HashMap<u32, AtNode> = HashMap::new();
     for event in events {
+        if let EventKind::Node { exchange, node, address } = &event.kind {
+            nodes.insert(*exchange, AtNode { number: *node, address: address.clone() });
+            continue;
+        }
         if let EventKind::Request { exchange, connection, method, target, headers, body, via, channel, tls } =
             &event.kind
         {
@@ -265,6 +289,7 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
                 conversation: None,
                 revision: None,
                 modern: false,
+                node: nodes.remove(exchange),
                 disturbed: Vec::new(),
                 sent: OnceCell::new(),
                 got: OnceCell::new(),

@@ -316,11 +316,11 @@ fn story_of_step(scenario: &Scenario, unmet: &Unmet, view: &View<'_>) -> Story {
     }
 }
 
-/// What the network did while a step was under way.
+/// What was done to the exchange of a step while it was under way.
 fn meanwhile(unmet: &Unmet, view: &View<'_>) -> String {
     let own = view.exchanges.iter().find(|exchange| Some(exchange.number) == unmet.exchange);
     own.filter(|exchange| !exchange.disturbed.is_empty())
-        .map(|exchange| format!(" Meanwhile the network did this: {}.", exchange.disturbed.join(", ")))
+        .map(|exchange| format!(" Meanwhile this was done to it on purpose: {}.", exchange.disturbed.join(", ")))
         .unwrap_or_default()
 }
 
@@ -332,6 +332,9 @@ fn sent_at(breach: &Breach, view: &View<'_>) -> String {
         return String::new();
     };
     let mut text = exchange.method.clone();
+    if let Some(node) = &exchange.node {
+        text.push_str(&format!("  at {node}"));
+    }
     for name in ["origin", "mcp-session-id", "mcp-protocol-version", "last-event-id"] {
         if let Some(value) = exchange.sent_header(name) {
             text.extend(["  ", name, ": ", value]);

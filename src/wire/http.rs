@@ -30,6 +30,8 @@ pub struct Request {
     pub pad: usize,
     /// Where to send it, where that is not the target's place.
     pub place: Option<Place>,
+    /// The node of the target to send it to, where there are several: its number, and where it is.
+    pub node: Option<(u32, Place)>,
     /// The transport that it belongs to.
     pub via: Via,
     /// The exchange that opened the channel that it belongs to.
@@ -46,6 +48,7 @@ impl Request {
             body: Vec::new(),
             pad: 0,
             place: None,
+            node: None,
             via: Via::StreamableHttp,
             channel: None,
         }

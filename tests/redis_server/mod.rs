@@ -11,6 +11,7 @@ const LOOKS: u32 = 3000;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A running Redis.
+#[derive(Debug)]
 pub(crate) struct RedisServer {
     child: Child,
     program: PathBuf,

@@ -2,4 +2,5 @@
 
 pub mod identity;
 pub mod naming;
+mod nodes;
 pub mod termination;

@@ -1,6 +1,7 @@
 //! The end of a session: what its id is worth afterwards, and what must live on.
 
-use crate::check::wire::{body_error, came, governing, nearest, over, to_endpoint, told, walled};
+use super::nodes::over_at_all;
+use crate::check::wire::{body_error, came, governing, may_be_lost, nearest, over, to_endpoint, told, walled};
 use crate::check::{Check, Findings};
 use crate::transcript::{Conversation, End, Exchange, View};
 
@@ -51,6 +52,7 @@ fn served_late(out: &mut Findings, exchange: &Exchange, delete: &Exchange, right
 
 /// After its end, a POST with the id of a session is answered with 404.
 fn gone_after_termination(view: &View<'_>, out: &mut Findings) {
+    over_at_all(view, out);
     for (exchange, delete) in late(view, out) {
         if exchange.method == "POST" {
             served_late(out, exchange, delete, exchange.status == Some(404));
@@ -135,7 +137,9 @@ fn delete_405(view: &View<'_>, out: &mut Findings) {
         // Where another session was deleted before, a 404 is judged as the end of too many.
         let deleted = |other: &Exchange| other.method == "DELETE" && other.is_success() && other.seq < exchange.seq;
         let swept = exchange.status == Some(404) && view.exchanges.iter().any(deleted);
-        if !live || swept || exchange.status.is_none() || !out.covers(exchange.revision) {
+        let opening = exchange.conversation.map(|index| &view.exchanges[view.conversations[index].opened]);
+        let lost = opening.is_some_and(|opening| may_be_lost(view, exchange, opening));
+        if !live || swept || lost || exchange.status.is_none() || !out.covers(exchange.revision) {
             continue;
         }
         out.require(exchange.is_success() || exchange.status == Some(405), || {

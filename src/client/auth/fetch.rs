@@ -60,6 +60,7 @@ impl Sim {
             body: ask.body,
             pad: 0,
             place: Some(Place { host: host.to_owned(), port, tls, through: None }),
+            node: None,
             via: Via::StreamableHttp,
             channel: None,
         };

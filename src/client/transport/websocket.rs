@@ -52,7 +52,7 @@ impl Sim {
     fn asks_for_socket(&self, key: &str) -> Request {
         let word = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut headers = vec![
-            word("Host", &self.target.host),
+            word("Host", &self.host()),
             word("User-Agent", &self.profile.user_agent.value),
             word("Upgrade", "websocket"),
             word("Connection", "Upgrade"),
@@ -68,7 +68,7 @@ impl Sim {
         }
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
         self.target.dress(&mut headers);
-        Request { via: Via::WebSocket, headers, ..Request::to(self.target.path.clone(), "GET") }
+        Request { via: Via::WebSocket, headers, node: self.here(), ..Request::to(self.target.path.clone(), "GET") }
     }
 
     async fn upgrade(
@@ -81,8 +81,8 @@ impl Sim {
         let request = self.asks_for_socket(&key);
         let connection = self.next_connection();
         self.record_request(number, connection, &request);
-        let place = &self.target.place;
-        let mut connection = Connection::open(place, &self.target.trust, connection, within).await?;
+        let place = self.dialled(&request);
+        let mut connection = Connection::open(&place, &self.target.trust, connection, within).await?;
         connection.send(&request).await?;
         let head = connection.head("GET").await?;
         self.tap.record(

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Batch, Change, Facts, Kind, Memory, Notice, Position, Record, Redis, SessionStore, StoreError, Use};
+use super::{
+    Batch, Change, Facts, Kind, Memory, Notice, Position, Record, Redis, Regions, SessionStore, StoreError, Use, id_in,
+};
 use crate::model::{Revision, Rng};
 use redis_server::RedisServer;
 
@@ -170,6 +172,71 @@ async fn the_store_in_a_redis_cluster_holds_it() {
     assert_eq!(shared.put_first("code:{b}", "x", keep).await, Ok(true));
     assert_eq!(shared.take("code:{b}").await, Ok(Some("x".to_owned())));
     assert_eq!(shared.text_kept("code:{b}", keep).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_store_with_a_replica_holds_it() {
+    let (Some(server), Some(replica)) = (RedisServer::start(), RedisServer::start()) else { return };
+    let store = Redis::open_as(&server.url(), Some(&replica.url()), "a#1".to_owned(), IDLE).await.expect("it runs");
+    holds(&store).await;
+}
+
+/// The replica here copies nothing, so that the test says what it lags behind by.
+#[tokio::test]
+async fn a_replica_is_believed_of_what_it_has_and_this_node_did_not_write() {
+    let (Some(server), Some(mut replica)) = (RedisServer::start(), RedisServer::start()) else { return };
+    let other = redis(&server, "b").await;
+    let store = Redis::open_as(&server.url(), Some(&replica.url()), "a#1".to_owned(), IDLE).await.expect("it runs");
+    other.create(&record("s")).await.expect("kept");
+    assert_eq!(load(&store, "s", 1).await, Some(record("s")), "what the replica has not yet is at the primary");
+    // From here on the replica has it as it began, whatever happens.
+    redis(&replica, "c").await.create(&record("s")).await.expect("kept");
+    write(&other, "s", &[Change::Level(5)]).await;
+    assert_eq!(load(&store, "s", 1).await.map(|record| record.facts.level), Some(Facts::default().level), "not yet");
+    write(&store, "s", &[Change::Initialized]).await;
+    let facts = load(&store, "s", 1).await.expect("kept").facts;
+    assert!(facts.initialized && facts.level == 5, "its own writes a node finds: {facts:?}");
+    // What the replica believes to be over is not ended by that.
+    redis(&replica, "c").await.create(&record("t")).await.expect("kept");
+    other.create(&record("t")).await.expect("kept");
+    write(&other, "t", &[Change::Used(at(300))]).await;
+    assert!(load(&store, "t", 200).await.is_some_and(|record| record.until == at(300)));
+    assert_eq!(store.remove("t").await, Ok(true));
+    assert_eq!(load(&store, "t", 1).await, None, "what a node ended is over for it");
+    replica.kill();
+    other.create(&record("u")).await.expect("kept");
+    assert!(load(&store, "u", 1).await.is_some(), "without the replica the primary is asked");
+}
+
+#[tokio::test]
+async fn a_session_is_kept_in_the_region_that_its_id_names() {
+    let (Some(eu), Some(us)) = (RedisServer::start(), RedisServer::start()) else { return };
+    let at_home = async |server: &RedisServer, node: &str| -> Arc<dyn SessionStore> {
+        let store = Redis::open_as(&server.url(), None, node.to_owned(), IDLE).await.expect("it runs");
+        Arc::new(store) as Arc<dyn SessionStore>
+    };
+    let in_eu = Regions::new("eu", at_home(&eu, "e#1").await, vec![("us".to_owned(), at_home(&us, "e#1").await)]);
+    let in_us = Regions::new("us", at_home(&us, "u#1").await, vec![("eu".to_owned(), at_home(&eu, "u#1").await)]);
+    let id = id_in("eu", "s");
+    in_eu.create(&record(&id)).await.expect("kept");
+    assert_eq!(
+        (eu.ask(&["EXISTS", "session:{eu.s}:ttl"]).trim(), us.ask(&["EXISTS", "session:{eu.s}:ttl"]).trim()),
+        (":1", ":0")
+    );
+    assert_eq!(load(&in_us, &id, 1).await, Some(record(&id)));
+    let first = write(&in_us, &id, &[opened(1), event(1, "a")]).await[0].expect("a place");
+    assert_eq!(said(&in_eu, &id, 1, first).await, Some(vec!["a".to_owned()]));
+    assert_eq!((in_us.claim(&id, 1).await, in_eu.claim(&id, 1).await), (Ok(true), Ok(false)));
+    while in_eu.node_lives("u#1").await != Ok(true) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(in_us.remove(&id).await, Ok(true));
+    assert_eq!(load(&in_eu, &id, 1).await, None);
+    for foreign in ["s", "asia.s", ".s", ""] {
+        assert_eq!((load(&in_eu, foreign, 1).await, in_eu.remove(foreign).await), (None, Ok(false)), "{foreign}");
+    }
+    in_us.leave().await.expect("it answers");
+    assert_eq!(in_eu.node_lives("u#1").await, Ok(false));
 }
 
 #[tokio::test]

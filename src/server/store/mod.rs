@@ -7,10 +7,12 @@ mod contract;
 mod memory;
 mod record;
 mod redis;
+mod regions;
 mod session_store;
 
 pub use self::redis::RedisError;
 pub(crate) use self::redis::{Redis, Shared};
 pub(crate) use memory::Memory;
 pub(crate) use record::{Change, Entry, Facts, Kind, Notice, Position, Record};
+pub(crate) use regions::{Regions, id_in, is_region};
 pub(crate) use session_store::{Batch, Heard, SessionStore, StoreError, Subscription, Use, Wait};

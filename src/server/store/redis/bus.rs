@@ -1,7 +1,8 @@
 //! What nodes tell each other of a session, over publish and subscribe: a nudge, never the only copy of anything that
 //! has to last.
 //!
-//! One connection of its own. When it was lost, everybody is told that something may have been missed.
+//! One connection of its own. When it was lost, everybody is told that something may have been missed. Nobody waits for the
+//! subscription of another, so that a Redis that is far away serves as many as a near one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,15 +26,24 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// How many channels are subscribed to in one go.
 const AT_ONCE: usize = 500;
 
+/// How often channels are left that nobody hears any more.
+const LEFT_EVERY: Duration = Duration::from_secs(1);
+
 /// Those who hear of one session, each with a number.
-type Ears = Vec<(u64, Heard)>;
+#[derive(Default)]
+struct Ears {
+    all: Vec<(u64, Heard)>,
+    /// Whether the connection of now is subscribed to it.
+    stands: bool,
+}
 
 /// The one connection for all sessions of a node.
 pub(super) struct Bus {
     node: String,
     ears: std::sync::Mutex<HashMap<String, Ears>>,
     next: AtomicU64,
-    /// Present while the connection stands. Whoever holds it is the only one who changes subscriptions.
+    /// Present while the connection stands. Held while it is made and while channels are left, so that nobody subscribes on
+    /// the side.
     sink: Mutex<Option<PubSubSink>>,
     /// Tells when it stands.
     stands: Notify,
@@ -63,21 +73,24 @@ impl Bus {
 
     /// Hears of a session from now on.
     pub(super) async fn subscribe(self: &Arc<Self>, id: &str, heard: Heard) -> Result<Subscription, StoreError> {
-        let mut sink = tokio::time::timeout(WITHIN, self.connected()).await.map_err(|_| StoreError::Away)?;
-        let sink = sink.as_mut().ok_or(StoreError::Away)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let new = {
+        let (mut sink, stands) = {
+            let held = tokio::time::timeout(WITHIN, self.connected()).await.map_err(|_| StoreError::Away)?;
+            let sink = held.clone().ok_or(StoreError::Away)?;
             let mut ears = self.ears();
             let known = ears.entry(id.to_owned()).or_default();
-            known.push((number, heard));
-            known.len() == 1
+            known.all.push((number, heard));
+            (sink, known.stands)
         };
         let (left, gone) = (self.left.clone(), id.to_owned());
         // The task may have ended with the node; then nothing has to be undone.
         let subscription = Subscription::ended_by(move || drop(left.send((gone, number))));
-        if new {
+        if !stands {
             let asked = tokio::time::timeout(WITHIN, sink.subscribe(channel(id))).await;
             asked.map_err(|_| StoreError::Away)?.map_err(|_| StoreError::Away)?;
+            if let Some(known) = self.ears().get_mut(id) {
+                known.stands = true;
+            }
         }
         Ok(subscription)
     }
@@ -105,6 +118,7 @@ impl Bus {
                 first = false;
                 self.listen(stream, &mut leaving).await;
                 *self.sink.lock().await = None;
+                self.ears().values_mut().for_each(|known| known.stands = false);
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -116,9 +130,15 @@ impl Bus {
         let (mut sink, stream) = opened.split();
         // Held to the end, so that nobody subscribes on the side.
         let mut place = self.sink.lock().await;
-        let channels: Vec<String> = self.ears().keys().map(|id| channel(id)).collect();
-        for some in channels.chunks(AT_ONCE) {
-            tokio::time::timeout(WITHIN, sink.subscribe(some)).await.ok()?.ok()?;
+        let ids: Vec<String> = self.ears().keys().cloned().collect();
+        for some in ids.chunks(AT_ONCE) {
+            let channels: Vec<String> = some.iter().map(|id| channel(id)).collect();
+            tokio::time::timeout(WITHIN, sink.subscribe(channels)).await.ok()?.ok()?;
+        }
+        for id in &ids {
+            if let Some(known) = self.ears().get_mut(id) {
+                known.stands = true;
+            }
         }
         *place = Some(sink);
         self.stands.notify_waiters();
@@ -127,6 +147,8 @@ impl Bus {
 
     /// Passes on what comes until the connection is lost.
     async fn listen(&self, mut stream: PubSubStream, leaving: &mut mpsc::UnboundedReceiver<(String, u64)>) {
+        let mut silent = Vec::new();
+        let mut every = tokio::time::interval(LEFT_EVERY);
         loop {
             tokio::select! {
                 message = stream.next() => {
@@ -136,14 +158,14 @@ impl Bus {
                         self.pass_on(id, &text);
                     }
                 }
-                Some((id, number)) = leaving.recv() => {
-                    if !self.leave(&id, number).await {
+                Some((id, number)) = leaving.recv() => silent.extend(self.leave(id, number)),
+                _ = every.tick(), if !silent.is_empty() => {
+                    if !self.unsubscribe(std::mem::take(&mut silent)).await {
                         return;
                     }
                 }
                 () = tokio::time::sleep(PING_EVERY) => {
-                    let mut sink = self.sink.lock().await;
-                    let Some(sink) = sink.as_mut() else { return };
+                    let Some(mut sink) = self.sink.lock().await.clone() else { return };
                     if !matches!(tokio::time::timeout(WITHIN, sink.ping::<redis::Value>()).await, Ok(Ok(_))) {
                         return;
                     }
@@ -158,33 +180,37 @@ impl Bus {
         if node == self.node && !matches!(notice, Notice::News(_)) {
             return;
         }
-        let ears = self.ears().get(id).cloned().unwrap_or_default();
+        let ears = self.ears().get(id).map(|known| known.all.clone()).unwrap_or_default();
         for (_, ear) in ears {
             ear(notice.clone());
         }
     }
 
-    /// Somebody has left; says whether the connection still stands.
-    async fn leave(&self, id: &str, number: u64) -> bool {
-        let mut sink = self.sink.lock().await;
-        let nobody = {
-            let mut ears = self.ears();
-            let Some(known) = ears.get_mut(id) else { return true };
-            known.retain(|(other, _)| *other != number);
-            let nobody = known.is_empty();
-            if nobody {
-                ears.remove(id);
-            }
-            nobody
+    /// Somebody has left; gives the session where nobody hears of it any more.
+    fn leave(&self, id: String, number: u64) -> Option<String> {
+        let mut ears = self.ears();
+        let known = ears.get_mut(&id)?;
+        known.all.retain(|(other, _)| *other != number);
+        known.all.is_empty().then(|| {
+            ears.remove(&id);
+            id
+        })
+    }
+
+    /// Leaves the channels of sessions that still nobody hears of; says whether the connection stands.
+    async fn unsubscribe(&self, ids: Vec<String>) -> bool {
+        let mut held = self.sink.lock().await;
+        let Some(sink) = held.as_mut() else { return false };
+        let silent: Vec<String> = {
+            let ears = self.ears();
+            ids.iter().filter(|id| !ears.contains_key(*id)).map(|id| channel(id)).collect()
         };
-        match sink.as_mut().filter(|_| nobody) {
-            Some(sink) => matches!(tokio::time::timeout(WITHIN, sink.unsubscribe(channel(id))).await, Ok(Ok(()))),
-            None => true,
-        }
+        silent.is_empty() || matches!(tokio::time::timeout(WITHIN, sink.unsubscribe(silent)).await, Ok(Ok(())))
     }
 
     fn tell_all(&self) {
-        let ears: Vec<Heard> = self.ears().values().flatten().map(|(_, ear)| Arc::clone(ear)).collect();
+        let ears: Vec<Heard> =
+            self.ears().values().flat_map(|known| &known.all).map(|(_, ear)| Arc::clone(ear)).collect();
         for ear in ears {
             ear(Notice::Missed);
         }

@@ -8,6 +8,7 @@ mod codec;
 mod link;
 mod redis_store;
 mod shared;
+mod written;
 
 pub use link::RedisError;
 pub(crate) use redis_store::Redis;

@@ -17,6 +17,7 @@ use super::bus::Bus;
 use super::codec::{self, Keys};
 use super::link::{Link, Lost, RedisError, together};
 use super::shared::Shared;
+use super::written::Written;
 use crate::model::Rng;
 use crate::server::store::{
     Batch, Change, Entry, Heard, Kind, Notice, Position, Record, SessionStore, StoreError, Subscription, Use, Wait,
@@ -28,6 +29,9 @@ const KEPT_ENTRIES: usize = 4000;
 const MARGIN: Duration = Duration::from_secs(60);
 /// How long a node counts as living after it last said so, and how often it says so.
 const LIVES: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(1));
+/// How long at least a session that was written to is read from the primary; twice as long at most. A replica that lags
+/// more than that is read too early.
+const WRITTEN_FOR: Duration = Duration::from_secs(10);
 /// How many of the last entries are looked through for those of a write that may have worked.
 const LOOKED_THROUGH: usize = 1000;
 
@@ -35,6 +39,8 @@ const LOOKED_THROUGH: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Redis {
     link: Link,
+    /// Where sessions are read from that this node has not written to lately, and which of them it has.
+    replica: Option<(Link, Arc<Written>)>,
     bus: Arc<Bus>,
     node: String,
     /// How many milliseconds Redis keeps a key after its last use.
@@ -45,14 +51,56 @@ pub(crate) struct Redis {
 impl Redis {
     /// Connects. Sessions may lie idle for so long; other nodes know this one by the name, and by something that tells
     /// it from one of the same name that ran before.
+    #[cfg(test)]
     pub(crate) async fn open(url: &str, name: &str, idle: Duration, rng: &Rng) -> Result<Self, RedisError> {
-        let (link, client) = Link::open(url).await?;
+        Self::open_as(url, None, Self::identity(name, rng), idle).await
+    }
+
+    /// A name for a node that tells it from one of the same name that ran before.
+    pub(crate) fn identity(name: &str, rng: &Rng) -> String {
         let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || ".-_".contains(*c)).take(64).collect();
-        let node = format!("{plain}#{}", rng.hex(4));
+        format!("{plain}#{}", rng.hex(4))
+    }
+
+    /// The same as the node of this identity. Sessions are read from the replica, where there is one: what it has of a
+    /// living session is believed unless this node has written to it lately; of what it does not have, the primary
+    /// decides. Logs are read where they are written.
+    pub(crate) async fn open_as(
+        url: &str,
+        replica: Option<&str>,
+        node: String,
+        idle: Duration,
+    ) -> Result<Self, RedisError> {
+        let (link, client) = Link::open(url).await?;
         let (bus, listening) = Bus::begin(client, node.clone());
         let living = tokio::spawn(live(link.clone(), node.clone())).abort_handle();
         let kept = codec::millis(idle + idle.clamp(Duration::from_secs(1), MARGIN));
-        Ok(Self { link, bus, node, kept, tasks: vec![listening, living] })
+        let mut store = Self { link, replica: None, bus, node, kept, tasks: vec![listening, living] };
+        if let Some(replica) = replica {
+            let (link, _) = Link::open(replica).await?;
+            let written = Arc::new(Written::default());
+            store.tasks.push(tokio::spawn(turn(Arc::clone(&written))).abort_handle());
+            store.replica = Some((link, written));
+        }
+        Ok(store)
+    }
+
+    fn note_written(&self, id: &str) {
+        if let Some((_, written)) = &self.replica {
+            written.note(id);
+        }
+    }
+
+    /// What the replica has of a session that lives; nothing where this node has written to it lately.
+    async fn at_replica(&self, id: &str, used: Use) -> Option<Record> {
+        let (link, written) = self.replica.as_ref()?;
+        if written.has(id) {
+            return None;
+        }
+        let answers = link.ask(&loading(&Keys::of(id))).await.ok()?;
+        let mut answers = answers.into_iter();
+        let record = codec::record(id, answers.next()?, answers.next()?, answers.next()?)?;
+        Some(record).filter(|record| record.until > used.now || used.busy)
     }
 
     /// Where nodes keep what else they share.
@@ -64,10 +112,10 @@ impl Redis {
         if !codec::is_id(id) {
             return Ok(None);
         }
-        let keys = Keys::of(id);
-        let mut pipeline = together();
-        pipeline.cmd("HGETALL").arg(&keys.state).cmd("HGETALL").arg(&keys.tokens).cmd("GET").arg(&keys.ttl);
-        let answers = match self.link.ask(&pipeline).await {
+        if let Some(record) = self.at_replica(id, used).await {
+            return Ok(Some(record));
+        }
+        let answers = match self.link.ask(&loading(&Keys::of(id))).await {
             Ok(answers) => answers,
             Err(Lost::Corrupt) => Vec::new(),
             Err(Lost::Away) => return Err(StoreError::Away),
@@ -91,6 +139,7 @@ impl Redis {
 
     async fn create_it(&self, record: &Record) -> Result<(), StoreError> {
         let keys = Keys::of(&record.id);
+        self.note_written(&record.id);
         let (name, owner) = codec::owner(record.subject.as_deref());
         let mut pipeline = together();
         // Nothing of another session of that name may be left.
@@ -108,6 +157,7 @@ impl Redis {
 
     async fn write_it(&self, id: &str, batch: Batch<'_>) -> Result<Vec<Option<Position>>, StoreError> {
         let keys = Keys::of(id);
+        self.note_written(id);
         if batch.again
             && let Some(places) = self.written_before(&keys, batch).await?
         {
@@ -229,6 +279,7 @@ impl Redis {
             return Ok(false);
         }
         let keys = Keys::of(id);
+        self.note_written(id);
         let mut pipeline = together();
         pipeline.cmd("DEL").arg(&keys.ttl);
         pipeline.cmd("DEL").arg(&keys.state).arg(&keys.tokens).arg(&keys.events);
@@ -270,6 +321,21 @@ fn entries(answer: Option<Value>) -> Vec<(Entry, u64)> {
 
 fn node_key(node: &str) -> String {
     format!("node:{node}")
+}
+
+/// What a session is loaded with.
+fn loading(keys: &Keys) -> Pipeline {
+    let mut pipeline = together();
+    pipeline.cmd("HGETALL").arg(&keys.state).cmd("HGETALL").arg(&keys.tokens).cmd("GET").arg(&keys.ttl);
+    pipeline
+}
+
+/// Begins a new span of what was written lately, again and again.
+async fn turn(written: Arc<Written>) {
+    loop {
+        tokio::time::sleep(WRITTEN_FOR).await;
+        written.turn();
+    }
 }
 
 /// Says again and again that the node lives.
