@@ -199,7 +199,11 @@ pub(crate) fn flaws(view: &View<'_>, ask: &Ask<'_>) -> Vec<Flaw> {
             known.result["supportedVersions"].as_array().is_some_and(|list| list.iter().any(|one| one == version))
         });
         add(Flaw::OldVersion, old);
-        add(Flaw::Unsupported, !old && !told && !is_modern_version(version));
+        // A later date may be one that the server knows before this program does.
+        let later = version > "2026-07-28" && version.len() == 10 && version.starts_with("20");
+        let unknown = !old && !told && !is_modern_version(version);
+        add(Flaw::Unsupported, unknown && !later);
+        add(Flaw::Other, unknown && later);
     }
     let level = meta(request, META_LEVEL);
     add(Flaw::Level, !level.is_null() && !level.as_str().is_some_and(|level| LEVELS.contains(&level)));
@@ -236,7 +240,9 @@ fn headers(view: &View<'_>, ask: &Ask<'_>, add: &mut impl FnMut(Flaw, bool)) {
                 }
             },
         }
-    } else if ask.method().starts_with("tasks/") {
+    } else if matches!(ask.method(), "tasks/get" | "tasks/update" | "tasks/cancel") {
+        // The extension asks clients for the header; a server that insists on it is right.
+        add(Flaw::Other, exchange.sent_header("mcp-name").is_none());
         add(Flaw::NameDiffers, !asked::name_fits(exchange, request));
     }
     if let Some(tool) = asked::tool_of(view, request) {

@@ -1,5 +1,7 @@
 //! Opening a subscription, and its acknowledgment.
 
+use serde_json::Value;
+
 use super::flaw::sound_to;
 use super::subscription::{ACKNOWLEDGED, Subscription, subscriptions, tag};
 use crate::check::support::server_declared;
@@ -7,7 +9,6 @@ use crate::check::wire::{came, short, told};
 use crate::check::{Check, Findings};
 use crate::model::Kind;
 use crate::transcript::{Msg, View};
-use serde_json::Value;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
