@@ -152,7 +152,11 @@ fn ack_omits(view: &View<'_>, out: &mut Findings) {
             })
             .map(|(key, ..)| *key)
             .collect();
-        if missing.is_empty() || !(open.ask.tells() || open.acknowledgment().is_some()) {
+        // A server without the method at all refuses no filter.
+        if missing.is_empty()
+            || open.ask.code() == Some(-32601)
+            || !(open.ask.tells() || open.acknowledgment().is_some())
+        {
             continue;
         }
         let promised = open.agreed().is_some_and(|agreed| missing.iter().any(|key| agreed[*key] == true));
