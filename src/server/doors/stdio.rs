@@ -169,8 +169,7 @@ async fn write<W: AsyncWrite + Unpin>(app: &App, channel: &Channel, mut frames: 
 
 /// A message as it is written, or as the faults have it.
 fn line(app: &App, data: &str) -> Vec<u8> {
-    let notification = || data.contains("\"method\":") && !data.contains("\"id\":");
-    let broken = !app.faults.holds(Rule::LinesUnbroken) && notification();
+    let broken = !app.faults.holds(Rule::LinesUnbroken) && data.contains("\"notifications/progress\"");
     let mut text = if broken { data.replacen(',', ",\n", 1) } else { data.to_owned() };
     text.push('\n');
     if !app.faults.holds(Rule::OutputCleanOnError) && (data.contains("\"error\":") || data.contains("\"isError\":true"))
