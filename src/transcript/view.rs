@@ -339,7 +339,7 @@ impl<'t> View<'t> {
                     if let Some(home) = asked.get(&key).copied().or_else(|| self.latest_on_line(index)) {
                         let text = self.messages[index].value.to_string();
                         self.messages[index].exchange = home;
-                        self.exchanges[home].response_body.get_or_insert_with(|| text.into());
+                        self.exchanges[home].answered_on_channel(text);
                     }
                 }
                 _ => {}
