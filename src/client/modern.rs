@@ -281,7 +281,8 @@ impl Sim {
         if let Some(asked) = asked {
             let mut responses = Map::new();
             for (key, request) in asked {
-                match self.answer_to(answers, request["method"].as_str().unwrap_or_default()) {
+                let method = request["method"].as_str().unwrap_or_default();
+                match self.answer_to(answers, method, &request["params"]) {
                     Answer::Result(response) => drop(responses.insert(key.clone(), response)),
                     // There is no way to say no to sampling or roots but to leave them out.
                     Answer::Error { .. } => {}

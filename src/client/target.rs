@@ -81,6 +81,9 @@ pub struct Target {
     pub safe_call: SafeCall,
     /// Headers that every request to the target carries besides those of the profile.
     pub headers: Headers,
+    /// Whether its authorization server reads documents of clients on the public network. One on this machine cannot be
+    /// expected to.
+    pub reads_documents: bool,
     /// How clients come by a token.
     pub entry: Entry,
     /// The client id that was registered beforehand, where there is one.
@@ -146,6 +149,7 @@ impl Target {
             speaks_modern: false,
             safe_call: SafeCall::default(),
             headers: Headers::new(),
+            reads_documents: false,
             entry: Entry::default(),
             client: None,
             scope: None,
@@ -181,6 +185,7 @@ impl Target {
             speaks_modern: false,
             safe_call: SafeCall::default(),
             headers: Headers::new(),
+            reads_documents: false,
             entry: Entry::default(),
             client: None,
             scope: None,

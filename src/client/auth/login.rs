@@ -39,6 +39,9 @@ impl Sim {
             return false;
         }
         let scope = self.scope_to_ask(challenge, more);
+        if more.is_none() {
+            self.state().credential.widened.clear();
+        }
         let Some((code, verifier)) = self.authorize(scope.as_deref(), within).await else { return false };
         {
             let mut state = self.state();
@@ -114,13 +117,14 @@ impl Sim {
         true
     }
 
-    /// Documents of real clients are on the public network; a server on this machine cannot be expected to read them.
+    /// Documents of real clients are on the public network; a server on this machine cannot be expected to read them
+    /// unless it is said to.
     fn document_can_be_read(&self, url: &str) -> bool {
         let local = |text: &str| {
             let host = Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
             host == "localhost" || host.starts_with("127.") || host == "[::1]"
         };
-        local(url) || !local(&self.target.url)
+        self.target.reads_documents || local(url) || !local(&self.target.url)
     }
 
     async fn register(
@@ -150,6 +154,8 @@ impl Sim {
         let text = |name: &str| document[name].as_str().map(str::to_owned);
         let method = text("token_endpoint_auth_method").or_else(|| does.client_auth.clone());
         let secret = text("client_secret");
+        let offered = method_of(&credential.server["token_endpoint_auth_methods_supported"], secret.is_some());
+        let method = method.or_else(|| offered.map(str::to_owned));
         let method = method.unwrap_or_else(|| if secret.is_some() { "client_secret_basic" } else { "none" }.to_owned());
         Some((text("client_id")?, secret, method))
     }
@@ -326,5 +332,25 @@ impl Sim {
         }
         self.move_to(Stage::Active, why);
         true
+    }
+}
+
+/// How a client proves itself where neither its habit nor its registration says: the first way that is offered and that
+/// it can go (RFC 8414 section 2).
+fn method_of(offered: &Value, has_secret: bool) -> Option<&str> {
+    let known = if has_secret { &["client_secret_basic", "client_secret_post", "none"][..] } else { &["none"][..] };
+    offered.as_array()?.iter().filter_map(Value::as_str).find(|method| known.contains(method))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_proves_itself_in_the_first_way_that_it_can_go() {
+        let offered = json!(["private_key_jwt", "client_secret_post", "none"]);
+        assert_eq!(method_of(&offered, true), Some("client_secret_post"));
+        assert_eq!(method_of(&offered, false), Some("none"));
+        assert_eq!((method_of(&json!(["tls_client_auth"]), true), method_of(&Value::Null, true)), (None, None));
     }
 }
