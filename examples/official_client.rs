@@ -23,12 +23,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PLAYS: &[(&str, &[&str])] = &[
     ("initialize", &[]),
     ("tools_call", &["invoke: { tool: add_numbers, arguments: { a: 2, b: 3 } }"]),
-    ("elicitation-sep1034-client-defaults", &["invoke: { tool: test_client_elicitation_defaults, arguments: {} }"]),
+    (
+        "elicitation-sep1034-client-defaults",
+        &["listen", "invoke: { tool: test_client_elicitation_defaults, arguments: {} }"],
+    ),
     (
         "sse-retry",
         &[
             "invoke: { tool: test_reconnection, arguments: {}, as: call }",
-            "wait: { for: 150ms }",
+            // Ends with the stream, which brings nothing.
+            "await: { call: call, within: 5s }",
             "reconnect",
             "await: { call: call }",
         ],
