@@ -11,7 +11,7 @@ use mcp_rehearsal::client::{Drive, Entry, Hidden, KnownClient, Target, drive};
 use mcp_rehearsal::model::{Revision, Rng, WallClock};
 use mcp_rehearsal::profile::{self, OpensWith, Profile};
 use mcp_rehearsal::scenario::{self, Scenario};
-use mcp_rehearsal::transcript::EventKind;
+use mcp_rehearsal::transcript::{Event, EventKind};
 use serde_json::{Value, json};
 
 /// The suite ends only the shell around a client that takes longer than 30 s.
@@ -58,6 +58,8 @@ const PLAYS: &[(&str, &[&str])] = &[
         ],
     ),
     ("json-schema-ref-no-deref", &[]),
+    // The schema that is listed goes back in a second conversation.
+    ("json-schema-2020-12-preservation", &[]),
     ("auth/", &["invoke: { method: tools/list }", "invoke: { tool: test-tool, arguments: {} }"]),
 ];
 
@@ -76,15 +78,43 @@ async fn play() -> Result<()> {
         Ok(text) => serde_json::from_str(&text).context("MCP_CONFORMANCE_CONTEXT is no JSON")?,
         Err(_) => Value::Null,
     };
-    let events = drive(Drive {
-        scenario: Arc::new(scenario_of(&name, &context)?),
-        profile: Arc::new(profile_for(revision)?),
-        target: Arc::new(target_at(&url, &name, &context)?),
-        clock: Arc::new(WallClock::new()),
-        rng: Rng::from_system(),
+    let (profile, target) = (Arc::new(profile_for(revision)?), Arc::new(target_at(&url, &name, &context)?));
+    let play = |steps: Vec<String>| {
+        let scenario = scenario_of(&name, &steps);
+        let (profile, target) = (Arc::clone(&profile), Arc::clone(&target));
+        async move {
+            let clock = Arc::new(WallClock::new());
+            let events =
+                drive(Drive { scenario: Arc::new(scenario?), profile, target, clock, rng: Rng::from_system() }).await;
+            tell(&events);
+            Ok::<_, anyhow::Error>(events)
+        }
+    };
+    let events = play(steps_of(&name, &context)?).await?;
+    if let Some(schema) = schema_in(&events, "json_schema_2020_12_tool") {
+        let arguments = json!({"schema": schema});
+        let call = json!({"invoke": {"tool": "json_schema_echo", "arguments": arguments}});
+        play(vec![call.to_string()]).await?;
+    }
+    Ok(())
+}
+
+/// The input schema of a tool in whatever came.
+fn schema_in(events: &[Event], tool: &str) -> Option<Value> {
+    let texts = events.iter().filter_map(|event| match &event.kind {
+        EventKind::Body { text, .. } => Some(text.to_string()),
+        EventKind::Sse { data, .. } => data.as_ref().map(ToString::to_string),
+        _ => None,
+    });
+    texts.filter_map(|text| serde_json::from_str::<Value>(&text).ok()).find_map(|message| {
+        let tools = message["result"]["tools"].as_array()?;
+        tools.iter().find(|one| one["name"] == tool)?.get("inputSchema").cloned()
     })
-    .await;
-    for event in &events {
+}
+
+/// Says what happened, for whoever looks into a failure.
+fn tell(events: &[Event]) {
+    for event in events {
         match &event.kind {
             EventKind::Note { text } => eprintln!("{text}"),
             EventKind::LeftOut { why, .. } => eprintln!("left out: {why}"),
@@ -96,20 +126,23 @@ async fn play() -> Result<()> {
             _ => {}
         }
     }
-    Ok(())
 }
 
-/// The scenario of the client for this scenario of the suite.
-fn scenario_of(name: &str, context: &Value) -> Result<Scenario> {
+/// What the client does for this scenario of the suite.
+fn steps_of(name: &str, context: &Value) -> Result<Vec<String>> {
     let own = PLAYS.iter().find(|(known, _)| *known == name || (known.ends_with('/') && name.starts_with(known)));
-    let steps: Vec<String> = match (own, context["toolCalls"].as_array()) {
-        (Some((_, steps)), _) => steps.iter().map(ToString::to_string).collect(),
+    match (own, context["toolCalls"].as_array()) {
+        (Some((_, steps)), _) => Ok(steps.iter().map(ToString::to_string).collect()),
         (None, Some(calls)) => {
             let call = |call: &Value| json!({"invoke": {"tool": call["name"], "arguments": call["arguments"]}});
-            calls.iter().map(|one| call(one).to_string()).collect()
+            Ok(calls.iter().map(|one| call(one).to_string()).collect())
         }
         (None, None) => bail!("there is no play for the scenario `{name}`"),
-    };
+    }
+}
+
+/// Steps as a scenario, between coming in and leaving.
+fn scenario_of(name: &str, steps: &[String]) -> Result<Scenario> {
     let mut text =
         "version: 1\nid: official.client\ntitle: A scenario of the official suite.\nwhy: It judges clients.\nsteps:\n"
             .to_owned();
@@ -136,13 +169,19 @@ fn target_at(url: &str, name: &str, context: &Value) -> Result<Target> {
         secret: text("client_secret").map(Hidden),
         ..KnownClient::default()
     });
-    let entry = if name.starts_with("auth/client-credentials") { Entry::ClientCredentials } else { Entry::Login };
+    let entry = match text("valid_jwt") {
+        Some(assertion) => Entry::Assertion(Hidden(assertion)),
+        None if name.starts_with("auth/client-credentials") => Entry::ClientCredentials,
+        None => Entry::Login,
+    };
+    let client_key = text("private_key_pem").map(Hidden);
     let target = Target::parse(url, PATIENCE)?;
     Ok(Target {
         asks_for_tokens: name.starts_with("auth/"),
         speaks_modern: true,
         reads_documents: true,
         client,
+        client_key,
         entry,
         ..target
     })

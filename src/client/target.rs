@@ -88,6 +88,8 @@ pub struct Target {
     pub entry: Entry,
     /// The client id that was registered beforehand, where there is one.
     pub client: Option<KnownClient>,
+    /// The private key with which that client signs for itself: P-256, PKCS #8 in PEM.
+    pub client_key: Option<Hidden>,
     /// The scope to ask for instead of what the profile would.
     pub scope: Option<String>,
     /// Its nodes, where it has several that can be told apart; clients begin at the first.
@@ -152,6 +154,7 @@ impl Target {
             reads_documents: false,
             entry: Entry::default(),
             client: None,
+            client_key: None,
             scope: None,
             nodes: Vec::new(),
             restarts: None,
@@ -188,6 +191,7 @@ impl Target {
             reads_documents: false,
             entry: Entry::default(),
             client: None,
+            client_key: None,
             scope: None,
             nodes: Vec::new(),
             restarts: None,
@@ -226,6 +230,7 @@ impl Target {
         all.extend(environment.map(|(_, value)| ("environment", value.as_str())));
         match &self.entry {
             Entry::Token(Hidden(token)) => all.push(("access", token)),
+            Entry::Assertion(Hidden(assertion)) => all.push(("assertion", assertion)),
             Entry::Form(steps) => {
                 let fields = steps.iter().flat_map(|step| &step.fields);
                 all.extend(fields.map(|(_, Hidden(value))| ("field", value.as_str())));

@@ -11,8 +11,9 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use super::fetch::Ask;
-use super::{Credential, Stage, claims};
+use super::{Credential, Stage, assertion, claims};
 use crate::client::Entry;
+use crate::client::entry::Hidden;
 use crate::client::sim::Sim;
 use crate::model::Challenge;
 use crate::profile::{CarriesResource, Registration, ScopeFrom};
@@ -289,6 +290,21 @@ impl Sim {
                 authorization = Some(format!("Basic {}", STANDARD.encode(pair)));
             }
             "client_secret_post" => pairs.extend([("client_id", id), ("client_secret", secret)]),
+            "private_key_jwt" => {
+                let issuer = credential.server["issuer"].as_str().unwrap_or(&credential.issuer);
+                let key = self.target.client_key.as_ref().map(|Hidden(key)| key.as_str()).unwrap_or_default();
+                let claims = assertion::about(&id, issuer, self.clock.unix(), &self.rng.hex(16));
+                let Some(signed) = assertion::signed(key, &claims) else {
+                    self.note("the key of the client is no private key of P-256 in PEM, so it cannot sign for itself");
+                    return None;
+                };
+                self.tap.hide("assertion", &signed);
+                pairs.extend([
+                    ("client_id", id),
+                    ("client_assertion_type", assertion::TYPE.to_owned()),
+                    ("client_assertion", signed),
+                ]);
+            }
             _ => pairs.push(("client_id", id)),
         }
         let body = Serializer::new(String::new()).extend_pairs(pairs).finish().into_bytes();
