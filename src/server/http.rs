@@ -295,7 +295,7 @@ async fn legacy(app: &Arc<App>, asked: &Asked<'_>, body: &mut BodyDataStream) ->
     };
     let caller = caller.as_ref();
     if path == app.config.sse_path {
-        return doors::open_legacy(app, method, headers, caller);
+        return doors::open_legacy(app, method, headers, caller).await;
     }
     if let Some(refusal) = doors::refuse_legacy(app, asked.method, query, headers, caller) {
         return refusal;

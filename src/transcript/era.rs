@@ -107,3 +107,65 @@ pub(super) fn modern(exchanges: &[Exchange], messages: &[Msg]) -> Vec<bool> {
         .collect();
     marked.iter().zip(exchanges).map(|(marked, exchange)| *marked && places.contains(&place(exchange))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::transcript::{Builder, View};
+
+    fn eras(builder: &Builder) -> Vec<bool> {
+        let events = builder.clone().finish();
+        View::new(&events).exchanges.iter().map(|exchange| exchange.modern).collect()
+    }
+
+    #[test]
+    fn a_request_that_says_so_is_modern_where_the_server_showed_that_it_knows_the_era() {
+        let both = Builder::new().initialize("2025-11-25").modern().discover(json!({}));
+        assert_eq!(eras(&both), [false, false, true]);
+        // A session header does not change it, and what names nothing stays with its session.
+        let mixed = both.probe(&[("mcp-session-id", "session#1")], "tools/list", Value::Null);
+        let mixed = mixed.serves("tools/list", json!({"tools": []})).legacy().session("session#1");
+        let mixed = mixed.call("tools/list", Value::Null, json!({"tools": []}));
+        assert_eq!(eras(&mixed), [false, false, true, true, false]);
+        let events = mixed.finish();
+        let view = View::new(&events);
+        let of = |index: usize| view.exchanges[index].revision.map(Revision::name);
+        assert_eq!((of(3), of(4)), (Some("2026-07-28"), Some("2025-11-25")));
+        assert_eq!(view.conversations.len(), 2);
+    }
+
+    #[test]
+    fn a_server_without_the_era_makes_nothing_modern() {
+        let probe = Builder::new().modern().probe(&[], "server/discover", Value::Null);
+        let old = probe.refuses(200, -32601, Value::Null).legacy().initialize("2025-06-18");
+        assert_eq!(eras(&old), [false, false, false]);
+        let tried = Builder::new().initialize("2025-11-25").modern().probe(&[], "tools/list", Value::Null);
+        let served = json!({"jsonrpc": "2.0", "id": 3, "result": {"tools": []}});
+        assert_eq!(eras(&tried.json(200, &served)), [false, false, false], "served by the rules of a session, or none");
+    }
+
+    #[test]
+    fn on_one_channel_both_eras_are_told_apart() {
+        let both = Builder::new().channel(Via::Stdio).initialize("2025-11-25").modern().discover(json!({}));
+        let both = both.listen(json!({"toolsListChanged": true}), json!({"toolsListChanged": true}));
+        let note = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
+        let events = both.comes(&note.to_string()).finish();
+        let view = View::new(&events);
+        let notes: Vec<_> = view.received().filter(|msg| msg.kind == Kind::Notification).collect();
+        let revisions: Vec<_> = notes.iter().filter_map(|msg| msg.revision).map(Revision::name).collect();
+        assert_eq!(revisions, ["2026-07-28", "2025-11-25"], "the tagged one is the subscription's");
+    }
+
+    #[test]
+    fn equal_ids_at_a_time_belong_to_their_own_exchanges() {
+        let start = Builder::new().modern().discover(json!({}));
+        let message = start.message(&json!(7), "tools/list", Value::Null);
+        let done = json!({"jsonrpc": "2.0", "id": 7, "result": {"resultType": "complete", "tools": []}});
+        let events = start.post(&message).post(&message).json(200, &done).finish();
+        let view = View::new(&events);
+        let answered: Vec<usize> = view.calls.iter().map(|call| call.responses.len()).collect();
+        assert_eq!(answered, [1, 0, 1]);
+    }
+}

@@ -174,7 +174,7 @@ fn blob_base64(view: &View<'_>, out: &mut Findings) {
 }
 
 /// Reads of a valid URI that is not listed and that no template could cover, where both lists are known.
-fn missing_reads<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Msg, Option<&'v Msg>)> {
+pub(crate) fn missing_reads<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Msg, Option<&'v Msg>)> {
     view.calls_to("resources/read")
         .filter(|(request, _)| out.covers(request.revision) && is_proper(view, request))
         .filter(|(request, _)| server_declared(view, request, &["resources"]) == Some(true))

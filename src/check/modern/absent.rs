@@ -3,11 +3,10 @@
 use super::flaw::{Ask, sound_to};
 use super::lists::code;
 use super::results::shown;
-use crate::check::support::{RESOURCES, server_declared};
+use crate::check::features::resources::missing_reads;
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
 use crate::transcript::View;
-use serde_json::Value;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -16,19 +15,19 @@ pub const CHECKS: &[Check] = &[
     Check { id: "features.resources.path-traversal", judge: traversal },
 ];
 
-/// Reads of resources that are not there: what nobody listed and the server refuses, or answers with nothing.
-fn absent<'v>(view: &'v View<'_>) -> Vec<Ask<'v>> {
-    let listed: Vec<&Value> = RESOURCES.items(view).map(|(_, _, item)| &item["uri"]).collect();
-    sound_to(view, "resources/read")
-        .filter(|ask| server_declared(view, ask.request, &["resources"]) == Some(true))
-        .filter(|ask| ask.param("uri").is_string() && !listed.contains(&ask.param("uri")))
-        .collect()
+/// Reads of resources that are surely not there: both lists are known, and neither has what was asked for.
+fn absent<'v>(view: &'v View<'_>, out: &Findings) -> Vec<Ask<'v>> {
+    if !view.is_modern() {
+        return Vec::new();
+    }
+    let missing: Vec<u32> = missing_reads(view, out).into_iter().map(|(request, _)| request.seq).collect();
+    sound_to(view, "resources/read").filter(|ask| missing.contains(&ask.request.seq)).collect()
 }
 
 /// A resource that is not there is an invalid parameter.
 fn not_found(view: &View<'_>, out: &mut Findings) {
-    for ask in absent(view) {
-        // A refusal of access and the like is another matter, and so is what a template makes.
+    for ask in absent(view, out) {
+        // A refusal of access and the like is another matter.
         let Some(code) = code(&ask).filter(|code| matches!(code, -32602 | -32002 | -32603 | -32600 | 0)) else {
             continue;
         };
@@ -46,7 +45,7 @@ fn not_found(view: &View<'_>, out: &mut Findings) {
 
 /// And not one without contents.
 fn not_empty(view: &View<'_>, out: &mut Findings) {
-    for ask in absent(view) {
+    for ask in absent(view, out) {
         let empty = ask.result().is_some_and(|result| result["contents"].as_array().is_some_and(Vec::is_empty));
         if !empty && !ask.is_refused() {
             continue;
@@ -68,13 +67,14 @@ fn traversal(view: &View<'_>, out: &mut Findings) {
     for ask in sound_to(view, "resources/read") {
         let Some(uri) = ask.param("uri").as_str().filter(|uri| uri.starts_with("file:")) else { continue };
         let lower = uri.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
-        if !lower.contains("/../") && !lower.ends_with("/..") {
+        // A path that stays inside is no harm; one to the accounts of the machine surely leaves it.
+        if !lower.contains("/../") || !lower.ends_with("/etc/passwd") {
             continue;
         }
         let served = ask.result().is_some_and(|result| {
             result["contents"].as_array().is_some_and(|all| {
                 all.iter().any(|one| {
-                    one["text"].as_str().is_some_and(|text| text.contains("root:")) || one["blob"].is_string()
+                    one["text"].as_str().is_some_and(|text| text.contains(":0:0:")) || one["blob"].is_string()
                 })
             })
         });
@@ -101,7 +101,10 @@ mod tests {
     }
 
     fn start() -> Builder {
-        none().discover(json!({"tools": {}, "prompts": {}, "resources": {}, "completions": {}}))
+        none()
+            .discover(json!({"resources": {}}))
+            .call("resources/list", Value::Null, json!({"resources": [{"uri": "test://a", "name": "a"}]}))
+            .call("resources/templates/list", Value::Null, json!({"resourceTemplates": []}))
     }
 
     #[test]
@@ -114,7 +117,7 @@ mod tests {
         expect_three("features.resources.not-found-no-empty", &right, &empty, &start());
         let out = "file:///srv/../etc/passwd";
         let kept = read(out).refuses(200, -32602, Value::Null);
-        let contents = json!({"contents": [{"uri": out, "text": "root:x:0:0"}]});
+        let contents = json!({"contents": [{"uri": out, "text": "root:x:0:0:root:/root:/bin/sh"}]});
         expect_three("features.resources.path-traversal", &kept, &read(out).serves("resources/read", contents), &right);
     }
 }

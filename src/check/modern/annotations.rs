@@ -1,10 +1,11 @@
 //! How tools say which arguments are mirrored in headers.
 
+use serde_json::Value;
+
 use crate::check::support::TOOLS;
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
 use crate::transcript::View;
-use serde_json::Value;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[

@@ -131,7 +131,8 @@ fn teardown(view: &View<'_>, out: &mut Findings) {
                 && msg.value["params"]["requestId"] == *open.id()
         });
         let said = open.ask.result().is_some() || cancel;
-        if !said && !open.server_closed() {
+        let ended = open.ask.over_http() && open.ask.exchange.end == Some(End::Complete);
+        if !said && !ended {
             continue;
         }
         if said {

@@ -74,7 +74,7 @@ fn independent(view: &View<'_>, out: &mut Findings) {
     let all = lists(view);
     for ask in &all {
         let first = !requests(view).any(|other| line(&other) == line(ask) && other.request.seq < ask.request.seq);
-        let refused_for_order = ask.is_refused() && code(ask) != Some(-32601);
+        let refused_for_order = ask.is_refused() && !matches!(code(ask), Some(-32601 | -32603));
         let works = all
             .iter()
             .any(|other| other.method() == ask.method() && other.result().is_some() && line(other) == line(ask));

@@ -201,6 +201,14 @@ fn extension_ids(view: &View<'_>, out: &mut Findings) {
 /// Nobody can speak this revision without its base: discovery and subscriptions are methods of every server.
 fn core(view: &View<'_>, out: &mut Findings) {
     for ask in sound(view).filter(|ask| matches!(ask.method(), "server/discover" | "subscriptions/listen")) {
+        // Where nothing is declared that could be subscribed to, it is a matter of opinion what the method would be for:
+        // `patterns.subscriptions.listen-implemented` tells that.
+        let listens = |name: &&str| server_declared(view, ask.request, &[name, "listChanged"]) == Some(true);
+        let offers = ["tools", "prompts", "resources"].iter().any(listens)
+            || server_declared(view, ask.request, &["resources", "subscribe"]) == Some(true);
+        if ask.method() == "subscriptions/listen" && !offers {
+            continue;
+        }
         let unknown = ask.code() == Some(-32601) || crate::check::wire::body_error(ask.exchange) == Some(-32601);
         out.require(!unknown, || {
             told(

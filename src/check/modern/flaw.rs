@@ -172,8 +172,38 @@ fn worked_elsewhere(view: &View<'_>, ask: &Ask<'_>) -> bool {
     requests(view).any(|other| same(&other) && other.result().is_some() && flaws(view, &other).is_empty())
 }
 
-/// What is wrong with a request.
+/// All flaws, in order.
+const ALL: [Flaw; 19] = [
+    Flaw::NoVersion,
+    Flaw::NoCapabilities,
+    Flaw::Unsupported,
+    Flaw::OldVersion,
+    Flaw::VersionHeaderMissing,
+    Flaw::VersionHeaderDiffers,
+    Flaw::MethodMissing,
+    Flaw::MethodDiffers,
+    Flaw::NameMissing,
+    Flaw::NameDiffers,
+    Flaw::EncodedNameDiffers,
+    Flaw::NameBroken,
+    Flaw::NameMarkers,
+    Flaw::Unclean,
+    Flaw::ParamMissing,
+    Flaw::ParamDiffers,
+    Flaw::ParamUnclean,
+    Flaw::Level,
+    Flaw::Other,
+];
+
+/// What is wrong with a request, in order; looked for once for all checks.
 pub(crate) fn flaws(view: &View<'_>, ask: &Ask<'_>) -> Vec<Flaw> {
+    let bits = view.remember("flaws", ask.request.seq, || {
+        look(view, ask).into_iter().fold(0, |bits, flaw| bits | 1 << (flaw as u32))
+    });
+    ALL.into_iter().filter(|flaw| bits & (1 << (*flaw as u32)) != 0).collect()
+}
+
+fn look(view: &View<'_>, ask: &Ask<'_>) -> Vec<Flaw> {
     let (request, exchange) = (ask.request, ask.exchange);
     let mut found = Vec::new();
     let mut add = |flaw: Flaw, holds: bool| {
@@ -199,7 +229,11 @@ pub(crate) fn flaws(view: &View<'_>, ask: &Ask<'_>) -> Vec<Flaw> {
             known.result["supportedVersions"].as_array().is_some_and(|list| list.iter().any(|one| one == version))
         });
         add(Flaw::OldVersion, old);
-        add(Flaw::Unsupported, !old && !told && !is_modern_version(version));
+        // A later date may be one that the server knows before this program does.
+        let later = version > "2026-07-28" && version.len() == 10 && version.starts_with("20");
+        let unknown = !old && !told && !is_modern_version(version);
+        add(Flaw::Unsupported, unknown && !later);
+        add(Flaw::Other, unknown && later);
     }
     let level = meta(request, META_LEVEL);
     add(Flaw::Level, !level.is_null() && !level.as_str().is_some_and(|level| LEVELS.contains(&level)));
@@ -236,7 +270,9 @@ fn headers(view: &View<'_>, ask: &Ask<'_>, add: &mut impl FnMut(Flaw, bool)) {
                 }
             },
         }
-    } else if ask.method().starts_with("tasks/") {
+    } else if matches!(ask.method(), "tasks/get" | "tasks/update" | "tasks/cancel") {
+        // The extension asks clients for the header; a server that insists on it is right.
+        add(Flaw::Other, exchange.sent_header("mcp-name").is_none());
         add(Flaw::NameDiffers, !asked::name_fits(exchange, request));
     }
     if let Some(tool) = asked::tool_of(view, request) {

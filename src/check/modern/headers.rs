@@ -95,6 +95,10 @@ const HEADER_FLAWS: &[Flaw] = &[
 /// A rejection for a header says so with the code that exists for it.
 fn mismatch_body(view: &View<'_>, out: &mut Findings) {
     for ask in flawed(view, HEADER_FLAWS).filter(|ask| ask.over_http() && ask.is_refused()) {
+        // Without a version it may have been taken for a request of an older client.
+        if ask.exchange.sent_header("mcp-protocol-version").is_none() {
+            continue;
+        }
         let code = crate::check::wire::body_error(ask.exchange).or(ask.code());
         out.require(code == Some(-32020), || {
             told(

@@ -1,5 +1,7 @@
 //! Opening a subscription, and its acknowledgment.
 
+use serde_json::Value;
+
 use super::flaw::sound_to;
 use super::subscription::{ACKNOWLEDGED, Subscription, subscriptions, tag};
 use crate::check::support::server_declared;
@@ -7,7 +9,6 @@ use crate::check::wire::{came, short, told};
 use crate::check::{Check, Findings};
 use crate::model::Kind;
 use crate::transcript::{Msg, View};
-use serde_json::Value;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -151,7 +152,11 @@ fn ack_omits(view: &View<'_>, out: &mut Findings) {
             })
             .map(|(key, ..)| *key)
             .collect();
-        if missing.is_empty() || !(open.ask.tells() || open.acknowledgment().is_some()) {
+        // A server without the method at all refuses no filter.
+        if missing.is_empty()
+            || open.ask.code() == Some(-32601)
+            || !(open.ask.tells() || open.acknowledgment().is_some())
+        {
             continue;
         }
         let promised = open.agreed().is_some_and(|agreed| missing.iter().any(|key| agreed[*key] == true));

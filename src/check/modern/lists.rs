@@ -1,12 +1,15 @@
 //! Lists of tools, resources and prompts in the modern era, which depend on nothing but the request.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use super::flaw::{Ask, requests, sound_to};
 use super::results::shown;
 use crate::check::support::{ListKind, PROMPTS, RESOURCES, TOOLS, server_declared};
 use crate::check::wire::{body_error, came, told};
 use crate::check::{Check, Findings};
-use crate::transcript::{META_CAPABILITIES, META_CLIENT, View};
-use std::collections::BTreeMap;
+use crate::transcript::{EventKind, META_CAPABILITIES, META_CLIENT, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -76,7 +79,9 @@ fn steady(view: &View<'_>, out: &mut Findings, kind: &ListKind) {
             }
             // Whether the change came with time shows on the connection of before: if it goes on showing the old list.
             let back = all[at + 1..].iter().find(|(later, _)| line(later) == line(other) && same_caller(later, other));
-            let flips = back.is_some_and(|(_, list)| list == shown_there);
+            // A call between may have changed it, and so may a clock or a hand from outside that a step tells of.
+            let calm = |later: &Ask<'_>| !touched(view, other.request.seq, later.request.seq);
+            let flips = back.is_some_and(|(later, list)| list == shown_there && calm(later));
             if shown_there != list && !flips {
                 continue;
             }
@@ -92,6 +97,20 @@ fn steady(view: &View<'_>, out: &mut Findings, kind: &ListKind) {
         }
         latest.insert(line(ask), at);
     }
+}
+
+/// Whether anything but a look at lists happened between two moments.
+fn touched(view: &View<'_>, from: u32, to: u32) -> bool {
+    let looks = |sent: &Value| {
+        matches!(sent["method"].as_str(), Some("server/discover" | "ping"))
+            || sent["method"].as_str().is_some_and(|method| method.ends_with("/list"))
+    };
+    let between = |seq: u32| seq > from && seq < to;
+    view.exchanges.iter().any(|exchange| between(exchange.seq) && !exchange.sent_json().is_some_and(looks))
+        || view.events.iter().any(|event| between(event.seq) && matches!(event.kind, EventKind::Clock { .. }))
+        || view
+            .received()
+            .any(|msg| between(msg.seq) && msg.method().is_some_and(|method| method.ends_with("/list_changed")))
 }
 
 /// The order of the list is the same each time.
@@ -141,7 +160,9 @@ fn both_refs(view: &View<'_>, out: &mut Findings) {
                 .find(view, request, reference["uri"].as_str().unwrap_or_default())
                 .is_some(),
         };
-        let declared = server_declared(view, request, &["completions"]) == Some(true);
+        // Further members of the parameters may be refused for their own sake.
+        let plain = request.value["params"].get("context").is_none();
+        let declared = plain && server_declared(view, request, &["completions"]) == Some(true);
         let Some(response) = response.filter(|_| known && declared && out.covers(request.revision)) else { continue };
         if !crate::check::support::is_proper(view, request) {
             continue;

@@ -1,11 +1,12 @@
 //! Arguments that are mirrored in `Mcp-Param-*` headers.
 
+use serde_json::Value;
+
 use super::asked::{Held, argument, as_header, held, is_encoded, mirrored, tool_of};
 use super::flaw::{Ask, Flaw, flawed, sound_to};
 use crate::check::wire::{body_error, came, told};
 use crate::check::{Check, Findings};
 use crate::transcript::View;
-use serde_json::Value;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[

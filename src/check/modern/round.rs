@@ -1,12 +1,13 @@
 //! Calls that bring the input that an earlier result asked for, with the result that asked. Holds no checks of its own.
 
+use serde_json::{Map, Value};
+
 use super::flaw::{Ask, flaws, requests};
 use super::input::asking;
 use super::results::shown;
 use crate::check::Findings;
 use crate::check::wire::{came, told};
 use crate::transcript::{EventKind, View};
-use serde_json::{Map, Value};
 
 /// A call that comes back to a result which asked for input.
 pub(super) struct Round<'v> {

@@ -1,12 +1,13 @@
 //! What a subscription may carry, and how it ends.
 
+use serde_json::Value;
+
 use super::listen::{FLAGS, seen};
 use super::subscription::{Subscription, subscriptions, tag};
 use crate::check::wire::{came, short, told};
 use crate::check::{Check, Findings};
 use crate::model::Kind;
 use crate::transcript::{End, EventKind, View};
-use serde_json::Value;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -151,7 +152,9 @@ fn stays_open(view: &View<'_>, out: &mut Findings) {
 
 /// A server that ends a subscription answers its request first.
 fn graceful(view: &View<'_>, out: &mut Findings) {
-    for open in subscriptions(view).iter().filter(|open| open.acknowledgment().is_some() && open.server_closed()) {
+    for open in subscriptions(view).iter().filter(|open| {
+        open.acknowledgment().is_some() && open.ask.exchange.end == Some(End::Complete) && open.ask.over_http()
+    }) {
         let answered = open.ask.result().is_some();
         out.require(answered, || {
             told(

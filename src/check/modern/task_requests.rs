@@ -1,13 +1,17 @@
 //! What the methods on tasks answer, and to whom.
 
+use std::collections::HashSet;
+
+use serde_json::Value;
+
 use super::asked::TASKS;
 use super::flaw::{Ask, Flaw, flaws, requests, sound};
+use super::results::shown;
 use super::tasks::{breach, code, has_extension, made};
 use crate::check::support::server_declared;
+use crate::check::wire::told;
 use crate::check::{Check, Findings};
 use crate::transcript::View;
-use serde_json::Value;
-use std::collections::HashSet;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -160,21 +164,25 @@ fn own_tasks(view: &View<'_>, out: &mut Findings) {
         if mine.is_none() || other.is_none() || mine == other || maker.exchange.client == ask.exchange.client {
             continue;
         }
-        let what = format!("{} of the task {id} was served to another user than the one who made it.", ask.method());
-        breach(
-            out,
-            &ask,
-            ask.result().is_none(),
-            what,
-            "error -32602, as if there were no such task",
+        if ask.result().is_none() {
+            out.pass();
+            continue;
+        }
+        // Two logins may be of one person, which cannot be told here.
+        out.contested(told(
+            format!("{} of the task {id} was served to another client with another token.", ask.method()),
+            &["error -32602, as if there were no such task", "service, where both tokens are of one user"],
+            shown(&ask),
             "bind each task to its user",
-        );
+            [maker.evidence(), ask.evidence()].concat(),
+        ));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::expect_three;
+    use crate::check::Outcome;
+    use crate::check::testing::{expect_three, judge};
     use crate::transcript::{Builder, META_CAPABILITIES};
     use serde_json::{Value, json};
 
@@ -270,6 +278,9 @@ mod tests {
             mine.serves("tools/call", task(ID)).client("b").discover(json!({"extensions": extension()["extensions"]}));
         let theirs = || mine.clone().probe(&[("authorization", "Bearer access#2")], "tasks/get", json!({"taskId": ID}));
         let kept = theirs().refuses(200, -32602, Value::Null);
-        expect_three("patterns.tasks-ext.auth-check", &kept, &theirs().serves("tasks/get", json!({})), &mine);
+        let id = "patterns.tasks-ext.auth-check";
+        assert_eq!(judge(id, &kept).outcome, Outcome::Pass);
+        assert_eq!(judge(id, &theirs().serves("tasks/get", json!({}))).outcome, Outcome::Warn);
+        assert_eq!(judge(id, &mine).outcome, Outcome::NotExercised);
     }
 }

@@ -1,5 +1,9 @@
 //! The tasks extension: when a call may become a task.
 
+use std::collections::HashSet;
+
+use serde_json::Value;
+
 use super::asked::{TASKS, declares};
 use super::flaw::{Ask, requests, sound};
 use super::results::shown;
@@ -7,8 +11,6 @@ use super::task_requests::about;
 use crate::check::wire::{body_error, came, told};
 use crate::check::{Check, Findings};
 use crate::transcript::View;
-use serde_json::Value;
-use std::collections::HashSet;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -44,17 +46,24 @@ pub(super) fn breach(out: &mut Findings, ask: &Ask<'_>, holds: bool, what: Strin
     });
 }
 
-/// Tools whose calls became tasks at some time.
-fn makers<'v>(view: &'v View<'_>) -> HashSet<&'v str> {
-    requests(view).filter(is_task).filter_map(|ask| ask.param("name").as_str()).collect()
+/// Calls that became tasks at some time.
+fn makers(view: &View<'_>) -> HashSet<String> {
+    requests(view).filter(is_task).map(|ask| call_of(&ask)).collect()
 }
 
-/// Calls of tools that make tasks, by requests without the extension.
+/// What a call is: the tool and its arguments, of which none are as good as an empty object.
+fn call_of(ask: &Ask<'_>) -> String {
+    let arguments = ask.param("arguments");
+    let given = if arguments.is_null() { "{}".to_owned() } else { arguments.to_string() };
+    format!("{} {given}", ask.param("name"))
+}
+
+/// Calls that make tasks, by requests without the extension.
 fn plain_calls<'v>(view: &'v View<'_>) -> Vec<Ask<'v>> {
     let makers = makers(view);
     sound(view)
         .filter(|ask| ask.method() == "tools/call" && !has_extension(ask))
-        .filter(|ask| is_task(ask) || ask.param("name").as_str().is_some_and(|name| makers.contains(name)))
+        .filter(|ask| is_task(ask) || makers.contains(&call_of(ask)))
         .collect()
 }
 
@@ -184,7 +193,7 @@ fn unguessable(view: &View<'_>, out: &mut Findings) {
         breach(
             out,
             &maker,
-            letters >= 16 && !(digits && letters < 32),
+            letters >= 8 && !(digits && letters < 16),
             what,
             "an id of at least 128 random bits",
             "use a random UUID or the like",

@@ -31,7 +31,7 @@ fn capability(view: &View<'_>, out: &mut Findings) {
         let Some(declared) = server_declared(view, msg, &["logging"]) else { continue };
         out.require(declared, || {
             told(
-                "The server sent a log message but its initialize result declares no logging capability.",
+                "The server sent a log message but its capabilities declare no logging.",
                 &["\"logging\": {} among the capabilities", "no notifications/message"],
                 &msg.value,
                 "declare the logging capability",
