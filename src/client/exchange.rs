@@ -127,7 +127,7 @@ impl Sim {
         let mut answered = Answered::of(number);
         let mut dropped = self.drop_all.subscribe();
         dropped.mark_unchanged();
-        let (hang_up, mut hung_up) = oneshot::channel();
+        let (hang_up, mut asked_to_end) = oneshot::channel();
         {
             let mut state = self.state();
             state.live += 1;
@@ -136,7 +136,7 @@ impl Sim {
         let end = tokio::select! {
             end = self.run(number, line.as_ref(), &request, &options, &mut answered, head) => end,
             _ = dropped.changed() => Stop::End(End::ClosedByUs),
-            Ok(()) = &mut hung_up => Stop::End(End::ClosedByUs),
+            Ok(()) = &mut asked_to_end => Stop::End(End::ClosedByUs),
             () = tokio::time::sleep(options.within) => Stop::End(End::TimedOut),
         };
         let end = end.end();

@@ -314,9 +314,8 @@ fn told(answered: &Answered, id: &Value, asked: &str) -> Told {
     let Some(message) = answered.messages.iter().find(own) else {
         // Silence says nothing over HTTP, where a status does; elsewhere it is how some old servers answer.
         return match answered.status {
-            Some(400..=499) => Told::Legacy,
+            Some(400..=499) | None => Told::Legacy,
             Some(_) => Told::Nothing,
-            None => Told::Legacy,
         };
     };
     let versions = |list: &Value| -> Vec<String> {

@@ -48,6 +48,7 @@ impl Default for SafeCall {
 
 /// A server to rehearse against.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a server, not a state")]
 pub struct Target {
     /// What its user calls it: an address or a command.
     pub name: String,
