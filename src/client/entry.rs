@@ -25,6 +25,8 @@ pub enum Entry {
     Token(Hidden),
     /// In its own name (RFC 6749 section 4.4).
     ClientCredentials,
+    /// With an assertion that somebody else signed about it (RFC 7523 section 2.1).
+    Assertion(Hidden),
     /// As its profile does, and these steps are what a person would do on the pages.
     Form(Arc<Vec<FormStep>>),
     /// With the one grant that all clients of the rehearsal share, since nobody can be asked each time.

@@ -20,6 +20,8 @@ mod restart;
 mod sim;
 mod step;
 mod target;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use auth::token_to_order;

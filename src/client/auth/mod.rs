@@ -2,6 +2,7 @@
 //!
 //! Every change of the credential is an event in the transcript. Order and shape of the requests are the profile's.
 
+mod assertion;
 mod claims;
 mod credential;
 mod custom;
