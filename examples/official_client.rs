@@ -113,6 +113,7 @@ fn schema_in(events: &[Event], tool: &str) -> Option<Value> {
 }
 
 /// Says what happened, for whoever looks into a failure.
+#[expect(clippy::print_stderr, reason = "the suite shows it where a scenario fails")]
 fn tell(events: &[Event]) {
     for event in events {
         match &event.kind {
