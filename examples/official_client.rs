@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use mcp_rehearsal::client::{Drive, Entry, Hidden, KnownClient, Target, drive};
+use mcp_rehearsal::client::{Drive, Entry, Hidden, Identity, KnownClient, Target, drive};
 use mcp_rehearsal::model::{Revision, Rng, WallClock};
 use mcp_rehearsal::profile::{self, OpensWith, Profile};
 use mcp_rehearsal::scenario::{self, Scenario};
@@ -113,6 +113,7 @@ fn schema_in(events: &[Event], tool: &str) -> Option<Value> {
 }
 
 /// Says what happened, for whoever looks into a failure.
+#[expect(clippy::print_stderr, reason = "the suite shows it where a scenario fails")]
 fn tell(events: &[Event]) {
     for event in events {
         match &event.kind {
@@ -169,10 +170,15 @@ fn target_at(url: &str, name: &str, context: &Value) -> Result<Target> {
         secret: text("client_secret").map(Hidden),
         ..KnownClient::default()
     });
-    let entry = match text("valid_jwt") {
-        Some(assertion) => Entry::Assertion(Hidden(assertion)),
-        None if name.starts_with("auth/client-credentials") => Entry::ClientCredentials,
-        None => Entry::Login,
+    let entry = match (text("valid_jwt"), text("idp_id_token").map(Hidden)) {
+        (Some(assertion), _) => Entry::Assertion(Hidden(assertion)),
+        (None, Some(id_token)) => {
+            let token_endpoint = text("idp_token_endpoint").context("the context names no token endpoint")?;
+            let client = text("idp_client_id").context("the context names no client of the identity provider")?;
+            Entry::Enterprise(Arc::new(Identity { token_endpoint, client, id_token }))
+        }
+        _ if name.starts_with("auth/client-credentials") => Entry::ClientCredentials,
+        _ => Entry::Login,
     };
     let client_key = text("private_key_pem").map(Hidden);
     let target = Target::parse(url, PATIENCE)?;

@@ -232,6 +232,7 @@ impl Target {
         match &self.entry {
             Entry::Token(Hidden(token)) => all.push(("access", token)),
             Entry::Assertion(Hidden(assertion)) => all.push(("assertion", assertion)),
+            Entry::Enterprise(identity) => all.push(("id-token", &identity.id_token.0)),
             Entry::Form(steps) => {
                 let fields = steps.iter().flat_map(|step| &step.fields);
                 all.extend(fields.map(|(_, Hidden(value))| ("field", value.as_str())));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{header_exists, method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use super::{Drive, Entry, Hidden, KnownClient, Target, drive};
+use super::{Drive, Entry, Hidden, Identity, KnownClient, Target, drive};
 use crate::model::{Rng, WallClock};
 use crate::profile::{Profile, find};
 use crate::scenario::parse;
@@ -136,6 +136,31 @@ async fn an_assertion_of_somebody_else_is_exchanged_for_a_token() {
     assert!(came_to(&server, "/authorize").await.is_empty());
     let told = serde_json::to_string(&events).expect("text");
     assert!(!told.contains("signed.by.another"), "the assertion is a secret");
+}
+
+#[tokio::test]
+async fn an_identity_provider_vouches_for_a_person_at_this_server_and_resource() {
+    let server = guarded("", ResponseTemplate::new(202)).await;
+    let jag =
+        json!({"access_token": "vouched.for.you", "issued_token_type": "urn:ietf:params:oauth:token-type:id-jag"});
+    let answer = ResponseTemplate::new(200).set_body_json(jag);
+    Mock::given(method("POST")).and(path("/idp")).respond_with(answer).mount(&server).await;
+    let token_endpoint = format!("{}/idp", server.uri());
+    let id_token = Hidden("said.about.you".to_owned());
+    let entry = Entry::Enterprise(Arc::new(Identity { token_endpoint, client: "at-idp".to_owned(), id_token }));
+    let client = KnownClient { id: "at-as".to_owned(), ..KnownClient::default() };
+    let target = Target { entry, client: Some(client), ..at(&server) };
+    let events = play(target, reference(|_| {}), "  - connect\n  - negotiate: { settle: false }\n").await;
+    let form = |request: &Request| -> std::collections::HashMap<String, String> {
+        url::form_urlencoded::parse(&request.body).into_owned().collect()
+    };
+    let asked = form(came_to(&server, "/idp").await.first().expect("asked"));
+    assert_eq!((asked["subject_token"].as_str(), asked["client_id"].as_str()), ("said.about.you", "at-idp"));
+    assert_eq!((&asked["audience"], &asked["resource"]), (&server.uri(), &format!("{}/mcp", server.uri())));
+    let granted = form(came_to(&server, "/token").await.first().expect("asked"));
+    assert_eq!((granted["assertion"].as_str(), granted["client_id"].as_str()), ("vouched.for.you", "at-as"));
+    let told = serde_json::to_string(&events).expect("text");
+    assert!(!told.contains("said.about.you") && !told.contains("vouched.for.you"), "both are secrets");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::model::Challenge;
 use crate::profile::CarriesResource;
 
 /// The grant type of RFC 7523 section 2.1.
-const BEARER_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(super) const BEARER_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 impl Sim {
     /// Gets a token from nothing, in the target's way in; says whether there is one now. `more` are scopes to ask for
@@ -34,6 +34,7 @@ impl Sim {
                 let grant = vec![("grant_type", BEARER_GRANT.to_owned()), ("assertion", assertion.clone())];
                 self.in_own_name(grant, challenge, within).await
             }
+            Entry::Enterprise(identity) => self.as_employee(identity, challenge, within).await,
             Entry::Grant(wallet) => self.from_wallet(wallet, challenge, within).await,
         };
         if !got {
@@ -60,16 +61,24 @@ impl Sim {
         true
     }
 
-    /// A grant that needs nobody's consent.
     async fn in_own_name(
+        self: &Arc<Self>,
+        pairs: Vec<(&'static str, String)>,
+        challenge: Option<&Challenge>,
+        within: Duration,
+    ) -> bool {
+        self.discover(challenge, within).await
+            && self.identify(within).await
+            && self.granted(pairs, challenge, within).await
+    }
+
+    /// Gets a token for a grant that needs nobody's consent.
+    pub(super) async fn granted(
         self: &Arc<Self>,
         mut pairs: Vec<(&'static str, String)>,
         challenge: Option<&Challenge>,
         within: Duration,
     ) -> bool {
-        if !self.discover(challenge, within).await || !self.identify(within).await {
-            return false;
-        }
         pairs.extend(self.scope_to_ask(challenge, None).map(|scope| ("scope", scope)));
         let answer = self.token(pairs, CarriesResource::Token, within).await;
         answer.is_some_and(|answer| self.keep(&answer, "the client got a token in its own name"))

@@ -7,6 +7,7 @@ mod claims;
 mod credential;
 mod custom;
 mod discover;
+mod enterprise;
 mod entry;
 mod fetch;
 mod forge;
