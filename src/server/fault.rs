@@ -29,6 +29,13 @@ pub struct Fault {
     pub(crate) how: How,
 }
 
+impl Fault {
+    /// Whether it strikes nothing but messages of the era without a handshake.
+    pub fn is_modern(&self) -> bool {
+        matches!(self.how, How::Modern(_) | How::Asked(_))
+    }
+}
+
 /// Where a fault takes hold.
 #[derive(Debug)]
 pub(crate) enum How {
@@ -307,6 +314,7 @@ pub(crate) enum Rule {
     ScopeEnforced,
     ScopeNotWidened,
     ScopeTold,
+    ScopesAtOnce,
     ScopesSteady,
     SecretInBody,
     SecretInHeader,

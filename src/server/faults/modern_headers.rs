@@ -22,11 +22,11 @@ fn is_base64(marked: &str) -> bool {
     inside.is_some_and(|inside| base64::engine::general_purpose::STANDARD.decode(inside).is_ok())
 }
 
-/// Lets `change` have the properties of the one tool that has mirrored arguments.
+/// Lets `change` have the properties of a tool that no scenario calls: its clients leave out a tool that is annotated badly.
 fn annotate(message: &mut Value, context: &ModernCtx<'_>, change: impl Fn(&mut Value)) {
     in_result(message, context, "tools/list", |result| {
         let tools = result.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten();
-        for tool in tools.filter(|tool| tool["name"] == "test_header_params") {
+        for tool in tools.filter(|tool| tool["name"] == "greet") {
             change(&mut tool["inputSchema"]["properties"]);
         }
     });
@@ -49,7 +49,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "Mcp-Method may say another method than the body";
-    "mirror.method-obeyed" breaks ["patterns.headers.body-is-truth", "patterns.headers.method-match"]
+    "mirror.method-obeyed" breaks ["patterns.headers.body-is-truth", "patterns.headers.method-match", "shape.result"]
         Asked(|ask| {
             if let Some(method) = ask.header("mcp-method").filter(|said| said.ends_with("/list")).map(str::to_owned) {
                 ask.value["method"] = json!(method);
@@ -58,7 +58,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         }) "What Mcp-Method says is done, whatever the body says";
     "mirror.name-unneeded" breaks ["patterns.headers.name-required"]
         Asked(|ask| {
-            if ask.header("mcp-name").is_none() {
+            if ask.headers.as_ref().is_some_and(|headers| !headers.contains_key("mcp-name")) {
                 ask.mirror_name();
             }
             None
@@ -102,11 +102,11 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "Characters that no header may have are taken";
-    "mirror.mismatch-code" breaks ["patterns.headers.mismatch-body", "transport.http.version-header-match", "patterns.headers.method-required"]
+    "mirror.mismatch-code" breaks ["patterns.headers.mismatch-body", "transport.http.version-header-match", "patterns.tasks-ext.name-header-checked"]
         Head(|reply, ask| recode_body(reply, ask, "-32020", "-32602")) "Headers that differ are refused as invalid params";
     "mirror.param-unneeded" breaks ["patterns.headers.param-declared-mirrored"]
         Asked(|ask| {
-            if ask.header(REGION).is_none() {
+            if ask.headers.as_ref().is_some_and(|headers| !headers.contains_key(REGION)) {
                 mirror_region(ask);
             }
             None
@@ -118,16 +118,22 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "The header of an argument may say something else";
-    "mirror.param-broken-taken" breaks ["patterns.headers.param-invalid-characters"]
+    "mirror.unclean-param-taken" breaks ["patterns.headers.param-invalid-characters"]
         Asked(|ask| {
-            let unclean = ask.headers.as_ref().and_then(|headers| headers.get(REGION)?.to_str().err()).is_some();
-            if unclean || ask.header(REGION).is_some_and(|said| is_marked(said) && !is_base64(said)) {
+            if ask.headers.as_ref().and_then(|headers| headers.get(REGION)?.to_str().err()).is_some() {
                 mirror_region(ask);
             }
             None
-        }) "The header of an argument is not looked at where it cannot be read";
+        }) "Characters that no header may have are taken in the header of an argument";
+    "mirror.broken-param-taken" breaks ["patterns.headers.param-match"]
+        Asked(|ask| {
+            if ask.header(REGION).is_some_and(|said| is_marked(said) && !is_base64(said)) {
+                mirror_region(ask);
+            }
+            None
+        }) "The header of an argument is not looked at where it is no base64";
     "mirror.absent-param-demanded" breaks ["patterns.headers.param-absent-ok"]
-        Asked(|ask| refuse_if(ask.calls("test_header_params") && ask.header("mcp-param-count").is_none(), 400, -32020))
+        Asked(|ask| refuse_if(ask.calls("test_header_params") && ask.header("mcp-param-count").is_none() && ask.header(REGION) == Some("eu-west") && ask.header("mcp-param-nobody").is_none(), 400, -32020))
         "The header of an argument is demanded although the argument is absent";
     "mirror.encoded-param-refused" breaks ["patterns.headers.param-base64"]
         Asked(|ask| refuse_if(["mcp-param-city", REGION].iter().any(|name| ask.header(name).is_some_and(is_base64)), 400, -32020))
@@ -143,11 +149,14 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "mirror.annotation-no-token" breaks ["patterns.headers.def-token"]
         Modern(|message, context| annotate(message, context, |properties| properties["tenant"] = json!({"type": "string", "x-mcp-header": "My Tenant"}))) "An argument is mirrored under a name with a blank";
     "mirror.annotation-twice" breaks ["patterns.headers.def-unique"]
-        Modern(|message, context| annotate(message, context, |properties| properties["tenant"] = json!({"type": "string", "x-mcp-header": "REGION"}))) "Two arguments are mirrored under one name";
+        Modern(|message, context| annotate(message, context, |properties| {
+            properties["tenant"] = json!({"type": "string", "x-mcp-header": "TENANT"});
+            properties["name"] = json!({"type": "string", "x-mcp-header": "Tenant"});
+        })) "Two arguments are mirrored under one name";
     "mirror.annotation-of-number" breaks ["patterns.headers.def-primitive"]
         Modern(|message, context| annotate(message, context, |properties| properties["weight"] = json!({"type": "number", "x-mcp-header": "Weight"}))) "A fraction is mirrored";
     "mirror.annotation-beyond-range" breaks ["patterns.headers.def-integer-range"]
-        Modern(|message, context| annotate(message, context, |properties| properties["count"]["maximum"] = json!(9_007_199_254_740_993_u64))) "An integer is mirrored that not every client can write";
+        Modern(|message, context| annotate(message, context, |properties| properties["count"] = json!({"type": "integer", "maximum": 9_100_000_000_000_000_u64, "x-mcp-header": "Count"}))) "An integer is mirrored that not every client can write";
     "mirror.annotation-in-items" breaks ["patterns.headers.def-reachable"]
         Modern(|message, context| annotate(message, context, |properties| properties["tags"] = json!({"type": "array", "items": {"type": "string", "x-mcp-header": "Tag"}}))) "What is inside of a list is mirrored";
     "mirror.annotation-of-secret" breaks ["features.tools.x-mcp-header-sensitive"]

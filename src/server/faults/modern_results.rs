@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::all::catalogue;
-use super::modern::{LEVEL, SERVER, answer, before_response, fail, in_result, of_type, refuse_if, tool};
+use super::modern::{LEVEL, SERVER, answer, before_response, fail, in_result, of_type, tool};
 use crate::server::fault::{Fault, How, ModernCtx, Rule};
 use crate::server::rewrites::drop_member;
 
@@ -53,29 +53,19 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "result.elicitation-told" breaks ["features.elicitation.complete-notification-removed"]
         Modern(|message, context| before_response(message, context, LOGGER, json!({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": "e1"}})))
         "The end of an elicitation is told by a notification that was removed";
-    "result.stream-without-response" breaks ["transport.http.sse-response-arrives-modern"]
+    "result.stream-without-response" breaks ["transport.http.sse-response-arrives-modern", "base.response-exactly-one"]
         Modern(|message, context| if tool(context) == Some(LOGGER) && message.get("result").is_some() { *message = Value::Null })
         "The stream of a call ends without its response";
     "result.stream-buffered" breaks ["transport.http.x-accel-buffering"]
         Head(|reply, ask| if ask.modern { reply.headers.retain(|(name, _)| name != "x-accel-buffering") })
         "Streams do not say that they are not to be buffered";
-    "result.progress-of-another" breaks ["utilities.progress.on-request-stream"]
-        Modern(|message, context| {
-            let given = &context.request["params"]["_meta"]["progressToken"];
-            if !given.is_null() {
-                context.notes.put("token", given.clone());
-            } else if let Some(token) = context.notes.get("token") {
-                let params = json!({"progressToken": token, "progress": 1000});
-                before_response(message, context, LOGGER, json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
-            }
-        }) "Progress of one call is told on the stream of another";
+    "result.after-closing" breaks ["transport.http.disconnect-no-messages", "patterns.subscriptions.no-request-scoped", "patterns.subscriptions.id-tag", "utilities.progress.on-request-stream"]
+        Rule(Rule::DisconnectCancels) "A call whose stream was closed goes on, and is told on a subscription";
     "error.reserved" breaks ["base.error-reserved-range"]
         Modern(|message, context| recode_call(message, context, -32050)) "An error has a code that is kept for later revisions";
-    "error.mismatch-without-one" breaks ["base.error-defined-meaning"]
-        Modern(|message, context| recode_call(message, context, -32020)) "An unknown tool is told as a mismatch of headers";
     "error.resource-code" breaks ["base.error-no-32002"]
         Modern(|message, context| recode_call(message, context, -32002)) "An error has the code that -32602 took over from";
-    "error.elicitation-code" breaks ["base.error-no-32042"]
+    "error.elicitation-code" breaks ["base.error-no-32042", "base.error-reserved-range"]
         Modern(|message, context| recode_call(message, context, -32042)) "An error has the code that input_required took over from";
     "error.within-reserved" breaks ["base.app-error-codes"]
         Modern(|message, context| recode_call(message, context, -32500)) "An error of the application has a code that JSON-RPC reserves";
@@ -86,7 +76,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             message["error"]["code"] = json!(-32603);
         }) "A missing capability is an internal error";
     "error.missing-capability-200" breaks ["base.missing-capability-http-400"]
-        Head(|reply, ask| super::modern::restatus_of(reply, ask, "-32021", (400, 200))) "The refusal for a missing capability has status 200";
+        Head(|reply, ask| if ask.rpc_method.as_deref() == Some("tools/call") { super::modern::restatus_of(reply, ask, "-32021", (400, 200)) }) "The refusal for a missing capability has status 200";
     "cache.no-hints" breaks ["patterns.caching.hints-present", "shape.result"]
         Modern(|message, context| in_result(message, context, "prompts/list", |result| { result.shift_remove("cacheScope"); }))
         "A list does not say who may keep it";
@@ -109,7 +99,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         })) "A question may be kept";
     "cache.public-per-user" breaks ["patterns.caching.public-not-user-specific"]
         Rule(Rule::PublicSame) "A public list differs from user to user";
-    "discover.no-versions" breaks ["lifecycle.discover-shape"]
+    "discover.no-ttl" breaks ["lifecycle.discover-shape", "patterns.caching.hints-present", "shape.result"]
         Modern(|message, context| in_result(message, context, "server/discover", |result| { result.shift_remove("ttlMs"); }))
         "Discovery does not say for how long it is good";
     "discover.unnamed" breaks ["lifecycle.discover-server-info", "base.server-info-in-result"]
@@ -118,10 +108,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
                 drop_member(meta, SERVER);
             }
         })) "Discovery does not say which server it is";
-    "cap.completions-undiscovered" breaks ["lifecycle.discover-capabilities-declared"]
+    "cap.completions-undiscovered" breaks ["lifecycle.discover-capabilities-declared", "transport.http.method-not-found-404", "utilities.completion.capability", "utilities.completion.unsupported"]
         Modern(|message, context| in_result(message, context, "server/discover", |result| drop_member(&mut result["capabilities"], "completions")))
         "Completion is served, but discovery does not know it";
-    "cap.prompts-undiscovered" breaks ["lifecycle.discover-capabilities-declared", "features.prompts.discover-capability"]
+    "cap.prompts-undiscovered" breaks ["lifecycle.discover-capabilities-declared", "features.prompts.discover-capability", "features.prompts.capability", "lifecycle.undeclared-feature-error", "patterns.subscriptions.ack-omits-unsupported"]
         Modern(|message, context| in_result(message, context, "server/discover", |result| drop_member(&mut result["capabilities"], "prompts")))
         "Prompts are served, but discovery does not know them";
     "cap.extension-unprefixed" breaks ["base.extension-id-prefix"]
@@ -136,19 +126,19 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Modern(|message, context| in_result(message, context, "server/discover", |result| {
             drop_member(&mut result["capabilities"], "extensions");
         })) "Calls become tasks, but discovery does not know the extension";
-    "list.tools-refused" breaks ["features.tools.list-responds", "lifecycle.declared-feature-works"]
-        Asked(|ask| refuse_if(ask.method() == "tools/list", 200, -32603)) "tools/list is an internal error";
-    "list.prompts-refused" breaks ["features.prompts.list-responds", "lifecycle.declared-feature-works"]
-        Asked(|ask| refuse_if(ask.method() == "prompts/list", 200, -32603)) "prompts/list is an internal error";
-    "list.resources-refused" breaks ["features.resources.list-responds", "lifecycle.declared-feature-works"]
-        Asked(|ask| refuse_if(ask.method() == "resources/list", 200, -32603)) "resources/list is an internal error";
+    "list.tools-refused" breaks ["features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
+        Modern(|message, context| if context.method == Some("tools/list") && message.get("result").is_some() && context.notes.count("lists") > 2 { fail(message, -32603) }) "tools/list becomes an internal error";
+    "list.prompts-refused" breaks ["features.prompts.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
+        Modern(|message, context| if context.method == Some("prompts/list") && message.get("result").is_some() { fail(message, -32603) }) "prompts/list is an internal error";
+    "list.resources-refused" breaks ["features.resources.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
+        Modern(|message, context| if context.method == Some("resources/list") && message.get("result").is_some() { fail(message, -32603) }) "resources/list is an internal error";
     "list.tools-per-connection" breaks ["features.tools.list-not-per-connection"]
         Modern(|message, context| shorten(message, context, "tools/list", "tools")) "Every connection has tools of its own";
     "list.prompts-per-connection" breaks ["features.prompts.list-not-per-connection"]
         Modern(|message, context| shorten(message, context, "prompts/list", "prompts")) "Every connection has prompts of its own";
-    "list.resources-per-connection" breaks ["features.resources.list-not-per-connection"]
+    "list.resources-per-connection" breaks ["features.resources.list-not-per-connection", "patterns.caching.public-not-user-specific"]
         Modern(|message, context| shorten(message, context, "resources/list", "resources")) "Every connection has resources of its own";
-    "list.order-changes" breaks ["features.tools.list-deterministic"]
+    "list.order-changes" breaks ["features.tools.list-deterministic", "patterns.caching.ttl-plausible"]
         Modern(|message, context| if context.method == Some("tools/list") && context.notes.count("lists") % 2 == 0 {
             in_result(message, context, "tools/list", |result| {
                 if let Some(tools) = result.get_mut("tools").and_then(Value::as_array_mut) {
@@ -172,7 +162,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Modern(|message, context| if context.method == Some("completion/complete") && message.get("result").is_some() && context.request["params"]["ref"]["type"] == "ref/prompt" {
             fail(message, -32602);
         }) "Completion knows only resources";
-    "logging.unasked" breaks ["utilities.logging.opt-in"]
+    "logging.unasked" breaks ["utilities.logging.opt-in", "utilities.logging.no-stickiness"]
         Asked(|ask| {
             if ask.meta(LEVEL).is_null() {
                 ask.set_meta(LEVEL, json!("debug"));

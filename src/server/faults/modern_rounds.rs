@@ -17,30 +17,29 @@ const NAME: &str = "user_name";
 const ASKS_NAME: &str = "test_input_required_result_elicitation";
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
-    "mrtr.of-completion" breaks ["patterns.mrtr.only-three-methods"]
+    "mrtr.of-completion" breaks ["patterns.mrtr.only-three-methods", "shape.result"]
         Modern(|message, context| if context.method == Some("completion/complete") && message.get("result").is_some() {
             let asked = json!({"who": {"method": "roots/list", "params": {}}});
             answer(message, json!({"resultType": "input_required", "inputRequests": asked}));
         }) "A method asks back that must not";
     "mrtr.nothing-asked" breaks ["patterns.mrtr.at-least-one-member"]
-        Modern(|message, _| of_type(message, "input_required", |result| {
-            result.shift_remove("inputRequests");
-            result.shift_remove("requestState");
-        })) "Input is required, but not said which";
-    "mrtr.asks-ping" breaks ["patterns.mrtr.input-request-kinds"]
+        Modern(|message, context| if tool(context) == Some("test_input_required_result_sampling") {
+            of_type(message, "input_required", |result| { result.shift_remove("inputRequests"); });
+        }) "Input is required, but not said which";
+    "mrtr.asks-ping" breaks ["patterns.mrtr.input-request-kinds", "patterns.mrtr.retry-completes", "shape.result"]
         Modern(|message, _| each_question(message, |question| if question["method"] == "roots/list" { question["method"] = json!("ping") }))
         "A question is of a kind that does not exist";
     "mrtr.enveloped" breaks ["patterns.mrtr.input-request-no-envelope"]
         Modern(|message, _| each_question(message, |question| question["jsonrpc"] = json!("2.0")))
         "Questions are whole JSON-RPC messages";
-    "mrtr.undeclared" breaks ["base.no-undeclared-capability", "patterns.mrtr.capabilities-respected", "base.missing-capability-error"]
+    "mrtr.undeclared" breaks ["base.no-undeclared-capability", "patterns.mrtr.capabilities-respected", "features.elicitation.server-only-if-declared"]
         Asked(|ask| {
             if ask.calls("test_elicitation") && ask.meta(CAPABILITIES).is_object() {
                 ask.declare("elicitation");
             }
             None
         }) "A client is asked for what it did not declare";
-    "mrtr.state-object" breaks ["patterns.mrtr.state-is-string"]
+    "mrtr.state-object" breaks ["patterns.mrtr.state-is-string", "shape.result"]
         Modern(|message, _| of_type(message, "input_required", |result| {
             if let Some(state) = result.get_mut("requestState") {
                 *state = json!({"sealed": state.clone()});
@@ -54,10 +53,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
                 asked.insert("step1".to_owned(), json!({"method": "roots/list", "params": {}}));
             }
         })) "A key that was answered stands for another question";
-    "mrtr.retry-fails" breaks ["patterns.mrtr.retry-completes"]
+    "mrtr.retry-fails" breaks ["patterns.mrtr.retry-completes", "features.tools.execution-error"]
         Asked(|ask| refuse_if(ask.calls("test_input_required_result_sampling") && ask.param("inputResponses").is_object(), 200, -32603))
         "A request that comes back with its answers is an internal error";
-    "mrtr.connection-bound" breaks ["patterns.mrtr.retry-independent", "patterns.mrtr.retry-completes"]
+    "mrtr.connection-bound" breaks ["patterns.mrtr.retry-independent"]
         Asked(|ask| {
             if !ask.calls(ASKS_NAME) {
                 return None;
@@ -103,8 +102,4 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Modern(|message, _| each_question(message, |question| if question["method"] == "elicitation/create" {
             question["params"]["elicitationId"] = json!("e1");
         })) "A question has an id to tell its end by";
-    "mrtr.form-unknown-mode" breaks ["features.elicitation.mode-supported"]
-        Modern(|message, context| if tool(context) == Some(ASKS_NAME) {
-            each_question(message, |question| question["params"]["mode"] = json!("url"));
-        }) "A user is asked in a mode that the client did not declare";
 };

@@ -20,14 +20,14 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "Calls become tasks of clients that do not know tasks";
-    "tasks.of-older-clients" breaks ["patterns.tasks-ext.legacy-capability-ignored", "patterns.tasks-ext.only-declaring-clients"]
+    "tasks.of-older-clients" breaks ["patterns.tasks-ext.legacy-capability-ignored", "patterns.tasks-ext.only-declaring-clients", "base.extension-fallback", "base.result-type-known"]
         Asked(|ask| {
             if ask.calls("confirm_delete") && knows_older(ask) {
                 ask.declare(TASKS);
             }
             None
         }) "Calls become tasks of clients that know only the older tasks";
-    "tasks.by-param" breaks ["patterns.tasks-ext.task-param-ignored", "patterns.tasks-ext.only-declaring-clients"]
+    "tasks.by-param" breaks ["patterns.tasks-ext.task-param-ignored", "patterns.tasks-ext.only-declaring-clients", "base.extension-fallback", "base.result-type-known"]
         Asked(|ask| {
             if ask.calls("confirm_delete") && !ask.param("task").is_null() {
                 ask.declare(TASKS);
@@ -38,10 +38,6 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Modern(|message, context| if message["error"]["code"] == -32021 && tool(context) == Some("failing_job") {
             message["error"] = json!({"code": -32602, "message": "This tool needs tasks"});
         }) "A tool that needs tasks does not say so in the way there is";
-    "tasks.needed-internal" breaks ["base.extension-fallback", "patterns.tasks-ext.cannot-serve-without"]
-        Modern(|message, context| if message["error"]["code"] == -32021 && tool(context) == Some("failing_job") {
-            message["error"] = json!({"code": -32603, "message": "Internal error"});
-        }) "A tool that needs tasks falls over without them";
     "tasks.of-prompts" breaks ["patterns.tasks-ext.only-tools-call"]
         Modern(|message, context| if context.method == Some("prompts/get") && context.request["params"]["_meta"][CAPABILITIES]["extensions"].get(TASKS).is_some() {
             in_result(message, context, "prompts/get", |result| {
@@ -52,18 +48,14 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
                 }
             });
         }) "A prompt becomes a task";
-    "tasks.type-complete" breaks ["patterns.tasks-ext.result-type-task"]
+    "tasks.type-complete" breaks ["patterns.tasks-ext.result-type-task", "features.tools.call-result-shape"]
         Modern(|message, _| of_type(message, "task", |result| { result.insert("resultType".to_owned(), json!("complete")); }))
         "A task is told as a complete result";
     "tasks.uncreated" breaks ["patterns.tasks-ext.task-members"]
         Modern(|message, _| of_type(message, "task", |result| { result.shift_remove("createdAt"); })) "A task does not say when it began";
-    "tasks.not-yet-there" breaks ["patterns.tasks-ext.durable-before-answer"]
+    "tasks.not-yet-there" breaks ["patterns.tasks-ext.durable-before-answer", "patterns.tasks-ext.get-shape"]
         Asked(|ask| {
-            if ask.method() != "tasks/get" || !ask.knows_tasks() {
-                return None;
-            }
-            let id = ask.param("taskId").to_string();
-            refuse_if(ask.notes.count(&id) == 1, 200, -32602)
+            refuse_if(ask.method() == "tasks/get" && ask.knows_tasks() && ask.notes.count("looks") == 1, 200, -32602)
         }) "A task cannot be found at first";
     "tasks.ids-counted" breaks ["patterns.tasks-ext.unguessable"]
         Rule(Rule::TaskIdsLong) "Tasks are counted";
@@ -117,7 +109,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "tasks.failed-wordless" breaks ["patterns.tasks-ext.failed-status-message"]
         Modern(|message, context| in_result(message, context, "tasks/get", |result| { result.shift_remove("statusMessage"); }))
         "A failed task does not say why";
-    "tasks.key-reused" breaks ["patterns.tasks-ext.input-keys-unique"]
+    "tasks.key-reused" breaks ["patterns.tasks-ext.input-keys-unique", "features.roots.server-check-capability", "features.roots.server-only-if-declared"]
         Modern(|message, context| if context.method == Some("tasks/get") && message["result"]["status"] == "input_required" && context.notes.count("asked") > 1 {
             if let Some(asked) = message["result"]["inputRequests"].as_object_mut() {
                 for (_, question) in asked.iter_mut() {

@@ -7,7 +7,7 @@ use super::modern::{
     CAPABILITIES, CLIENT, NEWEST, SERVER, VERSION, fail, in_result, recode_body, refuse, refuse_if, restatus_of,
 };
 use crate::server::fault::{AskedOf, Fault, How, ModernCtx, Rule};
-use crate::server::rewrites::{drop_member, edit_body};
+use crate::server::rewrites::drop_member;
 
 /// The version that the body names.
 fn version(ask: &AskedOf<'_>) -> Option<String> {
@@ -44,17 +44,17 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "ver.refusal-bare" breaks ["lifecycle.version-unsupported-data"]
         Modern(|message, _| if message["error"]["code"] == -32022 { drop_member(&mut message["error"], "data") })
         "The refusal of a version does not say which ones there are";
-    "ver.offered-then-refused" breaks ["lifecycle.version-unsupported-list-usable", "lifecycle.version-per-request"]
+    "ver.offered-then-refused" breaks ["lifecycle.version-unsupported-list-usable", "lifecycle.version-per-request", "base.error-defined-meaning"]
         Asked(|ask| {
             if version(ask).is_some_and(|version| is_unknown(&version)) {
                 ask.notes.put("refused", json!(true));
                 return None;
             }
-            let why = ask.notes.get("refused").and_then(|_| version(ask))?;
+            let why = ask.notes.get("refused").and_then(|_| version(ask)).filter(|_| ask.method() == "tools/call")?;
             let mut refusal = crate::server::reply::RpcError::new(-32022, "Not after another version");
             refusal.data = Some(json!({"supported": [NEWEST], "requested": why}));
             Some((400, refusal))
-        }) "Who named a version that nobody has is refused from then on, although the refusal offers another";
+        }) "A call of who named a version that nobody has is refused from then on, although the refusal offers another";
     "ver.first-sticks" breaks ["lifecycle.version-per-request", "lifecycle.version-unsupported-error"]
         Asked(|ask| {
             let seen = ask.notes.get("good").is_some();
@@ -83,11 +83,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "A request without MCP-Protocol-Version is served";
-    "ver.lists-differ" breaks ["lifecycle.discover-versions-consistent"]
-        Modern(|message, context| in_result(message, context, "server/discover", |result| {
-            result.insert("supportedVersions".to_owned(), json!([NEWEST, "2027-01-01"]));
-        })) "Discovery tells of a version that the refusal does not know";
-    "meta.incomplete-served" breaks ["base.meta-required-fields", "base.meta-no-fallback-to-remembered"]
+    "ver.lists-differ" breaks ["lifecycle.discover-versions-consistent", "lifecycle.version-unsupported-data"]
+        Modern(|message, _| if message["error"]["code"] == -32022 { message["error"]["data"]["supported"] = json!(["2025-11-25"]) })
+        "The refusal of a version tells of others than discovery";
+    "req.incomplete-served" breaks ["base.meta-required-fields", "base.meta-no-fallback-to-remembered"]
         Asked(|ask| {
             if ask.meta(VERSION).is_null() {
                 ask.set_meta(VERSION, json!(NEWEST));
@@ -97,13 +96,13 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "A request that does not say its version or what its client can do is served";
-    "meta.incomplete-200" breaks ["base.meta-required-fields-http-400"]
+    "req.incomplete-200" breaks ["base.meta-required-fields-http-400"]
         Head(|reply, ask| restatus_of(reply, ask, "params._meta lacks", (400, 200))) "The refusal of incomplete metadata has status 200";
-    "meta.incomplete-code" breaks ["base.meta-required-fields"]
+    "req.incomplete-code" breaks ["base.meta-required-fields"]
         Modern(|message, _| if message["error"]["message"].as_str().is_some_and(|why| why.contains("params._meta lacks")) {
             message["error"]["code"] = json!(-32600);
         }) "The refusal of incomplete metadata has the code of an invalid request";
-    "meta.capabilities-remembered" breaks ["base.meta-required-fields", "base.meta-no-fallback-to-remembered"]
+    "req.capabilities-remembered" breaks ["base.meta-required-fields", "base.meta-no-fallback-to-remembered"]
         Asked(|ask| {
             if ask.meta(CAPABILITIES).is_object() {
                 ask.notes.put("capabilities", ask.meta(CAPABILITIES).clone());
@@ -112,15 +111,15 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "What the client can do is remembered from an earlier request";
-    "meta.client-demanded" breaks ["base.client-info-may-be-absent"]
+    "req.client-demanded" breaks ["base.client-info-may-be-absent"]
         Asked(|ask| refuse_if(ask.meta(CLIENT).is_null(), 400, -32602)) "A client that does not say its name is refused";
-    "meta.client-favoured" breaks ["base.client-info-not-behavioural"]
+    "req.client-favoured" breaks ["base.client-info-not-behavioural"]
         Modern(|message, context| if other_client(context) {
             in_result(message, context, "tools/list", |result| {
                 result.get_mut("tools").and_then(Value::as_array_mut).map(Vec::pop);
             });
         }) "A client of another name gets other tools";
-    "meta.reserved-key-refused" breaks ["base.meta-reserved-no-assumption"]
+    "req.reserved-key-refused" breaks ["base.meta-reserved-no-assumption"]
         Asked(|ask| {
             let known = ["protocolVersion", "clientCapabilities", "clientInfo", "logLevel"];
             let keys = ask.value["params"]["_meta"].as_object().into_iter().flatten();
@@ -129,13 +128,13 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
                 .any(|key| !known.contains(&key));
             refuse_if(unknown, 400, -32602)
         }) "A reserved key of _meta that the server does not know is refused";
-    "meta.server-unnamed" breaks ["base.server-info-in-result"]
+    "req.server-unnamed" breaks ["base.server-info-in-result"]
         Modern(|message, context| in_result(message, context, "tools/list", |result| {
             if let Some(meta) = result.get_mut("_meta") {
                 drop_member(meta, SERVER);
             }
         })) "A result does not say which server gave it";
-    "meta.trace-malformed" breaks ["base.meta-trace-context-server"]
+    "req.trace-malformed" breaks ["base.meta-trace-context-server"]
         Modern(|message, context| in_result(message, context, "tools/list", |result| {
             if let Some(meta) = result.get_mut("_meta") {
                 meta["traceparent"] = json!("00-TRACE-1");
@@ -249,8 +248,4 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             let before = if cursor { ask.notes.get("lister") } else { ask.notes.put("lister", here.clone()); None };
             refuse_if(before.is_some_and(|before| before != here), 200, -32602)
         }) "A cursor is good only on the connection that it came on";
-    "mig.refusal-named-twice" breaks ["lifecycle.discover-versions-consistent"]
-        Head(|reply, ask| if ask.modern && ask.rpc_method.as_deref() != Some("server/discover") {
-            edit_body(reply, r#""supported":["2026-07-28"]"#, r#""supported":["2026-07-28","2027-01-01"]"#);
-        }) "The refusal of a version tells of one that discovery does not know";
 };
