@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use mcp_rehearsal::check::CHECKS;
+use mcp_rehearsal::model::Revision;
 use mcp_rehearsal::profile::{self, Profile};
 use mcp_rehearsal::rehearsal::{Rehearsal, Selection, Stage, rehearse};
 use mcp_rehearsal::scenario::{self, Scenario};
@@ -22,7 +23,8 @@ async fn caught(fault: &Fault, scenarios: &[Arc<Scenario>], reference: &Arc<Prof
     let selection = Selection {
         scenarios: scenarios.to_vec(),
         profiles: vec![Arc::clone(reference)],
-        revisions: Vec::new(),
+        // What strikes only messages of the newer era is seen in its cases alone.
+        revisions: if fault.is_modern() { vec![Revision::V2026_07_28] } else { Vec::new() },
         target: None,
     };
     let stage = Stage::embedded(vec![fault.id.to_owned()]);

@@ -24,10 +24,8 @@ impl Sim {
     pub(super) async fn invoke(self: &Arc<Self>, step: &Invoke, turn: Turn) {
         self.state().answers = step.answer.clone();
         let (method, mut params) = self.call_of(step);
-        if let Some(params) = &mut params
-            && params["taskId"] == "{task}"
-        {
-            params["taskId"] = json!(self.state().task.clone().unwrap_or_default());
+        if let Some(params) = &mut params {
+            self.state().handed.fill(params);
         }
         let method = method.as_str();
         let mut meta = step.meta.clone().unwrap_or_else(|| json!({}));

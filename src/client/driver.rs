@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::network::Network;
-use super::sim::Sim;
+use super::sim::{Handed, Sim};
 use super::step::Turn;
 use super::target::Target;
 use crate::model::{Clock, Rng};
@@ -44,6 +44,7 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
             return tap.take();
         }
     };
+    let mut handed = Handed::default();
     for step in &drive.scenario.steps {
         if let Some(sim) = clients.values().find(|sim| sim.has_given_up()) {
             let text = "the target stays silent; the rest of the steps was left out".to_owned();
@@ -70,7 +71,9 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
             }
             action => {
                 let sim = client(&mut clients, step, &drive, &tap);
+                sim.state().handed.or(&handed);
                 sim.perform(action, turn(step, &drive.target)).await;
+                handed = sim.state().handed.clone();
             }
         }
         if let Some(network) = network {

@@ -50,6 +50,40 @@ pub(super) struct Sim {
     pub(super) next_id: AtomicI64,
 }
 
+/// What a server hands out for later requests to name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Handed {
+    task: Option<String>,
+    state: Option<String>,
+}
+
+impl Handed {
+    fn note(&mut self, result: &Value) {
+        for (member, known) in [("taskId", &mut self.task), ("requestState", &mut self.state)] {
+            if let Some(given) = result[member].as_str() {
+                *known = Some(given.to_owned());
+            }
+        }
+    }
+
+    /// Puts it in the place of the words `{task}` and `{state}`, wherever they are.
+    pub(super) fn fill(&self, value: &mut Value) {
+        match value {
+            Value::String(text) if text == "{task}" => *text = self.task.clone().unwrap_or_default(),
+            Value::String(text) if text == "{state}" => *text = self.state.clone().unwrap_or_default(),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.fill(item)),
+            Value::Object(members) => members.values_mut().for_each(|member| self.fill(member)),
+            _ => {}
+        }
+    }
+
+    /// What another client of the scenario was handed, where this one was handed nothing.
+    pub(super) fn or(&mut self, other: &Self) {
+        self.task = self.task.take().or_else(|| other.task.clone());
+        self.state = self.state.take().or_else(|| other.state.clone());
+    }
+}
+
 /// What changes as the conversation goes on.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -91,8 +125,8 @@ pub(super) struct State {
     pub(super) events: usize,
     /// Messages that came.
     pub(super) messages: usize,
-    /// The task that the server handed out last.
-    pub(super) task: Option<String>,
+    /// What the server handed out last.
+    pub(super) handed: Handed,
     /// Requests that the server sent.
     pub(super) asked: usize,
     /// Exchanges that brought nothing although they got all the patience there is.
@@ -226,9 +260,7 @@ impl Sim {
     /// Notes what a message from the server means for the state.
     pub(super) fn hear(&self, exchange: u32, message: &Value) {
         let mut state = self.state();
-        if let Some(task) = message["result"]["taskId"].as_str() {
-            state.task = Some(task.to_owned());
-        }
+        state.handed.note(&message["result"]);
         if let Some(method) = message.get("method").and_then(Value::as_str) {
             state.heard.push(method.to_owned());
         } else if let Some(id) = message.get("id") {

@@ -151,7 +151,8 @@ impl Sim {
     async fn listen(self: &Arc<Self>, step: &Listen, turn: Turn) {
         if self.is_modern() {
             let every = || json!({"toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true});
-            let wanted = step.notifications.clone().unwrap_or_else(every);
+            let mut wanted = step.notifications.clone().unwrap_or_else(every);
+            self.state().handed.fill(&mut wanted);
             let id = step.id.clone().unwrap_or_else(|| self.next_id());
             let exchange = self.subscribe(&wanted, id.clone(), &step.headers, turn.within).await;
             self.subject(turn, exchange, Some(id_text(&id)));

@@ -147,6 +147,11 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         "websocket" => missing(survey.via == Via::WebSocket, "it is about WebSocket"),
         "session" if modern => Some(format!("{revision} has no sessions")),
         "session" => missing(survey.session, "the target assigns no session ids"),
+        // The embedded server is made as the case needs it.
+        "legacy-only" if survey.embedded => None,
+        "modern-only" if survey.embedded => {
+            missing(survey.via != Via::LegacySse, "over HTTP+SSE there is only the older era")
+        }
         "legacy-only" => missing(survey.modern.is_none(), "the target speaks 2026-07-28"),
         "modern-only" => missing(!survey.legacy, "the target also speaks revisions with `initialize`"),
         "both-eras" => missing(

@@ -10,7 +10,7 @@ use super::survey::Survey;
 use crate::client::{SafeCall, Target, TimeControl};
 use crate::model::{HybridClock, Rng, Via};
 use crate::scenario::Scenario;
-use crate::server::{AuthConfig, RunningServer, ServerConfig, StoreConfig, start};
+use crate::server::{AuthConfig, Eras, RunningServer, ServerConfig, StoreConfig, start};
 use crate::wire::Command;
 
 /// How long the embedded server's tools work between two reports.
@@ -127,12 +127,18 @@ pub(super) struct Asked {
     auth: bool,
     nodes: bool,
     restart: bool,
+    eras: Eras,
 }
 
 impl Asked {
     pub(super) fn by(scenario: &Scenario) -> Self {
         let needs = |need: &str| scenario.needs.iter().any(|named| named == need);
-        Self { auth: needs("auth"), nodes: needs("nodes"), restart: needs("restart") }
+        let eras = match (needs("legacy-only"), needs("modern-only")) {
+            (true, _) => Eras::Legacy,
+            (_, true) => Eras::Modern,
+            _ => Eras::Both,
+        };
+        Self { auth: needs("auth"), nodes: needs("nodes"), restart: needs("restart"), eras }
     }
 }
 
@@ -170,6 +176,7 @@ pub(super) async fn embedded(
     let clock = HybridClock::new();
     let rng = Rng::seeded(rehearsal.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut config = rehearsal.stage.server(faults);
+    config.eras = asked.eras;
     if asked.auth {
         // Tokens for another server are to be had too, so that it shows whether they are refused here.
         let elsewhere = vec!["https://elsewhere.example.com/mcp".to_owned()];
@@ -191,7 +198,7 @@ pub(super) async fn embedded(
         let asked_for = config.faults.clone();
         let server = start(config, clock.clone(), rng).await?;
         let target = match (via, program) {
-            (Via::Stdio, Some(program)) => Target::of_command(piped(&program, &asked_for), patience),
+            (Via::Stdio, Some(program)) => Target::of_command(piped(&program, &asked_for, asked.eras), patience),
             (Via::StreamableHttp, _) => Target::parse(&server.url(), patience)?,
             (via, _) => {
                 let url = server.url_of(via).unwrap_or_else(|| server.url());
@@ -206,13 +213,19 @@ pub(super) async fn embedded(
     }
     target.safe_call = safe_call.clone();
     target.asks_for_tokens = asked.auth;
-    target.speaks_modern = true;
+    target.speaks_modern = asked.eras != Eras::Legacy;
     Ok(Embedded { server, target: Arc::new(target), clock })
 }
 
 /// The program as a server with these faults on its pipes.
-fn piped(program: &Path, faults: &[String]) -> Command {
+fn piped(program: &Path, faults: &[String], eras: Eras) -> Command {
     let mut arguments = vec!["serve".to_owned(), "--transport".to_owned(), "stdio".to_owned()];
+    let era = match eras {
+        Eras::Both => "both",
+        Eras::Legacy => "legacy",
+        Eras::Modern => "modern",
+    };
+    arguments.extend(["--era".to_owned(), era.to_owned()]);
     for fault in faults {
         arguments.extend(["--fault".to_owned(), fault.clone()]);
     }

@@ -2,11 +2,17 @@
 //!
 //! The catalogue itself is in `faults`, a file for each area. Adding a fault touches one row there, and a rule if it needs one.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::config::ServerError;
+use super::dispatch::App;
 use super::faults::faults;
 use super::http::{AskCtx, ReplyHead};
+use super::reply::RpcError;
 use crate::model::{Via, nearest};
 
 /// One way of being wrong.
@@ -23,6 +29,13 @@ pub struct Fault {
     pub(crate) how: How,
 }
 
+impl Fault {
+    /// Whether it strikes nothing but messages of the era without a handshake.
+    pub fn is_modern(&self) -> bool {
+        matches!(self.how, How::Modern(_) | How::Asked(_))
+    }
+}
+
 /// Where a fault takes hold.
 #[derive(Debug)]
 pub(crate) enum How {
@@ -30,6 +43,10 @@ pub(crate) enum How {
     Outgoing(fn(&mut Value, &OutCtx<'_>)),
     /// Rewrites an HTTP answer.
     Head(fn(&mut ReplyHead, &AskCtx)),
+    /// Rewrites a message of the era without a handshake; an array is sent as so many messages, `null` holds it back.
+    Modern(fn(&mut Value, &ModernCtx<'_>)),
+    /// Takes a request of that era for another one than it is, or refuses it.
+    Asked(fn(&mut AskedOf<'_>) -> Option<(u16, RpcError)>),
     /// Switches a rule off.
     Rule(Rule),
 }
@@ -39,6 +56,74 @@ pub(crate) enum How {
 pub(crate) struct OutCtx<'a> {
     /// The method of the message, or of the request that it answers.
     pub(crate) method: Option<&'a str>,
+}
+
+/// What is known of a message of the era without a handshake that goes out.
+pub(crate) struct ModernCtx<'a> {
+    /// The method of the message, or of the request that it answers.
+    pub(crate) method: Option<&'a str>,
+    /// The request that it answers, or on whose stream it goes out.
+    pub(crate) request: &'a Value,
+    /// The connection of that request; 0 where its answer is a stream.
+    pub(crate) connection: u64,
+    /// What the fault remembers.
+    pub(crate) notes: &'a Notes,
+}
+
+/// A request of the era without a handshake, as the server takes it.
+pub(crate) struct AskedOf<'a> {
+    /// Its headers; none on a line.
+    pub(crate) headers: Option<HeaderMap>,
+    /// The request.
+    pub(crate) value: Value,
+    /// The connection that it came on.
+    pub(crate) connection: u64,
+    pub(crate) app: &'a App,
+    /// What the fault remembers.
+    pub(crate) notes: &'a Notes,
+}
+
+impl AskedOf<'_> {
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.as_ref()?.get(name)?.to_str().ok()
+    }
+
+    /// Replaces a header; nothing on a line.
+    pub(crate) fn set_header(&mut self, name: &'static str, value: &str) {
+        if let (Some(headers), Ok(value)) = (&mut self.headers, HeaderValue::try_from(value)) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+
+    /// The method.
+    pub(crate) fn method(&self) -> &str {
+        self.value["method"].as_str().unwrap_or_default()
+    }
+}
+
+/// What a fault remembers although the server should not.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(Mutex<BTreeMap<String, Value>>);
+
+impl Notes {
+    /// What was noted under a key.
+    pub(crate) fn get(&self, key: &str) -> Option<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Notes something, and gives what was noted there before.
+    pub(crate) fn put(&self, key: &str, value: Value) -> Option<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value)
+    }
+
+    /// Counts up from 1.
+    pub(crate) fn count(&self, key: &str) -> u64 {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = notes.get(key).and_then(Value::as_u64).unwrap_or(0) + 1;
+        notes.insert(key.to_owned(), Value::from(next));
+        next
+    }
 }
 
 /// A rule that the correct server keeps.
@@ -85,6 +170,7 @@ pub(crate) enum Rule {
     DeleteEnds,
     DeleteOffered,
     DeleteScoped,
+    DisconnectCancels,
     DocumentErrorsForgotten,
     DocumentIdMatched,
     DocumentRedirectsMatched,
@@ -102,7 +188,9 @@ pub(crate) enum Rule {
     EnumsByRevision,
     EofCancels,
     EofEnds,
+    ErasSideBySide,
     EventIdsUnique,
+    EventsToAll,
     EveryRequestGuarded,
     ExpiredNamed,
     ExpiryEnforced,
@@ -122,6 +210,11 @@ pub(crate) enum Rule {
     LegacyOriginChecked,
     LevelsTaken,
     LinesUnbroken,
+    ListenEndNamed,
+    ListenEndsInOrder,
+    ListenForgotten,
+    ListenGuarded,
+    ListenStaysOpen,
     LogFiltered,
     LogLevelChecked,
     LongLinesRead,
@@ -157,8 +250,8 @@ pub(crate) enum Rule {
     PagesApart,
     ParamsOpen,
     PasswordRefused,
-    PipedCallsSideBySide,
     PingsApart,
+    PipedCallsSideBySide,
     PkceDowngradeRefused,
     PkceMethodChecked,
     PkceRequired,
@@ -171,6 +264,7 @@ pub(crate) enum Rule {
     ProgressStops,
     PromptArgumentsRequired,
     PromptArgumentsText,
+    PublicSame,
     QueryTokensIgnored,
     QuestionIdsFresh,
     QuestionIdsGiven,
@@ -220,6 +314,7 @@ pub(crate) enum Rule {
     ScopeEnforced,
     ScopeNotWidened,
     ScopeTold,
+    ScopesAtOnce,
     ScopesSteady,
     SecretInBody,
     SecretInHeader,
@@ -233,6 +328,10 @@ pub(crate) enum Rule {
     SessionsManifold,
     SignatureVerified,
     StateEchoed,
+    StateExpires,
+    StateOfPrincipal,
+    StateOfRequest,
+    StateVerified,
     StreamEndEndsSession,
     StreamEndsAfterResponse,
     StreamsForMany,
@@ -242,6 +341,8 @@ pub(crate) enum Rule {
     TargetBound,
     TargetChecked,
     TargetDefaulted,
+    TaskIdsLong,
+    TaskOfOwner,
     TaskParamIgnored,
     TaskStatusSilent,
     TimeoutCancels,
@@ -274,7 +375,7 @@ const OFFERED: usize = 5;
 
 /// The faults of one server.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Vec<&'static Fault>);
+pub(crate) struct Faults(Vec<&'static Fault>, Notes);
 
 impl Faults {
     /// Looks the names up.
@@ -286,7 +387,7 @@ impl Faults {
             };
             faults().find(|fault| fault.id == id).ok_or_else(unknown)
         };
-        ids.iter().map(find).collect::<Result<_, _>>().map(Self)
+        ids.iter().map(find).collect::<Result<_, _>>().map(|found| Self(found, Notes::default()))
     }
 
     /// Whether the server keeps a rule.
@@ -301,6 +402,41 @@ impl Faults {
                 rewrite(message, context);
             }
         }
+    }
+
+    /// Lets the faults have a message of the era without a handshake.
+    pub(crate) fn modern(&self, message: &mut Value, method: Option<&str>, (request, connection): (&Value, u64)) {
+        for fault in &self.0 {
+            if let How::Modern(rewrite) = fault.how {
+                rewrite(message, &ModernCtx { method, request, connection, notes: &self.1 });
+            }
+        }
+    }
+
+    /// What a request of that era is taken for, where a fault takes it for something else.
+    pub(crate) fn asked(
+        &self,
+        app: &App,
+        headers: Option<&HeaderMap>,
+        value: &Value,
+        connection: u64,
+    ) -> Option<Result<(Option<HeaderMap>, Value), (u16, RpcError)>> {
+        let mut asked = None;
+        for fault in &self.0 {
+            if let How::Asked(rewrite) = fault.how {
+                let asked = asked.get_or_insert_with(|| AskedOf {
+                    headers: headers.cloned(),
+                    value: value.clone(),
+                    connection,
+                    app,
+                    notes: &self.1,
+                });
+                if let Some(refusal) = rewrite(asked) {
+                    return Some(Err(refusal));
+                }
+            }
+        }
+        asked.map(|AskedOf { headers, value, .. }| Ok((headers, value)))
     }
 
     /// Lets the faults have an HTTP answer.

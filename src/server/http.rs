@@ -66,6 +66,10 @@ pub(crate) struct AskCtx {
     pub(crate) session: Option<String>,
     /// Whether the client goes on with a stream that it had.
     pub(crate) resumes: bool,
+    /// Whether it is a message of the era without a handshake.
+    pub(crate) modern: bool,
+    /// The connection that it came on.
+    pub(crate) connection: u64,
 }
 
 impl Reply {
@@ -155,6 +159,7 @@ pub(crate) async fn serve(
         path: parts.uri.path().to_owned(),
         session: header(&parts.headers, "mcp-session-id").map(str::to_owned),
         resumes: parts.headers.contains_key("last-event-id"),
+        connection: connection.number,
         ..AskCtx::default()
     };
     app.sessions.sweep(app.clock.unix());
@@ -334,6 +339,7 @@ async fn route(
             let body = read(app, body, MAX_BODY).await.ok().and_then(|body| serde_json::from_slice(&body).ok());
             return bearer::as_tool_error(app, headers, &body.unwrap_or_default()).unwrap_or(refusal);
         }
+        Err(_) if header(headers, "mcp-method") == Some("subscriptions/listen") && !app.faults.holds(Rule::ListenGuarded) => None,
         Err(refusal) => return refusal,
     };
     let caller = caller.as_ref();

@@ -113,6 +113,10 @@ pub(crate) fn missing_scope(app: &App, value: &Value, caller: Option<&Caller>) -
     let more = !app.faults.holds(Rule::ScopesSteady) && value["id"].as_i64().is_some_and(|id| id % 2 == 0);
     // Another fault asks for more than it names.
     let needed = if scope != SCOPES[0] && !app.faults.holds(Rule::NamedScopeSuffices) { SCOPES[2] } else { scope };
+    // And another one names what is missing bit by bit.
+    if !app.faults.holds(Rule::ScopesAtOnce) && scope != SCOPES[0] && caller.may(scope) && !caller.may(SCOPES[2]) {
+        return Some(SCOPES[2]);
+    }
     (!caller.may(needed)).then_some(if more { "mcp:write mcp:read" } else { scope })
 }
 

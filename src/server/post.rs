@@ -137,13 +137,14 @@ async fn of_modern_era(
         Eras::Both if !is_modern => return None,
         Eras::Both | Eras::Modern => note(ask, kind, value),
     }
+    ask.modern = is_modern;
     if kind == Kind::Request && !is_modern {
         return Some(modern::refuse_legacy(app, headers, value));
     }
     if let Some(scope) = missing_scope(app, value, caller) {
         return Some(bearer::insufficient(app, &app.config.path, scope));
     }
-    Some(modern::serve_post(app, headers, kind, value, caller).await)
+    Some(modern::serve_post(app, headers, (kind, value), caller, ask.connection).await)
 }
 
 /// Whether a cancellation without a usable id brings the server down; only a fault does that.
@@ -155,6 +156,9 @@ fn crashes(app: &App, value: &Value) -> bool {
 }
 
 async fn begin(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
+    if app.modern.greeted() && !app.faults.holds(Rule::ErasSideBySide) {
+        return Reply::refuse(400, value.get("id"), code::UNSUPPORTED_VERSION, "initialize is not for this client");
+    }
     match handshake(app, value, caller, Opening { via: Via::StreamableHttp, id: None }).await {
         Ok((session, answer)) => {
             let reply = Reply::json(200, &app.outgoing(Some("initialize"), answer));

@@ -230,7 +230,9 @@ fn relisten(view: &View<'_>, out: &mut Findings) {
                 && earlier.acknowledgment().is_some()
                 && earlier.ends(view) < later.ask.request.seq
         });
-        if !before || !(later.ask.tells() || later.acknowledgment().is_some()) {
+        // Who lacks what it takes is refused for that.
+        let lacks = later.ask.code() == Some(-32021);
+        if !before || lacks || !(later.ask.tells() || later.acknowledgment().is_some()) {
             continue;
         }
         out.require(later.acknowledgment().is_some(), || {

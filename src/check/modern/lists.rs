@@ -54,9 +54,9 @@ pub(super) fn same_caller(one: &Ask<'_>, other: &Ask<'_>) -> bool {
         && one.request.value["params"]["_meta"][META_CLIENT] == other.request.value["params"]["_meta"][META_CLIENT]
 }
 
-/// Where a request went over: its connection, or its channel.
-pub(super) fn line(ask: &Ask<'_>) -> (u32, Option<u32>) {
-    (ask.exchange.connection, ask.exchange.line())
+/// Where a request went over: its connection, or its channel. Each client counts its own.
+pub(super) fn line<'v>(ask: &Ask<'v>) -> (&'v str, u32, Option<u32>) {
+    (&ask.exchange.client, ask.exchange.connection, ask.exchange.line())
 }
 
 /// The list is the same on every connection. It may change with time: only what differs back and forth, or between two
@@ -70,7 +70,7 @@ fn steady(view: &View<'_>, out: &mut Findings, kind: &ListKind) {
             Some((ask, names))
         })
         .collect();
-    let mut latest: BTreeMap<(u32, Option<u32>), usize> = BTreeMap::new();
+    let mut latest: BTreeMap<(&str, u32, Option<u32>), usize> = BTreeMap::new();
     for (at, (ask, list)) in all.iter().enumerate() {
         for (_, &before) in latest.iter().filter(|(place, _)| **place != line(ask)) {
             let (other, shown_there) = &all[before];

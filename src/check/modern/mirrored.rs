@@ -73,6 +73,9 @@ fn absent(view: &View<'_>, out: &mut Findings) {
     let odd = |view: &View<'_>, ask: &Ask<'_>| {
         tool_of(view, ask.request)
             .is_some_and(|tool| mirrored(tool).iter().any(|param| argument(ask.request, &param.path).is_null()))
+            // What is there in another spelling is for others to judge.
+            && held_by(view, ask).iter().all(|(header, value)| as_header(value).is_some_and(|usual| usual == *header))
+            && !has_unknown(view, ask)
     };
     tolerated(
         view,
@@ -114,20 +117,22 @@ fn numeric(view: &View<'_>, out: &mut Findings) {
     );
 }
 
+/// Whether there is a header for what the tool does not mirror.
+fn has_unknown(view: &View<'_>, ask: &Ask<'_>) -> bool {
+    let Some(tool) = tool_of(view, ask.request) else { return false };
+    let known = mirrored(tool);
+    ask.exchange.headers.iter().any(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        name.starts_with("mcp-param-") && !known.iter().any(|param| param.header == name)
+    })
+}
+
 /// A header for an argument that the tool does not mirror is nobody's business.
 fn unknown(view: &View<'_>, out: &mut Findings) {
-    let odd = |view: &View<'_>, ask: &Ask<'_>| {
-        let Some(tool) = tool_of(view, ask.request) else { return false };
-        let known = mirrored(tool);
-        ask.exchange.headers.iter().any(|(name, _)| {
-            let name = name.to_ascii_lowercase();
-            name.starts_with("mcp-param-") && !known.iter().any(|param| param.header == name)
-        })
-    };
     tolerated(
         view,
         out,
-        odd,
+        has_unknown,
         "has a header for what the tool does not mirror",
         "ignore Mcp-Param headers that no tool defines",
     );

@@ -2,7 +2,7 @@
 
 use super::{
     asking, authorization_resource, authorization_server, authorization_tokens, capabilities, envelope, http,
-    lifecycle, prompts, resources, sessions, streams, tools, transports, utilities,
+    lifecycle, modern_headers, modern_listen, modern_results, modern_rounds, modern_tasks, modern_version, prompts, resources, sessions, streams, tools, transports, utilities,
 };
 use crate::server::fault::Fault;
 
@@ -36,6 +36,12 @@ static AREAS: &[&[Fault]] = &[
     resources::FAULTS,
     prompts::FAULTS,
     asking::FAULTS,
+    modern_version::FAULTS,
+    modern_headers::FAULTS,
+    modern_results::FAULTS,
+    modern_rounds::FAULTS,
+    modern_listen::FAULTS,
+    modern_tasks::FAULTS,
     authorization_server::FAULTS,
     authorization_tokens::FAULTS,
     authorization_resource::FAULTS,

@@ -299,6 +299,17 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Head(|reply, _| without(reply, 403, "scope")) "A 403 does not say which scope is lacking";
     "rs.scope-url-missing" breaks ["auth.resource-server.403-resource-metadata"]
         Head(|reply, _| without(reply, 403, "resource_metadata")) "A 403 does not name the metadata";
+    "rs.offline-offered" breaks ["auth.discovery.prm-no-offline-access"]
+        Head(|reply, _| document(reply, |document| if let Some(scopes) = document["scopes_supported"].as_array_mut() { scopes.push(json!("offline_access")) }))
+        "The metadata of the resource offers offline_access";
+    "rs.offline-asked" breaks ["auth.resource-server.no-offline-access"]
+        Head(|reply, _| for status in [401, 403] {
+            challenge(reply, status, |params| for param in params.iter_mut().filter(|param| param.starts_with("scope=")) {
+                *param = param.replace("scope=\"", "scope=\"offline_access ");
+            });
+        }) "Challenges ask for offline_access";
+    "rs.scopes-bit-by-bit" breaks ["auth.resource-server.403-all-scopes-at-once"]
+        Rule(Rule::ScopesAtOnce) "A 403 names one scope after the other";
     "rs.scope-shifts" breaks ["auth.resource-server.403-consistent"]
         Rule(Rule::ScopesSteady) "Each 403 asks for other scopes";
     "rs.session-of-anybody" breaks ["transport.http.session-id-bound-to-user"]

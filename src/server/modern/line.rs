@@ -68,8 +68,18 @@ impl Lane {
         let id = value.get("id").unwrap_or(&Value::Null);
         let method = Message(value).method().unwrap_or_default();
         let key = id_text(id);
-        let refuse = |error: &RpcError| channel.tell(app, error_message(Some(id), error), Some(method));
-        let request = match admit(None, value, caller.map(|caller| caller.subject.as_str())) {
+        let refuse = |error: &RpcError| {
+            let mut message = error_message(Some(id), error);
+            app.faults.modern(&mut message, Some(method), (value, 0));
+            channel.tell(app, message, Some(method));
+        };
+        let taken = app.faults.asked(app, None, value, 0);
+        let taken = match &taken {
+            None => value,
+            Some(Ok((_, taken))) => taken,
+            Some(Err((_, error))) => return refuse(error),
+        };
+        let request = match admit(None, taken, caller.map(|caller| caller.subject.as_str())) {
             Ok(request) => request,
             Err(refusal) => return refuse(&refusal.error),
         };
@@ -81,7 +91,7 @@ impl Lane {
             }
             running.insert(key.clone(), Entry::New);
         }
-        let way = Way::Line { channel: Arc::downgrade(channel), key: key.clone() };
+        let way = Way::Line { channel: Arc::downgrade(channel), key: key.clone(), asked: Arc::new(value.clone()) };
         if request.served.name == LISTEN {
             if let Err(error) = self.listen(app, &request, way, &key) {
                 self.running().remove(&key);
@@ -132,7 +142,7 @@ impl Lane {
 fn end(app: &App, entry: Option<Entry>) {
     match entry {
         Some(Entry::Work(work)) => work.abort(),
-        Some(Entry::Listen(number)) => app.modern.listeners.forget(number),
+        Some(Entry::Listen(number)) => app.modern.listeners.forget(app, number),
         Some(Entry::New) | None => {}
     }
 }

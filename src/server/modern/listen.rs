@@ -15,6 +15,7 @@ use super::way::Way;
 use crate::model::Clock as _;
 use crate::server::dispatch::App;
 use crate::server::doors::Channel;
+use crate::server::fault::Rule;
 use crate::server::reply::{RpcError, code, response};
 use crate::server::resources;
 
@@ -113,7 +114,9 @@ impl Listener {
 
     /// Ends it in good order. On a line, where no stream can be closed, the client is told a second time.
     fn end(&self, app: &App) {
-        let result = finish(LISTEN, json!({"_meta": {SUBSCRIPTION: self.id}}));
+        let named = app.faults.holds(Rule::ListenEndNamed);
+        let meta = if named { json!({SUBSCRIPTION: self.id}) } else { json!({}) };
+        let result = finish(LISTEN, json!({"_meta": meta}));
         self.way.say(app, response(&self.id, Ok(result)), LISTEN);
         if let Way::Line { .. } = self.way {
             self.say(app, "notifications/cancelled", json!({"requestId": self.id, "reason": "The server stops"}));
@@ -161,12 +164,33 @@ impl Listeners {
         if self.closed.load(Ordering::SeqCst) || !listener.say(app, "notifications/subscriptions/acknowledged", told) {
             return;
         }
+        if !app.faults.holds(Rule::ListenEndsInOrder) {
+            return;
+        }
+        if !app.faults.holds(Rule::ListenStaysOpen) || !app.faults.holds(Rule::ListenEndNamed) {
+            return listener.end(app);
+        }
         open.insert(number, listener);
     }
 
+    /// Says something on the first subscription that is still open, as only a fault does.
+    pub(crate) fn tell_first(&self, message: &Value) {
+        if let Ok(open) = self.open.try_lock() {
+            let _ = open.values().any(|listener| listener.way.send_plain(message));
+        }
+    }
+
     /// Its client has gone, or wants to hear no more.
-    pub(crate) fn forget(&self, number: u64) {
-        self.open().remove(&number);
+    pub(crate) fn forget(&self, app: &App, number: u64) {
+        let mut open = self.open();
+        let gone = open.remove(&number);
+        // A fault lets it go on where somebody else listens.
+        if !app.faults.holds(Rule::ListenForgotten)
+            && let Some(way) = open.values().next().map(|other| other.way.clone())
+            && let Some(gone) = gone
+        {
+            open.insert(number, Listener { way, ..gone });
+        }
     }
 
     /// Tells of a change.
@@ -189,8 +213,16 @@ impl Listeners {
     }
 
     fn tell(&self, app: &App, method: &str, params: &Value, wanted: impl Fn(&Filter) -> bool) {
+        let mut told = false;
         // Who does not read is lost, so that others are not kept waiting.
-        self.open().retain(|_, listener| !wanted(&listener.filter) || listener.say(app, method, params.clone()));
+        self.open().retain(|_, listener| {
+            let passed_over = told && !app.faults.holds(Rule::EventsToAll);
+            if passed_over || !wanted(&listener.filter) {
+                return true;
+            }
+            told = true;
+            listener.say(app, method, params.clone())
+        });
     }
 
     /// Ends all in good order; no more are opened.

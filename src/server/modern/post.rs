@@ -21,6 +21,7 @@ use crate::model::{Kind, Message};
 use crate::server::bearer::Caller;
 use crate::server::dispatch::App;
 use crate::server::envelope::echo_id;
+use crate::server::fault::Rule;
 use crate::server::http::Reply;
 use crate::server::reply::{RpcError, code, error_message, response};
 use crate::server::sse::{Frame, encode};
@@ -32,12 +33,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(crate) async fn serve(
     app: &Arc<App>,
     headers: &HeaderMap,
-    kind: Kind,
-    value: &Value,
+    (kind, value): (Kind, &Value),
     caller: Option<&Caller>,
+    connection: u64,
 ) -> Reply {
     match kind {
-        Kind::Request => {}
+        Kind::Request => app.modern.greet(),
         // This era has none that would mean something here.
         Kind::Notification => return Reply::empty(202),
         Kind::Response | Kind::Other => {
@@ -46,27 +47,46 @@ pub(crate) async fn serve(
         }
     }
     let id = echo_id(value);
-    let request = match admit(Some(headers), value, caller.map(|caller| caller.subject.as_str())) {
+    let from = (value, connection);
+    let taken = app.faults.asked(app, Some(headers), value, connection);
+    let (headers, taken) = match &taken {
+        None => (headers, value),
+        Some(Ok((given, taken))) => (given.as_ref().unwrap_or(headers), taken),
+        Some(Err((status, error))) => return refused(app, *status, id, Message(value).method(), (error, from)),
+    };
+    let request = match admit(Some(headers), taken, caller.map(|caller| caller.subject.as_str())) {
         Ok(request) => request,
-        Err(Refusal { status, error }) => return refused(app, status, id, Message(value).method(), &error),
+        Err(Refusal { status, error }) => return refused(app, status, id, Message(value).method(), (&error, from)),
     };
     let method = request.served.name;
     if method == LISTEN {
-        return match listen(app, &request) {
+        return match listen(app, &request, value) {
             Ok(reply) => reply,
-            Err(error) => refused(app, 400, id, Some(method), &error),
+            Err(error) => refused(app, 400, id, Some(method), (&error, from)),
         };
     }
     if request.streams() {
-        return streamed(app, request);
+        return streamed(app, request, value);
     }
     let outcome = request.run(app, None).await;
     let status = outcome.as_ref().err().map_or(200, status_of);
-    Reply::json(status, &app.outgoing(Some(method), response(&request.id, outcome)))
+    Reply::json(status, &said(app, Some(method), response(&request.id, outcome), from))
 }
 
-fn refused(app: &App, status: u16, id: Option<&Value>, method: Option<&str>, error: &RpcError) -> Reply {
-    Reply::json(status, &app.outgoing(method, error_message(id, error)))
+/// A message that goes out alone, after the faults have had it.
+fn said(app: &App, method: Option<&str>, mut message: Value, request: (&Value, u64)) -> Value {
+    app.faults.modern(&mut message, method, request);
+    app.outgoing(method, message)
+}
+
+fn refused(
+    app: &App,
+    status: u16,
+    id: Option<&Value>,
+    method: Option<&str>,
+    (error, request): (&RpcError, (&Value, u64)),
+) -> Reply {
+    Reply::json(status, &said(app, method, error_message(id, error), request))
 }
 
 /// What a server says that speaks this era alone to what speaks another.
@@ -99,24 +119,27 @@ pub(crate) fn no_handshake() -> RpcError {
 
 /// Ends work when nobody waits for it any more.
 #[derive(Debug)]
-struct Work(AbortHandle);
+struct Work(AbortHandle, bool);
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.0.abort();
+        // A fault lets it go on.
+        if self.1 {
+            self.0.abort();
+        }
     }
 }
 
-fn streamed(app: &Arc<App>, request: Request) -> Reply {
+fn streamed(app: &Arc<App>, request: Request, asked: &Value) -> Reply {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let way = Way::Stream(sender);
+    let way = Way::Stream(sender, Arc::new(asked.clone()));
     let of = Arc::clone(app);
     let work = tokio::spawn(async move {
         let outcome = request.run(&of, Some(way.clone())).await;
         // Whoever has gone does not want it.
         way.say(&of, response(&request.id, outcome), request.served.name);
     });
-    events(receiver, Work(work.abort_handle()))
+    events(receiver, Work(work.abort_handle(), app.faults.holds(Rule::DisconnectCancels)))
 }
 
 /// A subscription that its client may leave by closing the stream.
@@ -127,18 +150,19 @@ struct Subscribed {
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        self.app.modern.listeners.forget(self.number);
+        self.app.modern.listeners.forget(&self.app, self.number);
     }
 }
 
-fn listen(app: &Arc<App>, request: &Request) -> Result<Reply, RpcError> {
+fn listen(app: &Arc<App>, request: &Request, asked: &Value) -> Result<Reply, RpcError> {
     let filter = Filter::read(&request.params)?;
     let listeners = &app.modern.listeners;
     listeners.has_room()?;
     let (sender, receiver) = mpsc::channel(QUEUE);
     let number = listeners.number();
     let wanted = (request.id.clone(), filter);
-    listeners.begin(app, number, wanted, request.subject.as_deref(), Way::Stream(sender));
+    let way = Way::Stream(sender, Arc::new(asked.clone()));
+    listeners.begin(app, number, wanted, request.subject.as_deref(), way);
     Ok(events(receiver, Subscribed { app: Arc::clone(app), number }))
 }
 

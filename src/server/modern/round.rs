@@ -11,6 +11,7 @@ use super::capabilities::Need;
 use super::state::Bond;
 use crate::model::Clock as _;
 use crate::server::dispatch::App;
+use crate::server::fault::Rule;
 use crate::server::reply::{Outcome, RpcError};
 
 #[derive(Debug, Default)]
@@ -38,7 +39,10 @@ impl Round {
     pub(crate) fn begin(app: &App, bond: Bond, params: &Value, sealed: bool) -> Result<Self, RpcError> {
         let state = params.get("requestState");
         let mut given = match state {
-            Some(state) => app.seal.open(&bond, state, app.clock.unix())?,
+            Some(state) => match app.seal.open(&bond, state, app.clock.unix(), |rule| app.faults.holds(rule)) {
+                Err(error) if app.faults.holds(Rule::StateVerified) => return Err(error),
+                opened => opened.unwrap_or_default(),
+            },
             None => Map::new(),
         };
         match params.get("inputResponses") {

@@ -21,6 +21,7 @@ use super::{discover, headers, meta, methods, tasks};
 use crate::model::{Clock as _, Message, Revision};
 use crate::server::definitions;
 use crate::server::dispatch::{App, run};
+use crate::server::fault::Rule;
 use crate::server::peer::Call;
 use crate::server::reply::{Outcome, RpcError, code};
 use crate::server::session::Session;
@@ -136,7 +137,15 @@ impl Request {
             "tasks/cancel" => tasks::cancel(app, &self.params, owner),
             _ => self.work(app, way).await,
         };
-        outcome.map(|result| finish(method, result))
+        let mut outcome = outcome.map(|result| finish(method, result));
+        if method == "resources/list"
+            && !app.faults.holds(Rule::PublicSame)
+            && let (Ok(result), Some(owner)) = (&mut outcome, owner)
+            && let Some(resources) = result["resources"].as_array_mut()
+        {
+            resources.push(json!({"uri": format!("test://of/{owner}"), "name": owner}));
+        }
+        outcome
     }
 
     async fn work(&self, app: &Arc<App>, way: Option<Way>) -> Outcome {

@@ -2,7 +2,7 @@
 //! and the tasks. Servers in different processes share only the key, and that through their store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::listen::Listeners;
 use super::state::Seal;
@@ -17,6 +17,7 @@ pub(crate) struct Modern {
     pub(crate) listeners: Listeners,
     pub(crate) tasks: Tasks,
     working: Arc<AtomicUsize>,
+    greeted: AtomicBool,
 }
 
 /// Counts as work until it is dropped.
@@ -37,7 +38,18 @@ impl Modern {
             listeners: Listeners::default(),
             tasks: Tasks::default(),
             working: Arc::default(),
+            greeted: AtomicBool::default(),
         }
+    }
+
+    /// A request of this era came.
+    pub(crate) fn greet(&self) {
+        self.greeted.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether one ever came; only a fault asks.
+    pub(crate) fn greeted(&self) -> bool {
+        self.greeted.load(Ordering::SeqCst)
     }
 
     /// Counts a request as being worked on.

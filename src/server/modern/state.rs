@@ -13,6 +13,7 @@ use ring::hmac;
 use serde_json::{Map, Value, json};
 
 use crate::model::Rng;
+use crate::server::fault::Rule;
 use crate::server::reply::RpcError;
 use crate::server::store::{Shared, StoreError};
 
@@ -110,8 +111,15 @@ impl Seal {
         format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag))
     }
 
-    /// The answers that a state carries, if it is ours, whole, for this request, and not over.
-    pub(crate) fn open(&self, bond: &Bond, state: &Value, now: Duration) -> Result<Map<String, Value>, RpcError> {
+    /// The answers that a state carries, if it is ours, whole, for this request, and not over. `holds` says which of that
+    /// is looked at.
+    pub(crate) fn open(
+        &self,
+        bond: &Bond,
+        state: &Value,
+        now: Duration,
+        holds: impl Fn(Rule) -> bool,
+    ) -> Result<Map<String, Value>, RpcError> {
         let broken =
             || RpcError::params("requestState is not what this server gave; send it back as it was, or begin anew");
         let (body, tag) = state.as_str().and_then(|text| text.split_once('.')).ok_or_else(broken)?;
@@ -119,13 +127,13 @@ impl Seal {
         hmac::verify(&self.0, body.as_bytes(), &tag).map_err(|_| broken())?;
         let inside = URL_SAFE_NO_PAD.decode(body).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
         let inside = inside.ok_or_else(broken)?;
-        if inside["until"].as_u64().is_none_or(|until| until <= now.as_secs()) {
+        if inside["until"].as_u64().is_none_or(|until| until <= now.as_secs()) && holds(Rule::StateExpires) {
             return Err(RpcError::params("requestState has expired; begin anew without it"));
         }
-        if inside["subject"].as_str() != bond.subject.as_deref() {
+        if inside["subject"].as_str() != bond.subject.as_deref() && holds(Rule::StateOfPrincipal) {
             return Err(RpcError::params("requestState was given to somebody else; begin anew without it"));
         }
-        if inside["method"] != *bond.method || inside["digest"] != *bond.digest {
+        if (inside["method"] != *bond.method || inside["digest"] != *bond.digest) && holds(Rule::StateOfRequest) {
             return Err(RpcError::params("requestState belongs to another request; begin anew without it"));
         }
         inside["answers"].as_object().cloned().ok_or_else(broken)
@@ -149,9 +157,9 @@ mod tests {
         let answers = json!({"k": {"action": "accept"}}).as_object().cloned().expect("an object");
         let state = json!(seal.close(&bond("ann", &call), &answers, NOW, "n"));
         let again = json!({"arguments": {"b": [2], "a": 1}, "name": "t", "requestState": "s", "inputResponses": {}});
-        assert_eq!(seal.open(&bond("ann", &again), &state, NOW).ok(), Some(answers.clone()));
+        assert_eq!(seal.open(&bond("ann", &again), &state, NOW, |_| true).ok(), Some(answers.clone()));
         let refused =
-            |seal: &Seal, bond: Bond, state: &Value, now| seal.open(&bond, state, now).expect_err("refused").message;
+            |seal: &Seal, bond: Bond, state: &Value, now| seal.open(&bond, state, now, |_| true).expect_err("refused").message;
         assert!(refused(&seal, bond("bob", &call), &state, NOW).contains("somebody else"));
         assert!(refused(&seal, Bond::new(None, "tools/call", &call), &state, NOW).contains("somebody else"));
         assert!(refused(&seal, Bond::new(Some("ann"), "prompts/get", &call), &state, NOW).contains("another request"));
