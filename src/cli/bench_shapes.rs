@@ -39,7 +39,7 @@ struct Sample {
 }
 
 pub(super) async fn bench(args: BenchArgs) -> ExitCode {
-    match run(&args).await {
+    match Box::pin(run(&args)).await {
         Ok(()) => ExitCode::Ok,
         Err(error) => {
             say(&format!("error: {error}"));

@@ -146,9 +146,9 @@ pub(super) async fn move_stateless(http: &Client, first: &str, second: &str, lag
     let mut tally = Tally::default();
     let (peer, clock) = (Peer::stateless(http), WallClock::new());
     let tool = "test_input_required_result_request_state";
-    let begun = peer.call(first, 1, "tools/call", json!({"name": tool})).await?;
-    let begun: Value = begun.json().await.map_err(|error| error.to_string())?;
-    let state = begun["result"]["requestState"].as_str().ok_or_else(|| format!("no state came: {begun}"))?.to_owned();
+    let asked = peer.call(first, 1, "tools/call", json!({"name": tool})).await?;
+    let asked: Value = asked.json().await.map_err(|error| error.to_string())?;
+    let state = asked["result"]["requestState"].as_str().ok_or_else(|| format!("no state came: {asked}"))?.to_owned();
     tokio::time::sleep(lag + SETTLED).await;
     for number in 0..CALLS {
         let began = clock.elapsed();

@@ -9,7 +9,10 @@ use crate::server::rewrites::drop_member;
 
 /// Gives the error of a call of an unknown tool another code.
 fn recode_call(message: &mut Value, context: &ModernCtx<'_>, code: i64) {
-    if context.method == Some("tools/call") && message["error"]["code"] == -32602 && message["error"]["message"].as_str().is_some_and(|why| why.contains("tool")) {
+    if context.method == Some("tools/call")
+        && message["error"]["code"] == -32602
+        && message["error"]["message"].as_str().is_some_and(|why| why.contains("tool"))
+    {
         message["error"]["code"] = json!(code);
     }
 }

@@ -124,4 +124,3 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
         }) "A task that changed is told without what changed";
 };
-
