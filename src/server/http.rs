@@ -339,7 +339,12 @@ async fn route(
             let body = read(app, body, MAX_BODY).await.ok().and_then(|body| serde_json::from_slice(&body).ok());
             return bearer::as_tool_error(app, headers, &body.unwrap_or_default()).unwrap_or(refusal);
         }
-        Err(_) if header(headers, "mcp-method") == Some("subscriptions/listen") && !app.faults.holds(Rule::ListenGuarded) => None,
+        Err(_)
+            if header(headers, "mcp-method") == Some("subscriptions/listen")
+                && !app.faults.holds(Rule::ListenGuarded) =>
+        {
+            None
+        }
         Err(refusal) => return refusal,
     };
     let caller = caller.as_ref();

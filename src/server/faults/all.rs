@@ -2,7 +2,8 @@
 
 use super::{
     asking, authorization_resource, authorization_server, authorization_tokens, capabilities, envelope, http,
-    lifecycle, modern_headers, modern_listen, modern_results, modern_rounds, modern_tasks, modern_version, prompts, resources, sessions, streams, tools, transports, utilities,
+    lifecycle, modern_headers, modern_listen, modern_results, modern_rounds, modern_tasks, modern_version, prompts,
+    resources, sessions, streams, tools, transports, utilities,
 };
 use crate::server::fault::Fault;
 

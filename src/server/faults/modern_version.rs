@@ -83,7 +83,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "A request without MCP-Protocol-Version is served";
-    "ver.lists-differ" breaks ["lifecycle.discover-versions-consistent", "lifecycle.version-unsupported-data"]
+    "ver.lists-differ" breaks ["lifecycle.discover-versions-consistent"]
         Modern(|message, _| if message["error"]["code"] == -32022 { message["error"]["data"]["supported"] = json!(["2025-11-25"]) })
         "The refusal of a version tells of others than discovery";
     "req.incomplete-served" breaks ["base.meta-required-fields", "base.meta-no-fallback-to-remembered"]
@@ -111,7 +111,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "What the client can do is remembered from an earlier request";
-    "req.client-demanded" breaks ["base.client-info-may-be-absent"]
+    "req.client-demanded" breaks ["base.client-info-may-be-absent", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| refuse_if(ask.meta(CLIENT).is_null(), 400, -32602)) "A client that does not say its name is refused";
     "req.client-favoured" breaks ["base.client-info-not-behavioural"]
         Modern(|message, context| if other_client(context) {
@@ -171,7 +171,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "An event id to resume from is looked up where nothing can be resumed";
     "mig.unknown-method-200" breaks ["transport.http.method-not-found-404", "transport.http.removed-methods-404"]
         Head(|reply, ask| restatus_of(reply, ask, "-32601", (404, 200))) "The refusal of an unknown method has status 200";
-    "mig.post-405" breaks ["transport.http.endpoint-post", "transport.http.allow-header-405", "base.invalid-params"]
+    "mig.post-405" breaks ["transport.http.endpoint-post", "transport.http.allow-header-405"]
         Asked(|ask| if ask.method() == "completion/complete" { refuse(405, -32602) } else { None })
         "A method is not taken by POST";
     "mig.ping-served" breaks ["utilities.ping.removed", "transport.http.removed-methods-404"]
@@ -212,7 +212,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "mig.discover-unknown" breaks ["base.implements-core-modern", "lifecycle.discover-implemented"]
         Asked(|ask| if ask.method() == "server/discover" && ask.meta(VERSION) == NEWEST { refuse(404, -32601) } else { None })
         "server/discover is an unknown method";
-    "mig.id-once" breaks ["base.client-id-reuse-after-response", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
+    "mig.id-once" breaks ["base.client-id-reuse-after-response", "base.stateless-any-connection", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {
             let id = format!("id {}", ask.value["id"]);
             refuse_if(ask.notes.put(&id, json!(true)).is_some() && ask.method() == "tools/list", 400, -32602)

@@ -158,8 +158,9 @@ mod tests {
         let state = json!(seal.close(&bond("ann", &call), &answers, NOW, "n"));
         let again = json!({"arguments": {"b": [2], "a": 1}, "name": "t", "requestState": "s", "inputResponses": {}});
         assert_eq!(seal.open(&bond("ann", &again), &state, NOW, |_| true).ok(), Some(answers.clone()));
-        let refused =
-            |seal: &Seal, bond: Bond, state: &Value, now| seal.open(&bond, state, now, |_| true).expect_err("refused").message;
+        let refused = |seal: &Seal, bond: Bond, state: &Value, now| {
+            seal.open(&bond, state, now, |_| true).expect_err("refused").message
+        };
         assert!(refused(&seal, bond("bob", &call), &state, NOW).contains("somebody else"));
         assert!(refused(&seal, Bond::new(None, "tools/call", &call), &state, NOW).contains("somebody else"));
         assert!(refused(&seal, Bond::new(Some("ann"), "prompts/get", &call), &state, NOW).contains("another request"));
