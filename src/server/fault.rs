@@ -196,6 +196,7 @@ pub(crate) enum Rule {
     ExpiryEnforced,
     FeaturesByRevision,
     FreshTokensTaken,
+    HeaderBlanksTrimmed,
     HeaderNamesCaseless,
     HintOnlyHelps,
     HostChecked,

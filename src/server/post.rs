@@ -156,7 +156,7 @@ fn crashes(app: &App, value: &Value) -> bool {
 }
 
 async fn begin(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
-    if app.modern.greeted() && !app.faults.holds(Rule::ErasSideBySide) {
+    if app.modern.greeted() && !app.faults.holds(Rule::ErasSideBySide) && !app.sessions.all().is_empty() {
         return Reply::refuse(400, value.get("id"), code::UNSUPPORTED_VERSION, "initialize is not for this client");
     }
     match handshake(app, value, caller, Opening { via: Via::StreamableHttp, id: None }).await {

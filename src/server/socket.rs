@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The header whose name is misread in other spellings than this one.
-const NAME: &[u8] = b"mcp-session-id";
+/// The headers whose names are misread in other spellings than these.
+const NAMES: [&[u8]; 2] = [b"mcp-session-id", b"mcp-method"];
 
 /// The connections by number.
 #[derive(Debug, Default)]
@@ -41,27 +41,41 @@ impl Connections {
     }
 }
 
-/// A socket that passes everything through; or, for a fault, one that misreads the session header unless it is spelt in
-/// small letters.
+/// A socket that passes everything through; or, for a fault, one that misreads headers unless they are spelt in small
+/// letters, or takes blanks for a part of their values.
 #[derive(Debug)]
 pub(crate) struct Spelling<S> {
     socket: S,
     caseless: bool,
+    trimmed: bool,
 }
 
 impl<S> Spelling<S> {
-    /// Around a socket; `caseless` is how it ought to be.
-    pub(crate) fn new(socket: S, caseless: bool) -> Self {
-        Self { socket, caseless }
+    /// Around a socket; `caseless` and `trimmed` is how it ought to be.
+    pub(crate) fn new(socket: S, caseless: bool, trimmed: bool) -> Self {
+        Self { socket, caseless, trimmed }
     }
 }
 
 /// Takes the first letter away from the header's name wherever it has capitals.
 fn misread(bytes: &mut [u8]) {
-    for start in 0..bytes.len().saturating_sub(NAME.len() - 1) {
-        let name = &mut bytes[start..start + NAME.len()];
-        if name.eq_ignore_ascii_case(NAME) && name != NAME {
-            name[0] = b'x';
+    for known in NAMES {
+        for start in 0..bytes.len().saturating_sub(known.len() - 1) {
+            let name = &mut bytes[start..start + known.len()];
+            if name.eq_ignore_ascii_case(known) && name != known {
+                name[0] = b'x';
+            }
+        }
+    }
+}
+
+/// Takes the second blank before the value of the header for a part of that value.
+fn keep_blanks(bytes: &mut [u8]) {
+    const PADDED: &[u8] = b"mcp-name:  ";
+    for start in 0..bytes.len().saturating_sub(PADDED.len() - 1) {
+        let header = &mut bytes[start..start + PADDED.len()];
+        if header == PADDED {
+            header[PADDED.len() - 1] = b'_';
         }
     }
 }
@@ -76,6 +90,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Spelling<S> {
         let read = Pin::new(&mut self.socket).poll_read(context, buffer);
         if !self.caseless {
             misread(&mut buffer.filled_mut()[before..]);
+        }
+        if !self.trimmed {
+            keep_blanks(&mut buffer.filled_mut()[before..]);
         }
         read
     }

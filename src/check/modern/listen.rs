@@ -230,8 +230,8 @@ fn relisten(view: &View<'_>, out: &mut Findings) {
                 && earlier.acknowledgment().is_some()
                 && earlier.ends(view) < later.ask.request.seq
         });
-        // Who lacks what it takes is refused for that.
-        let lacks = later.ask.code() == Some(-32021);
+        // Who lacks what it takes is refused for that, and a subscription to nothing is looked at by itself.
+        let lacks = later.ask.code() == Some(-32021) || *later.ask.param("notifications") == serde_json::json!({});
         if !before || lacks || !(later.ask.tells() || later.acknowledgment().is_some()) {
             continue;
         }

@@ -205,7 +205,9 @@ impl Channel {
     fn take_modern(&self, app: &Arc<App>, kind: Kind, value: &Value, caller: Option<&Caller>) -> Result<bool, Refused> {
         let Some(me) = self.me.upgrade().filter(|_| self.speaks_modern(app)) else { return Ok(false) };
         if kind == Kind::Notification && Message(value).method() == Some("notifications/cancelled") {
-            if let Some(id) = value.get("params").and_then(|params| params.get("requestId")) {
+            if let Some(id) = value.get("params").and_then(|params| params.get("requestId"))
+                && app.faults.holds(Rule::CancelHonoured)
+            {
                 self.lane.cancel(app, id);
             }
             return Ok(false);

@@ -61,7 +61,8 @@ where
     let app = Arc::clone(nodes.first());
     let number = app.connections.opened();
     let connection = Arc::new(Connection { number, afterwards: Mutex::new(None) });
-    let stream = Spelling::new(stream, app.faults.holds(Rule::HeaderNamesCaseless));
+    let stream =
+        Spelling::new(stream, app.faults.holds(Rule::HeaderNamesCaseless), app.faults.holds(Rule::HeaderBlanksTrimmed));
     let of = Arc::clone(&connection);
     let service = service_fn(move |request| serve(nodes.next(), request, Arc::clone(&of)));
     let mut http = http1::Builder::new();

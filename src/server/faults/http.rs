@@ -29,8 +29,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::AcceptReadAsHttp) "Accept is compared as text, so another order of the types is refused";
     "http.accept-500" breaks ["transport.http.accept-leniency", "transport.http.status-not-5xx-for-client-fault"]
         Head(|reply, _| restatus(reply, 406, 500)) "An Accept that does not suffice gets 500";
-    "http.header-case" breaks ["transport.http.header-names-case-insensitive", "transport.http.session-header-case"]
-        Rule(Rule::HeaderNamesCaseless) "The session header is only known in small letters";
+    "http.header-case" breaks ["transport.http.header-names-case-insensitive", "transport.http.session-header-case", "patterns.headers.names-case-insensitive", "base.error-defined-meaning", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
+        Rule(Rule::HeaderNamesCaseless) "Headers are only known in small letters";
     "http.version-header-ignored" breaks ["transport.http.version-header-invalid-400"]
         Rule(Rule::VersionHeaderChecked) "An invalid MCP-Protocol-Version is served";
     "http.version-header-required" breaks ["transport.http.version-header-absent-default"]

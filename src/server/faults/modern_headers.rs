@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::all::catalogue;
 use super::modern::{in_result, is_marked, recode_body, refuse_if};
-use crate::server::fault::{AskedOf, Fault, How, ModernCtx};
+use crate::server::fault::{AskedOf, Fault, How, ModernCtx, Rule};
 
 /// The header of the first mirrored argument.
 const REGION: &str = "mcp-param-region";
@@ -102,6 +102,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "Characters that no header may have are taken";
+    "mirror.blanks-kept" breaks ["patterns.headers.whitespace-trimmed"]
+        Rule(Rule::HeaderBlanksTrimmed) "Blanks before Mcp-Name are taken for a part of it";
     "mirror.mismatch-code" breaks ["patterns.headers.mismatch-body", "transport.http.version-header-match", "patterns.tasks-ext.name-header-checked"]
         Head(|reply, ask| recode_body(reply, ask, "-32020", "-32602")) "Headers that differ are refused as invalid params";
     "mirror.param-unneeded" breaks ["patterns.headers.param-declared-mirrored"]

@@ -98,6 +98,14 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             let count = context.notes.count("reads");
             in_result(message, context, "resources/read", |result| result["contents"][0]["text"] = json!(format!("Version {count}")));
         }) "A resource changes, and nobody is told";
+    "stdio.cancel-ignored" over Stdio breaks ["transport.stdio.cancel-no-further-messages", "transport.stdio.cancel-stops-work", "utilities.cancellation.stops-processing", "utilities.cancellation.no-response", "patterns.subscriptions.client-cancel-stdio"]
+        Rule(Rule::CancelHonoured) "Cancelled work goes on and is answered";
+    "stdio.listen-not-forgotten" over Stdio breaks ["patterns.subscriptions.client-cancel-stdio", "utilities.cancellation.no-response"]
+        Rule(Rule::ListenForgotten) "A subscription that its client ended goes on";
+    "stdio.asks" over Stdio breaks ["transport.stdio.no-requests-on-stdout", "base.no-server-requests", "patterns.mrtr.server-input-via-mrtr"]
+        Modern(|message, context| if context.request["params"]["name"] == "test_tool_with_logging" && message.get("result").is_some() {
+            *message = json!([{"jsonrpc": "2.0", "id": "q1", "method": "roots/list"}, message.take()]);
+        }) "The server writes a request";
     "listen.not-forgotten" breaks ["patterns.subscriptions.client-cancel-http", "patterns.subscriptions.id-tag"]
         Rule(Rule::ListenForgotten) "A subscription that its client ended goes on at another one's place";
 };

@@ -129,7 +129,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Modern(|message, context| in_result(message, context, "server/discover", |result| {
             drop_member(&mut result["capabilities"], "extensions");
         })) "Calls become tasks, but discovery does not know the extension";
-    "list.tools-refused" breaks ["features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
+    "list.tools-refused" breaks ["features.tools.list-responds", "base.meta-reserved-no-assumption", "base.stateless-any-connection", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Modern(|message, context| if context.method == Some("tools/list") && message.get("result").is_some() && context.notes.count("lists") > 2 { fail(message, -32603) }) "tools/list becomes an internal error";
     "list.prompts-refused" breaks ["features.prompts.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Modern(|message, context| if context.method == Some("prompts/list") && message.get("result").is_some() { fail(message, -32603) }) "prompts/list is an internal error";

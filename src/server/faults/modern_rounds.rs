@@ -56,7 +56,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "mrtr.retry-fails" breaks ["patterns.mrtr.retry-completes", "features.tools.execution-error"]
         Asked(|ask| refuse_if(ask.calls("test_input_required_result_sampling") && ask.param("inputResponses").is_object(), 200, -32603))
         "A request that comes back with its answers is an internal error";
-    "mrtr.connection-bound" breaks ["patterns.mrtr.retry-independent"]
+    "mrtr.connection-bound" breaks ["patterns.mrtr.retry-independent", "patterns.mrtr.retry-completes"]
         Asked(|ask| {
             if !ask.calls(ASKS_NAME) {
                 return None;
@@ -90,7 +90,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         }) "Content that does not fit the form is taken";
     "mrtr.decline-fails" breaks ["patterns.mrtr.declined-input", "features.elicitation.decline-handled"]
         Asked(|ask| if acts(ask, "decline") { refuse(200, -32603) } else { None }) "A user who declines makes an internal error";
-    "mrtr.state-unverified" breaks ["patterns.mrtr.state-tamper-rejected"]
+    "mrtr.state-unverified" breaks ["patterns.mrtr.state-tamper-rejected", "patterns.mrtr.state-request-bound", "patterns.mrtr.state-principal-bound", "patterns.mrtr.state-expires"]
         Rule(Rule::StateVerified) "A state that the server never gave is taken for none";
     "mrtr.state-of-any-request" breaks ["patterns.mrtr.state-request-bound"]
         Rule(Rule::StateOfRequest) "The state of one request is good for another";

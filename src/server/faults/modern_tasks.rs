@@ -53,7 +53,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A task is told as a complete result";
     "tasks.uncreated" breaks ["patterns.tasks-ext.task-members"]
         Modern(|message, _| of_type(message, "task", |result| { result.shift_remove("createdAt"); })) "A task does not say when it began";
-    "tasks.not-yet-there" breaks ["patterns.tasks-ext.durable-before-answer", "patterns.tasks-ext.get-shape"]
+    "tasks.not-yet-there" breaks ["patterns.tasks-ext.durable-before-answer"]
         Asked(|ask| {
             refuse_if(ask.method() == "tasks/get" && ask.knows_tasks() && ask.notes.count("looks") == 1, 200, -32602)
         }) "A task cannot be found at first";

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::all::catalogue;
 use super::modern::{
-    CAPABILITIES, CLIENT, NEWEST, SERVER, VERSION, fail, in_result, recode_body, refuse, refuse_if, restatus_of,
+    CAPABILITIES, CLIENT, NEWEST, SERVER, VERSION, in_result, recode_body, refuse, refuse_if, restatus_of,
 };
 use crate::server::fault::{AskedOf, Fault, How, ModernCtx, Rule};
 use crate::server::rewrites::drop_member;
@@ -83,7 +83,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "A request without MCP-Protocol-Version is served";
-    "ver.lists-differ" breaks ["lifecycle.discover-versions-consistent", "lifecycle.version-unsupported-data"]
+    "ver.lists-differ" breaks ["lifecycle.discover-versions-consistent"]
         Modern(|message, _| if message["error"]["code"] == -32022 { message["error"]["data"]["supported"] = json!(["2025-11-25"]) })
         "The refusal of a version tells of others than discovery";
     "req.incomplete-served" breaks ["base.meta-required-fields", "base.meta-no-fallback-to-remembered"]
@@ -111,7 +111,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
             None
         }) "What the client can do is remembered from an earlier request";
-    "req.client-demanded" breaks ["base.client-info-may-be-absent"]
+    "req.client-demanded" breaks ["base.client-info-may-be-absent", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| refuse_if(ask.meta(CLIENT).is_null(), 400, -32602)) "A client that does not say its name is refused";
     "req.client-favoured" breaks ["base.client-info-not-behavioural"]
         Modern(|message, context| if other_client(context) {
@@ -119,7 +119,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
                 result.get_mut("tools").and_then(Value::as_array_mut).map(Vec::pop);
             });
         }) "A client of another name gets other tools";
-    "req.reserved-key-refused" breaks ["base.meta-reserved-no-assumption"]
+    "req.reserved-key-refused" breaks ["base.meta-reserved-no-assumption", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {
             let known = ["protocolVersion", "clientCapabilities", "clientInfo", "logLevel"];
             let keys = ask.value["params"]["_meta"].as_object().into_iter().flatten();
@@ -140,7 +140,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
                 meta["traceparent"] = json!("00-TRACE-1");
             }
         })) "The trace of a result is in no form that tracing knows";
-    "mig.initialize-refusal-bare" breaks ["lifecycle.modern-only-initialize-error"]
+    "mig.initialize-refusal-bare" breaks ["lifecycle.modern-only-initialize-error", "lifecycle.initialize-result"]
         Outgoing(|message, context| if context.method == Some("initialize") && message.get("error").is_some() && message["error"]["data"].get("supported").is_some() {
             message["error"] = json!({"code": -32601, "message": "Method not found"});
         }) "A server of the newer era does not tell older clients what it speaks";
@@ -155,24 +155,24 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             reply.headers.push(("mcp-session-id".to_owned(), "s-1".to_owned()));
         }) "An answer of the newer era names a session";
     "mig.session-looked-up" breaks ["transport.http.session-header-ignored-modern"]
-        Asked(|ask| refuse_if(ask.header("mcp-session-id").is_some(), 404, -32001))
+        Asked(|ask| refuse_if(ask.header("mcp-session-id").is_some(), 404, -32602))
         "A session id is looked up where there are no sessions";
-    "mig.session-demanded" breaks ["lifecycle.dual-era-modern-request"]
+    "mig.session-demanded" breaks ["lifecycle.dual-era-modern-request", "transport.http.session-header-ignored-modern", "features.prompts.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {
             let missing = !ask.app.sessions.all().is_empty() && ask.header("mcp-session-id").is_none();
-            let mut refusal = refuse_if(missing, 400, -32600)?;
+            let mut refusal = refuse_if(missing, 400, -32602)?;
             refusal.1.message = "Bad Request: no valid session id".to_owned();
             Some(refusal)
         }) "Once somebody has a session, requests of the newer era need one too";
     "mig.initialize-refused-beside" breaks ["lifecycle.dual-era-initialize"]
-        Rule(Rule::ErasSideBySide) "Once somebody speaks the newer era, initialize is refused";
+        Rule(Rule::ErasSideBySide) "Once both eras are spoken, initialize is refused in the words of the newer one";
     "mig.last-event-id-refused" breaks ["transport.http.last-event-id-ignored"]
-        Asked(|ask| refuse_if(ask.header("last-event-id").is_some(), 400, -32600))
+        Asked(|ask| refuse_if(ask.header("last-event-id").is_some(), 400, -32602))
         "An event id to resume from is looked up where nothing can be resumed";
     "mig.unknown-method-200" breaks ["transport.http.method-not-found-404", "transport.http.removed-methods-404"]
         Head(|reply, ask| restatus_of(reply, ask, "-32601", (404, 200))) "The refusal of an unknown method has status 200";
-    "mig.post-405" breaks ["transport.http.endpoint-post"]
-        Asked(|ask| if ask.method() == "completion/complete" { refuse(405, -32600) } else { None })
+    "mig.post-405" breaks ["transport.http.endpoint-post", "transport.http.allow-header-405"]
+        Asked(|ask| if ask.method() == "completion/complete" { refuse(405, -32602) } else { None })
         "A method is not taken by POST";
     "mig.ping-served" breaks ["utilities.ping.removed", "transport.http.removed-methods-404"]
         Asked(|ask| {
@@ -210,39 +210,35 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             None
         }) "tasks/result is served in the newer era";
     "mig.discover-unknown" breaks ["base.implements-core-modern", "lifecycle.discover-implemented"]
-        Asked(|ask| if ask.method() == "server/discover" { refuse(404, -32601) } else { None })
+        Asked(|ask| if ask.method() == "server/discover" && ask.meta(VERSION) == NEWEST { refuse(404, -32601) } else { None })
         "server/discover is an unknown method";
-    "mig.discover-fails" breaks ["lifecycle.discover-implemented"]
-        Modern(|message, context| if context.method == Some("server/discover") && message.get("result").is_some() {
-            fail(message, -32603);
-        }) "server/discover is an internal error";
-    "mig.id-once" breaks ["base.client-id-reuse-after-response"]
+    "mig.id-once" breaks ["base.client-id-reuse-after-response", "base.stateless-any-connection", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {
             let id = format!("id {}", ask.value["id"]);
-            refuse_if(ask.notes.put(&id, json!(true)).is_some() && ask.method() == "tools/list", 400, -32600)
+            refuse_if(ask.notes.put(&id, json!(true)).is_some() && ask.method() == "tools/list", 400, -32602)
         }) "An id that was answered is refused when it comes again";
-    "mig.first-refused" breaks ["base.stateless-independent-requests"]
+    "mig.first-refused" breaks ["base.stateless-independent-requests", "lifecycle.discover-not-required", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {
             let first = ask.notes.count(&ask.here("requests")) == 1;
-            refuse_if(first && ask.method() == "tools/list", 400, -32600)
+            refuse_if(first && ask.method() == "tools/list", 400, -32602)
         }) "The first request of a connection has to be another one";
-    "mig.connection-bound" breaks ["base.stateless-any-connection"]
+    "mig.connection-bound" breaks ["base.stateless-any-connection", "features.resources.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {
             let here = json!(ask.connection);
             let home = ask.notes.get("home").unwrap_or_else(|| {
                 ask.notes.put("home", here.clone());
                 here.clone()
             });
-            refuse_if(home != here && matches!(ask.method(), "tools/list" | "prompts/list"), 400, -32600)
-        }) "Only the connection that came first is served";
-    "mig.discovery-demanded" breaks ["lifecycle.discover-not-required"]
+            refuse_if(home != here && ask.method() == "resources/list", 400, -32602)
+        }) "The resources are listed only on the connection that came first";
+    "mig.discovery-demanded" breaks ["lifecycle.discover-not-required", "base.stateless-independent-requests", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {
             if ask.method() == "server/discover" {
                 ask.notes.put("discovered", json!(true));
             }
-            refuse_if(ask.notes.get("discovered").is_none(), 400, -32600)
+            refuse_if(ask.notes.get("discovered").is_none(), 400, -32602)
         }) "Nothing is served before server/discover";
-    "mig.cursor-of-connection" breaks ["utilities.pagination.cursor-across-connections"]
+    "mig.cursor-of-connection" breaks ["utilities.pagination.cursor-across-connections", "utilities.pagination.follow-works"]
         Asked(|ask| {
             let (here, cursor) = (json!(ask.connection), ask.param("cursor").is_string());
             let before = if cursor { ask.notes.get("lister") } else { ask.notes.put("lister", here.clone()); None };

@@ -20,7 +20,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::BatchLinesTaken) "2025-03-26 batches are refused on a line";
     "stdio.one-by-one" over Stdio breaks ["transport.stdio.concurrent-requests"]
         Rule(Rule::PipedCallsSideBySide) "A request is not taken up before the last one is answered";
-    "stdio.ignores-eof" over Stdio breaks ["transport.stdio.eof-exit-legacy"]
+    "stdio.ignores-eof" over Stdio breaks ["transport.stdio.eof-exit-legacy", "transport.stdio.eof-exit"]
         Rule(Rule::EofEnds) "The server goes on when its input has ended and nothing is under way";
     "stdio.hangs-on-call" over Stdio breaks ["transport.stdio.inflight-on-eof"]
         Rule(Rule::EofCancels) "The server never ends when its input ends during a call";
