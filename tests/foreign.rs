@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-/// One server at a time: four at once would make each other late.
-static TURN: Mutex<()> = Mutex::new(());
+/// Two servers at a time, which mostly wait: more at once would make each other late.
+static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+/// Which of the two the next one waits for.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 #[expect(dead_code, reason = "another test uses the rest")]
 mod outside;
@@ -111,7 +114,8 @@ fn compare(name: &str, options: &[&str], told: &str) {
     if !installed("scripts/foreign", name.trim_end_matches("-short")) {
         return;
     }
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let turn = &TURNS[NEXT.fetch_add(1, Ordering::Relaxed) % TURNS.len()];
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let (server, url) = start(name);
     let report = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{told}.json"));
     let report = rehearse(&url, options, &report);
@@ -135,7 +139,8 @@ fn compare_over(name: &str, over: &str) {
     if !installed("scripts/foreign", name) {
         return;
     }
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let turn = &TURNS[NEXT.fetch_add(1, Ordering::Relaxed) % TURNS.len()];
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let report = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("foreign-{name}-{over}.json"));
     let client = ["-c", "reference", "-r", "2025-06-18"];
     let report = if over == "stdio" {

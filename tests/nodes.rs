@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcp_rehearsal::model::{HybridClock, Rng};
+use mcp_rehearsal::model::{HybridClock, Rng, Via};
 use mcp_rehearsal::rehearsal::{Rehearsal, Selection, Stage, rehearse};
 use mcp_rehearsal::server::{RunningServer, ServerConfig, StoreConfig, start};
 use mcp_rehearsal::verdict::Cell;
@@ -288,16 +288,21 @@ impl Events {
     }
 }
 
-async fn rehearsed(redis: &RedisServer, nodes: usize) {
+async fn rehearsed(redis: &RedisServer, nodes: usize, via: Via) {
+    let mut profiles = profile::shipped().expect("profiles load");
+    // What clients do differently shows over HTTP; over the other transports it is the server's turn.
+    profiles.retain(|profile| via == Via::StreamableHttp || profile.id() == "reference");
     let selection = Selection {
         scenarios: scenario::shipped().into_iter().map(Arc::new).collect(),
-        profiles: profile::shipped().expect("profiles load").into_iter().map(Arc::new).collect(),
+        profiles: profiles.into_iter().map(Arc::new).collect(),
         revisions: Vec::new(),
         target: None,
     };
     let rehearsal = Rehearsal {
         selection,
-        stage: Stage::embedded(Vec::new()).on(StoreConfig::Redis(redis.url()), nodes),
+        stage: Stage::embedded(Vec::new())
+            .on(StoreConfig::Redis(redis.url()), nodes)
+            .over(via, env!("CARGO_BIN_EXE_mcp-rehearsal").into()),
         jobs: 16,
         patience: Duration::from_secs(10),
         seed: 1,
@@ -309,18 +314,26 @@ async fn rehearsed(redis: &RedisServer, nodes: usize) {
         lines.push(format!("{} {:?}", case.plan.id(), case.cell));
         lines.extend(case.stories.iter().map(|story| format!("  {}: {}", story.id, story.breach.what)));
     }
-    assert!(lines.is_empty(), "{nodes} nodes:\n{}", lines.join("\n"));
+    assert!(lines.is_empty(), "{nodes} nodes over {via:?}:\n{}", lines.join("\n"));
     assert!(summary.count(Cell::Passed) > 100, "only {} cases passed", summary.count(Cell::Passed));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_case_passes_on_redis_with_one_node() {
     let Some(redis) = RedisServer::start() else { return };
-    rehearsed(&redis, 1).await;
+    rehearsed(&redis, 1, Via::StreamableHttp).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_case_passes_on_redis_with_three_nodes() {
     let Some(redis) = RedisServer::start() else { return };
-    rehearsed(&redis, 3).await;
+    rehearsed(&redis, 3, Via::StreamableHttp).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_case_passes_on_redis_over_each_transport() {
+    let Some(redis) = RedisServer::start() else { return };
+    for (via, nodes) in [(Via::LegacySse, 1), (Via::LegacySse, 3), (Via::WebSocket, 1), (Via::WebSocket, 3)] {
+        rehearsed(&redis, nodes, via).await;
+    }
 }

@@ -230,10 +230,8 @@ pub(crate) fn faultless(view: &View<'_>, exchange: &Exchange) -> bool {
 /// Whether a 404 may be owed to a restart, which may end sessions, or to a node that does not know the session, which is
 /// judged by itself.
 pub(crate) fn may_be_lost(view: &View<'_>, exchange: &Exchange, opening: &Exchange) -> bool {
-    let between = |event: &Event| {
-        matches!(event.kind, EventKind::Restart { on: true, .. }) && (opening.seq..exchange.seq).contains(&event.seq)
-    };
-    exchange.status == Some(404) && (exchange.node != opening.node || view.events.iter().any(between))
+    let before = |event: &Event| matches!(event.kind, EventKind::Restart { on: true, .. }) && event.seq < exchange.seq;
+    exchange.status == Some(404) && (exchange.node != opening.node || view.events.iter().any(before))
 }
 
 /// Whether origin, host and media type of a request over HTTP are as usual.

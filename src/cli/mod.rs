@@ -1,6 +1,7 @@
 //! The commands. The only place that knows clap, prints, or chooses an exit code.
 
 mod bench_sessions;
+mod bench_shapes;
 mod bench_tokens;
 mod completions;
 mod config;
@@ -59,6 +60,9 @@ enum Command {
     /// Open many sessions at a running server.
     #[command(hide = true)]
     BenchSessions(bench_sessions::BenchArgs),
+    /// Judge the shapes of real messages over and over.
+    #[command(hide = true)]
+    BenchShapes(bench_shapes::BenchArgs),
     /// Kill nodes in the middle of calls and see what becomes of calls and sessions.
     #[command(hide = true)]
     KillNodes(kill_nodes::KillArgs),
@@ -72,7 +76,7 @@ enum Command {
 /// Runs the command that the arguments name.
 pub async fn execute(cli: Cli) -> ExitCode {
     let code = match cli.command {
-        Command::Run(args) => run::run(*args, cli.color).await,
+        Command::Run(args) => Box::pin(run::run(*args, cli.color)).await,
         Command::Doctor(args) => doctor::doctor(args, cli.color).await,
         Command::Serve(args) => serve::serve(*args).await,
         Command::Proxy(args) => proxy::proxy(args).await,
@@ -81,6 +85,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Schema => schema::schema(),
         Command::BenchTokens(args) => bench_tokens::bench(args).await,
         Command::BenchSessions(args) => bench_sessions::bench(args).await,
+        Command::BenchShapes(args) => Box::pin(bench_shapes::bench(args)).await,
         Command::KillNodes(args) => kill_nodes::kill_nodes(args).await,
         Command::Regions(args) => regions::regions(args).await,
         Command::Completions(args) => completions::completions(&args),

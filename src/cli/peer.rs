@@ -42,6 +42,25 @@ impl Peer {
         if done.status() == 202 { Ok(peer) } else { Err(format!("notifications/initialized: {}", done.status())) }
     }
 
+    /// Somebody who needs no session (2026-07-28).
+    pub(super) fn stateless(http: &Client) -> Self {
+        Self { http: http.clone(), session: String::new() }
+    }
+
+    /// A request that carries everything with it (2026-07-28 basic#_meta).
+    pub(super) async fn call(&self, url: &str, id: u64, method: &str, mut params: Value) -> Result<Response, String> {
+        let version = "2026-07-28";
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
+        });
+        let mut ask = self.ask(Method::POST, url).header("mcp-protocol-version", version).header("mcp-method", method);
+        if let Some(name) = params["name"].as_str() {
+            ask = ask.header("mcp-name", name);
+        }
+        ask.json(&request(id, method, &params)).send().await.map_err(|error| error.to_string())
+    }
+
     fn ask(&self, method: Method, url: &str) -> RequestBuilder {
         let ask = self.http.request(method, url).header("accept", "application/json, text/event-stream");
         if self.session.is_empty() { ask } else { ask.header("mcp-session-id", &self.session) }

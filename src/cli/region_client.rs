@@ -141,6 +141,35 @@ pub(super) async fn move_once(http: &Client, first: &str, second: &str, lag: Dur
     Ok(tally)
 }
 
+/// Calls in the second region without any session, and goes on there with a request that was begun in the first.
+pub(super) async fn move_stateless(http: &Client, first: &str, second: &str, lag: Duration) -> Result<Tally, String> {
+    let mut tally = Tally::default();
+    let (peer, clock) = (Peer::stateless(http), WallClock::new());
+    let tool = "test_input_required_result_request_state";
+    let asked = peer.call(first, 1, "tools/call", json!({"name": tool})).await?;
+    let asked: Value = asked.json().await.map_err(|error| error.to_string())?;
+    let state = asked["result"]["requestState"].as_str().ok_or_else(|| format!("no state came: {asked}"))?.to_owned();
+    tokio::time::sleep(lag + SETTLED).await;
+    for number in 0..CALLS {
+        let began = clock.elapsed();
+        let answer = peer.call(second, 10 + number, "tools/call", json!({"name": "test_simple_text"})).await;
+        tally.note(&answer, clock.elapsed().saturating_sub(began));
+    }
+    let inputs = json!({"confirm": {"action": "accept", "content": {"ok": true}}});
+    let params = json!({"name": tool, "inputResponses": inputs, "requestState": state});
+    let ended: Value = match peer.call(second, 20, "tools/call", params).await {
+        Ok(answer) => answer.json().await.unwrap_or_default(),
+        Err(_) => Value::Null,
+    };
+    tally.not_resumed = (usize::from(ended["result"]["resultType"] != "complete"), 1);
+    // A log level holds for its own request, so that none can be old.
+    let answer = peer.call(second, 21, "tools/call", json!({"name": "test_tool_with_logging"})).await;
+    if let Ok(answer) = answer {
+        tally.old_level = (usize::from(read(answer).await.len() > 1), 1);
+    }
+    Ok(tally)
+}
+
 /// Calls a few times, one after the other.
 async fn calls(peer: &Peer, url: &str, mut note: impl FnMut(&Result<Response, String>, Duration)) {
     let clock = WallClock::new();

@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 
 use super::output::{ExitCode, out, say};
 use super::peer::http;
-use super::region_client::{Tally, move_once};
+use super::region_client::{Tally, move_once, move_stateless};
 use crate::model::{Clock, HybridClock, NetworkFault, Rng, WallClock};
 use crate::proxy::{Proxy, Upstream};
-use crate::server::{RunningServer, ServerConfig, StoreConfig, start};
+use crate::server::{RunningServer, ServerConfig, StateKey, StoreConfig, start};
 
 /// How long replication may take to begin, and to catch up.
 const SYNCED_WITHIN: Duration = Duration::from_secs(60);
@@ -51,10 +51,12 @@ enum Way {
     Home,
     /// A memory in each node, and nothing shared.
     Apart,
+    /// The same without sessions (2026-07-28); both know the key that seals `requestState`.
+    Stateless,
 }
 
 impl Way {
-    const ALL: [Self; 4] = [Self::Central, Self::Replica, Self::Home, Self::Apart];
+    const ALL: [Self; 5] = [Self::Central, Self::Replica, Self::Home, Self::Apart, Self::Stateless];
 
     fn name(self) -> &'static str {
         match self {
@@ -62,6 +64,7 @@ impl Way {
             Self::Replica => "replica",
             Self::Home => "home",
             Self::Apart => "apart",
+            Self::Stateless => "stateless",
         }
     }
 }
@@ -178,7 +181,12 @@ async fn measure(args: &RegionsArgs, way: Way, lag: u64) -> Result<Tally, String
     for _ in 0..args.clients {
         let (http, first, second) = (http.clone(), nodes[0].url(), nodes[1].url());
         let after = Duration::from_millis(lag);
-        clients.spawn(async move { move_once(&http, &first, &second, after).await });
+        clients.spawn(async move {
+            match way {
+                Way::Stateless => move_stateless(&http, &first, &second, after).await,
+                _ => move_once(&http, &first, &second, after).await,
+            }
+        });
     }
     while let Some(done) = clients.join_next().await {
         tally.add(done.map_err(|error| error.to_string())??);
@@ -202,6 +210,11 @@ async fn nodes(args: &RegionsArgs, way: Way, to_first: &str, to_second: &str) ->
     let on = |url: &str| StoreConfig::Redis(url.to_owned());
     let (one, other) = match way {
         Way::Apart => (one, other),
+        Way::Stateless => {
+            let key = StateKey(Rng::from_system().bytes::<32>().into());
+            let shared = |config| ServerConfig { state_key: Some(key.clone()), ..config };
+            (shared(one), shared(other))
+        }
         Way::Central => (ServerConfig { store: on(&first), ..one }, ServerConfig { store: on(to_first), ..other }),
         Way::Replica => (
             ServerConfig { store: on(&first), ..one },

@@ -10,7 +10,8 @@ use super::output::{ExitCode, out, say};
 use super::pipes::{standard_input, standard_output};
 use crate::model::{HybridClock, Rng, Via};
 use crate::server::{
-    AuthConfig, Consent, Eras, KnownClient, RefreshPolicy, ServerConfig, StoreConfig, Tls, TokenFormat, serve_io, start,
+    AuthConfig, Consent, Eras, KnownClient, RefreshPolicy, ServerConfig, StateKey, StoreConfig, Tls, TokenFormat,
+    serve_io, start,
 };
 
 /// Arguments of `serve`.
@@ -43,6 +44,10 @@ pub(super) struct ServeArgs {
     /// at the others once the replica has it.
     #[arg(long, value_name = "URL", env = "MCP_REHEARSAL_STORE_READ", hide_env_values = true)]
     store_read: Option<String>,
+    /// A file with a secret of at least 32 bytes that seals `requestState` (2026-07-28): servers that share it and nothing
+    /// else can each answer any round of a request.
+    #[arg(long, value_name = "FILE", conflicts_with = "store_read")]
+    state_key: Option<PathBuf>,
     /// The region of this server: the ids of sessions that begin here name it.
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
@@ -222,6 +227,16 @@ pub(super) fn store(text: &str) -> Result<StoreConfig, String> {
     }
 }
 
+/// Reads the secret that servers share to seal `requestState`.
+fn state_key(path: &PathBuf) -> Result<StateKey, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("--state-key {}: {error}", path.display()))?;
+    if bytes.len() < 32 {
+        let (path, length) = (path.display(), bytes.len());
+        return Err(format!("--state-key {path}: {length} bytes can be guessed; put at least 32 random ones there"));
+    }
+    Ok(StateKey(bytes.into()))
+}
+
 fn region_store(text: &str) -> Result<(String, String), String> {
     let (name, url) = text.split_once('=').ok_or("write it like us=redis://127.0.0.1:6379/0")?;
     Ok((name.to_owned(), url.to_owned()))
@@ -324,6 +339,10 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
         Ok(tls) => tls,
         Err(error) => return refused(&error),
     };
+    let state_key = match args.state_key.as_ref().map(state_key).transpose() {
+        Ok(key) => key,
+        Err(error) => return refused(&error),
+    };
     let transports = transports(&args.transports);
     let piped = !alone && transports.contains(&Via::Stdio);
     if piped && (transports.iter().any(|via| *via != Via::Stdio) || auth.is_some() || tls.is_some() || common.control) {
@@ -351,6 +370,7 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
         idle_session: args.session_idle,
         store: args.store,
         store_read: args.store_read,
+        state_key,
         region: args.region,
         other_regions: args.region_stores,
         node: args.node_name,

@@ -12,6 +12,9 @@ use crate::scenario::Answers;
 use crate::transcript::EventKind;
 use crate::wire::MAX_ASKED;
 
+/// Stands for the form as it was given, with the default of each field in it.
+const DEFAULTS: &str = "{defaults}";
+
 impl Sim {
     /// Answers a request of the server in the background, unless it has asked too often.
     pub(super) fn reply_to(self: &Arc<Self>, request: &Value) {
@@ -34,7 +37,7 @@ impl Sim {
         Box::pin(async move {
             let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
             let answers = self.state().answers.clone();
-            let answer = self.answer_to(&answers, method);
+            let answer = self.answer_to(&answers, method, &request["params"]);
             let mut message = serde_json::Map::new();
             message.insert("jsonrpc".to_owned(), Value::from("2.0"));
             message.insert("id".to_owned(), request.get("id").cloned().unwrap_or_default());
@@ -51,7 +54,17 @@ impl Sim {
     }
 
     /// The answer to a request of the server, however it came.
-    pub(super) fn answer_to(&self, answers: &Answers, method: &str) -> Answer {
+    pub(super) fn answer_to(&self, answers: &Answers, method: &str, params: &Value) -> Answer {
+        match self.said_to(answers, method) {
+            Answer::Result(mut result) if result["content"] == DEFAULTS => {
+                result["content"] = defaults_of(&params["requestedSchema"]);
+                Answer::Result(result)
+            }
+            answer => answer,
+        }
+    }
+
+    fn said_to(&self, answers: &Answers, method: &str) -> Answer {
         let said = match method {
             "sampling/createMessage" => answers.sampling.clone(),
             "elicitation/create" => answers.elicitation.clone(),
@@ -78,5 +91,29 @@ fn as_answer(said: Value) -> Answer {
     match error.map(|error| (error["code"].as_i64(), error["message"].as_str())) {
         Some((Some(code), Some(message))) => Answer::Error { code, message: message.to_owned() },
         _ => Answer::Result(said),
+    }
+}
+
+/// The fields of a form that have a default, with it (2025-11-25 client/elicitation#requested-schema).
+fn defaults_of(schema: &Value) -> Value {
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    let filled = fields.filter_map(|(name, field)| Some((name.clone(), field.get("default")?.clone())));
+    Value::Object(filled.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_form_that_nobody_touched_has_its_defaults() {
+        let schema = json!({"type": "object", "properties": {
+            "name": {"type": "string", "default": "Ada"},
+            "free": {"type": "string"},
+            "verified": {"type": "boolean", "default": false},
+        }});
+        assert_eq!(defaults_of(&schema), json!({"name": "Ada", "verified": false}));
+        assert_eq!(defaults_of(&Value::Null), json!({}));
     }
 }

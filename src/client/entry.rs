@@ -25,6 +25,10 @@ pub enum Entry {
     Token(Hidden),
     /// In its own name (RFC 6749 section 4.4).
     ClientCredentials,
+    /// With an assertion that somebody else signed about it (RFC 7523 section 2.1).
+    Assertion(Hidden),
+    /// As somebody who is signed in at an enterprise's identity provider.
+    Enterprise(Arc<Identity>),
     /// As its profile does, and these steps are what a person would do on the pages.
     Form(Arc<Vec<FormStep>>),
     /// With the one grant that all clients of the rehearsal share, since nobody can be asked each time.
@@ -36,6 +40,17 @@ impl Entry {
     pub fn can_be_repeated(&self) -> bool {
         matches!(self, Self::Login | Self::Form(_))
     }
+}
+
+/// Somebody who is signed in at an identity provider.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// The token endpoint of the provider.
+    pub token_endpoint: String,
+    /// The `client_id` that this client has there.
+    pub client: String,
+    /// What the provider said about the person (OpenID Connect).
+    pub id_token: Hidden,
 }
 
 /// One page of a scripted login: what is filled in and which form is sent.

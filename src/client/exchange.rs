@@ -127,7 +127,7 @@ impl Sim {
         let mut answered = Answered::of(number);
         let mut dropped = self.drop_all.subscribe();
         dropped.mark_unchanged();
-        let (hang_up, mut hung_up) = oneshot::channel();
+        let (hang_up, mut asked_to_end) = oneshot::channel();
         {
             let mut state = self.state();
             state.live += 1;
@@ -136,7 +136,7 @@ impl Sim {
         let end = tokio::select! {
             end = self.run(number, line.as_ref(), &request, &options, &mut answered, head) => end,
             _ = dropped.changed() => Stop::End(End::ClosedByUs),
-            Ok(()) = &mut hung_up => Stop::End(End::ClosedByUs),
+            Ok(()) = &mut asked_to_end => Stop::End(End::ClosedByUs),
             () = tokio::time::sleep(options.within) => Stop::End(End::TimedOut),
         };
         let end = end.end();
@@ -351,7 +351,7 @@ impl Sim {
         let mut decoder = Decoder::new();
         let mut total = 0;
         let mut leaves: Option<Pin<Box<tokio::time::Sleep>>> = None;
-        let mut last_id = None;
+        let (mut last_id, mut pause) = (None, None);
         let result = 'stream: loop {
             let piece = match &mut leaves {
                 None => connection.piece().await,
@@ -386,6 +386,7 @@ impl Sim {
                 if let Some(limit) = self.count_in(value.as_ref().unwrap_or(&Value::Null), true) {
                     break 'stream Ok(End::Unread(limit));
                 }
+                pause = retry.or(pause);
                 if let Some(id) = &id {
                     last_id = Some(id.clone());
                     self.state().last_event_id = Some(id.clone());
@@ -420,7 +421,12 @@ impl Sim {
             && let Some(id) = last_id
         {
             answered.resumable = true;
-            self.state().interrupted.push(id);
+            let mut state = self.state();
+            state.interrupted.push(id);
+            // The server says how long to wait (2025-11-25 basic/transports#sending-messages-to-the-server).
+            if let (Ok(End::Complete), Some(ms)) = (&result, pause) {
+                state.resume_at = Some(self.clock.elapsed() + Duration::from_millis(ms));
+            }
         }
         result
     }

@@ -20,11 +20,13 @@ mod restart;
 mod sim;
 mod step;
 mod target;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use auth::token_to_order;
 pub use driver::{Drive, drive};
-pub use entry::{Entry, FormStep, Grant, Hidden, Keep, KnownClient, Person, Wallet};
+pub use entry::{Entry, FormStep, Grant, Hidden, Identity, Keep, KnownClient, Person, Wallet};
 pub use nodes::Node;
 pub use restart::{RestartCommand, Restarted, Restarts};
 pub use target::{SafeCall, Target, TargetError, TimeControl};

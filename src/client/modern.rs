@@ -281,7 +281,8 @@ impl Sim {
         if let Some(asked) = asked {
             let mut responses = Map::new();
             for (key, request) in asked {
-                match self.answer_to(answers, request["method"].as_str().unwrap_or_default()) {
+                let method = request["method"].as_str().unwrap_or_default();
+                match self.answer_to(answers, method, &request["params"]) {
                     Answer::Result(response) => drop(responses.insert(key.clone(), response)),
                     // There is no way to say no to sampling or roots but to leave them out.
                     Answer::Error { .. } => {}
@@ -313,9 +314,8 @@ fn told(answered: &Answered, id: &Value, asked: &str) -> Told {
     let Some(message) = answered.messages.iter().find(own) else {
         // Silence says nothing over HTTP, where a status does; elsewhere it is how some old servers answer.
         return match answered.status {
-            Some(400..=499) => Told::Legacy,
+            Some(400..=499) | None => Told::Legacy,
             Some(_) => Told::Nothing,
-            None => Told::Legacy,
         };
     };
     let versions = |list: &Value| -> Vec<String> {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
@@ -115,6 +116,8 @@ pub(super) struct State {
     /// Streams that were cut, with the last event id each had seen.
     pub(super) interrupted: Vec<String>,
     pub(super) last_event_id: Option<String>,
+    /// When a stream that the server ended early may be opened again, on the client's clock, where the server said.
+    pub(super) resume_at: Option<Duration>,
     pub(super) live: u32,
     /// Bytes of bodies and streams that came.
     pub(super) bytes: usize,

@@ -233,6 +233,12 @@ impl Sim {
         if !step.resume || !self.profile.last_event_id.value {
             return;
         }
+        let resume_at = self.state().resume_at.take();
+        if let Some(left) =
+            resume_at.and_then(|at| at.checked_sub(self.clock.elapsed())).filter(|_| !interrupted.is_empty())
+        {
+            self.let_pass(&Delay::of(left)).await;
+        }
         for id in interrupted {
             let mut request = self.bare("GET");
             request.headers.push(("Last-Event-ID".to_owned(), id));

@@ -48,6 +48,7 @@ impl Default for SafeCall {
 
 /// A server to rehearse against.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a server, not a state")]
 pub struct Target {
     /// What its user calls it: an address or a command.
     pub name: String,
@@ -81,10 +82,15 @@ pub struct Target {
     pub safe_call: SafeCall,
     /// Headers that every request to the target carries besides those of the profile.
     pub headers: Headers,
+    /// Whether its authorization server reads documents of clients on the public network. One on this machine cannot be
+    /// expected to.
+    pub reads_documents: bool,
     /// How clients come by a token.
     pub entry: Entry,
     /// The client id that was registered beforehand, where there is one.
     pub client: Option<KnownClient>,
+    /// The private key with which that client signs for itself: P-256, PKCS #8 in PEM.
+    pub client_key: Option<Hidden>,
     /// The scope to ask for instead of what the profile would.
     pub scope: Option<String>,
     /// Its nodes, where it has several that can be told apart; clients begin at the first.
@@ -146,8 +152,10 @@ impl Target {
             speaks_modern: false,
             safe_call: SafeCall::default(),
             headers: Headers::new(),
+            reads_documents: false,
             entry: Entry::default(),
             client: None,
+            client_key: None,
             scope: None,
             nodes: Vec::new(),
             restarts: None,
@@ -181,8 +189,10 @@ impl Target {
             speaks_modern: false,
             safe_call: SafeCall::default(),
             headers: Headers::new(),
+            reads_documents: false,
             entry: Entry::default(),
             client: None,
+            client_key: None,
             scope: None,
             nodes: Vec::new(),
             restarts: None,
@@ -221,6 +231,8 @@ impl Target {
         all.extend(environment.map(|(_, value)| ("environment", value.as_str())));
         match &self.entry {
             Entry::Token(Hidden(token)) => all.push(("access", token)),
+            Entry::Assertion(Hidden(assertion)) => all.push(("assertion", assertion)),
+            Entry::Enterprise(identity) => all.push(("id-token", &identity.id_token.0)),
             Entry::Form(steps) => {
                 let fields = steps.iter().flat_map(|step| &step.fields);
                 all.extend(fields.map(|(_, Hidden(value))| ("field", value.as_str())));

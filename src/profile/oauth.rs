@@ -116,4 +116,8 @@ pub struct OAuth {
     pub on_dead_refresh: OnDeadRefresh,
     /// It revokes its tokens when it leaves.
     pub revokes: bool,
+    /// It uses no metadata of an authorization server that names another issuer than the one it was found for (RFC 8414
+    /// section 3.3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checks_issuer: bool,
 }

@@ -166,6 +166,9 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
             "nobody signs tokens to order for the target (--control names a control endpoint that does)",
         ),
         "documents" => missing(survey.documents, "the target is elsewhere, and cannot read documents of this machine"),
+        "restart" if survey.embedded => {
+            missing(survey.restart, "the embedded server is restarted only where its sessions outlive that (--store redis://…)")
+        }
         "restart" => missing(survey.restart, "the target cannot be restarted from here (`restart` in rehearsal.toml says how)"),
         "restart-store" if survey.embedded => Some("the store of the embedded server is not its own to restart (`restart-store` of a target in rehearsal.toml)".to_owned()),
         "restart-store" => missing(

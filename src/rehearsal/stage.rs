@@ -95,7 +95,8 @@ impl Stage {
             mint: asks,
             documents: asks,
             nodes: if http && durable { *nodes } else { 0 },
-            restart: http,
+            // In memory a restart leaves nothing to look at.
+            restart: http && durable,
             durable,
             embedded: true,
             ..known

@@ -145,10 +145,10 @@ pub(super) async fn survey(
     let exchanges = || views.iter().flat_map(|view| &view.exchanges);
     let auth = !matches!(target.entry, Entry::Login)
         || exchanges().any(|exchange| exchange.status == Some(401) && exchange.target == target.path);
-    let order = TokenOrder { audience: Audience::Named(target.url.clone()), ..TokenOrder::default() };
+    let wanted = TokenOrder { audience: Audience::Named(target.url.clone()), ..TokenOrder::default() };
     Ok(Survey {
         documents: auth && target.is_on_this_machine(),
-        mint: auth && token_to_order(target, &order).await.is_ok(),
+        mint: auth && token_to_order(target, &wanted).await.is_ok(),
         capabilities: conversation
             .and_then(|conversation| conversation.result.get("capabilities"))
             .cloned()

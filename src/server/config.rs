@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::oauth::AuthConfig;
@@ -39,6 +40,16 @@ impl fmt::Debug for StoreConfig {
     }
 }
 
+/// A secret that servers have in common which share nothing else: what one of them seals, the others know.
+#[derive(Clone)]
+pub struct StateKey(pub Arc<[u8]>);
+
+impl fmt::Debug for StateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StateKey(…)")
+    }
+}
+
 /// The eras of the protocol that a server speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Eras {
@@ -64,6 +75,8 @@ pub struct ServerConfig {
     pub transports: Vec<Via>,
     /// The eras that are spoken; over HTTP+SSE there is only the older one.
     pub eras: Eras,
+    /// What seals `requestState` instead of a key of this process or of the store.
+    pub state_key: Option<StateKey>,
     /// TLS, where it is wanted.
     pub tls: Option<Tls>,
     /// Serve `/control/...` too; only on loopback.
@@ -105,6 +118,7 @@ impl Default for ServerConfig {
             sse_path: "/sse".to_owned(),
             transports: vec![Via::StreamableHttp, Via::LegacySse, Via::WebSocket],
             eras: Eras::Both,
+            state_key: None,
             tls: None,
             control: false,
             faults: Vec::new(),

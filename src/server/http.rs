@@ -57,6 +57,7 @@ impl fmt::Debug for Reply {
 
 /// What was asked, as far as it is known.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer to a question of its own")]
 pub(crate) struct AskCtx {
     pub(crate) http_method: String,
     pub(crate) path: String,
@@ -300,7 +301,7 @@ async fn legacy(app: &Arc<App>, asked: &Asked<'_>, body: &mut BodyDataStream) ->
     };
     let caller = caller.as_ref();
     if path == app.config.sse_path {
-        return doors::open_legacy(app, method, headers, caller);
+        return doors::open_legacy(app, method, headers, caller).await;
     }
     if let Some(refusal) = doors::refuse_legacy(app, asked.method, query, headers, caller) {
         return refusal;

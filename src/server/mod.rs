@@ -34,7 +34,7 @@ mod sse;
 mod store;
 mod tools;
 
-pub use config::{Eras, ServerConfig, ServerError, StoreConfig, Tls};
+pub use config::{Eras, ServerConfig, ServerError, StateKey, StoreConfig, Tls};
 pub use doors::serve_io;
 pub use fault::Fault;
 pub use faults::faults;

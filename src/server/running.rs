@@ -116,7 +116,10 @@ async fn node(
     let (store, shared) = opened(&config, &name, &rng).await?;
     let seal = match &shared {
         Some(shared) => Arc::new(Seal::shared(shared, &rng).await.map_err(|_| ServerError::StoreAway)?),
-        None => Arc::clone(&together.modern.seal),
+        None => match &config.state_key {
+            Some(key) => Arc::new(Seal::new(&key.0)),
+            None => Arc::clone(&together.modern.seal),
+        },
     };
     let sessions = Sessions::new(store, config.idle_session, rng.clone());
     let addr = addr.unwrap_or(config.listen);

@@ -201,6 +201,15 @@ impl Exchange {
         self.status.is_some() || self.got_through()
     }
 
+    /// Notes the first message that answers it, which came on a channel.
+    pub(super) fn answered_on_channel(&mut self, text: String) {
+        if self.response_body.is_none() {
+            self.response_body = Some(text.into());
+            // It was looked for before.
+            self.got = OnceCell::new();
+        }
+    }
+
     /// Whether an error without id came back, which says that the message was not even read.
     pub fn is_unread(&self) -> bool {
         self.is_message() && self.got_json().is_some_and(|answer| answer["id"].is_null())

@@ -119,6 +119,8 @@ pub struct View<'t> {
     pub conversations: Vec<Conversation>,
     /// Selections of exchanges that many checks ask for, by name.
     gathered: RefCell<HashMap<&'static str, Rc<[usize]>>>,
+    /// Answers to questions about single messages that many checks ask, by name and position.
+    remembered: RefCell<HashMap<(&'static str, u32), u32>>,
     /// Whether what the network did is left out.
     excused: bool,
     /// Whether any exchange is of the modern era.
@@ -161,6 +163,7 @@ impl<'t> View<'t> {
             questions: Vec::new(),
             conversations: Vec::new(),
             gathered: RefCell::default(),
+            remembered: RefCell::default(),
             excused,
             modern: false,
         };
@@ -215,6 +218,16 @@ impl<'t> View<'t> {
             let indexes: Rc<[usize]> = select().into();
             self.gathered.borrow_mut().insert(name, Rc::clone(&indexes));
             indexes
+        })
+    }
+
+    /// The answer to a question about the message at this position, made at the first question only.
+    pub fn remember(&self, question: &'static str, seq: u32, answer: impl FnOnce() -> u32) -> u32 {
+        let known = self.remembered.borrow().get(&(question, seq)).copied();
+        known.unwrap_or_else(|| {
+            let made = answer();
+            self.remembered.borrow_mut().insert((question, seq), made);
+            made
         })
     }
 
@@ -326,7 +339,7 @@ impl<'t> View<'t> {
                     if let Some(home) = asked.get(&key).copied().or_else(|| self.latest_on_line(index)) {
                         let text = self.messages[index].value.to_string();
                         self.messages[index].exchange = home;
-                        self.exchanges[home].response_body.get_or_insert_with(|| text.into());
+                        self.exchanges[home].answered_on_channel(text);
                     }
                 }
                 _ => {}

@@ -333,7 +333,7 @@ fn sent_at(breach: &Breach, view: &View<'_>) -> String {
     };
     let mut text = exchange.method.clone();
     if let Some(node) = &exchange.node {
-        text.push_str(&format!("  at {node}"));
+        text.extend(["  at ", &node.to_string()]);
     }
     for name in ["origin", "mcp-session-id", "mcp-protocol-version", "last-event-id"] {
         if let Some(value) = exchange.sent_header(name) {

@@ -6,6 +6,7 @@ use url::Url;
 use super::{discovery, wire as oauth};
 use crate::check::wire::{short, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Via;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -129,7 +130,13 @@ fn nearness(resource: &Url, authority: &str, path: &str) -> Nearness {
 
 /// How it stands to the nearest endpoint that a conversation was asked for at.
 fn to_endpoint(view: &View<'_>, resource: &Url) -> Option<Nearness> {
-    oauth::openings(view).map(|opening| nearness(resource, oauth::authority(opening), oauth::path(opening))).max()
+    // Of HTTP+SSE the endpoint is where the stream is, not the place for messages that it names.
+    let door = |opening: &'_ Exchange| {
+        let stream = opening.channel.filter(|_| opening.via == Via::LegacySse);
+        stream.and_then(|number| view.exchanges.iter().position(|exchange| exchange.number == number))
+    };
+    let endpoints = oauth::openings(view).map(|opening| door(opening).map_or(opening, |at| &view.exchanges[at]));
+    endpoints.map(|opening| nearness(resource, oauth::authority(opening), oauth::path(opening))).max()
 }
 
 /// Whether tokens for this resource are tokens for the endpoint.

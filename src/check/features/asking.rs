@@ -193,6 +193,39 @@ mod tests {
     }
 
     #[test]
+    fn questions_in_results_are_judged_like_requests() {
+        let asks = |client: Value, method: &str, params: Value| {
+            let questions = json!({"q": {"method": method, "params": params}});
+            let result = json!({"resultType": "input_required", "inputRequests": questions});
+            let start = Builder::new().modern_with(client).discover(json!({"tools": {}}));
+            start.call("tools/call", json!({"name": "t"}), result)
+        };
+        let sampling = |client: Value, params: Value| asks(client, "sampling/createMessage", params);
+        let messages = json!([{"role": "user", "content": {"type": "text", "text": "x"}}]);
+        let good = sampling(json!({"sampling": {}}), json!({"messages": messages, "maxTokens": 5}));
+        let bare = sampling(json!({}), json!({"messages": messages, "maxTokens": 5}));
+        three("features.sampling.server-only-if-declared", &good, &bare);
+        let odd = json!({"messages": messages, "tools": [], "includeContext": "allServers"});
+        for id in ["tools-only-if-declared", "include-context-avoid", "request-shape"] {
+            three(&format!("features.sampling.{id}"), &good, &sampling(json!({"sampling": {}}), odd.clone()));
+        }
+        let form = |field: Value| {
+            let schema = json!({"type": "object", "properties": {"a": field}});
+            let params = json!({"message": "m", "requestedSchema": schema});
+            asks(json!({"elicitation": {}}), "elicitation/create", params)
+        };
+        let deep = form(json!({"type": "object"}));
+        three("features.elicitation.form-schema-flat", &form(json!({"type": "string"})), &deep);
+        let url = |url: &str| {
+            let params = json!({"mode": "url", "message": "m", "url": url});
+            asks(json!({"elicitation": {"url": {}}}), "elicitation/create", params)
+        };
+        three("features.elicitation.url-https", &url("https://x.example/"), &url("http://x.example/"));
+        let roots = |client: Value| asks(client, "roots/list", json!({}));
+        three("features.roots.server-check-capability", &roots(json!({"roots": {}})), &roots(json!({})));
+    }
+
+    #[test]
     fn a_refusal_ends_the_call() {
         let refused = json!({"jsonrpc": "2.0", "id": 1, "error": {"code": -1, "message": "no"}});
         let asked = |end: End| {

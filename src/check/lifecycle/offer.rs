@@ -26,7 +26,10 @@ fn version_counter_offer(view: &View<'_>, out: &mut Findings) {
         let fell_back = |other: &Exchange| {
             other.via == Via::LegacySse && other.client == exchange.client && other.seq > exchange.seq
         };
-        if walled(exchange) || (exchange.via == Via::StreamableHttp && view.exchanges.iter().any(fell_back)) {
+        // Nor was anybody there who could read it where the place that a stream names is none.
+        let nowhere = exchange.via == Via::LegacySse && exchange.status == Some(404);
+        if walled(exchange) || nowhere || (exchange.via == Via::StreamableHttp && view.exchanges.iter().any(fell_back))
+        {
             continue;
         }
         let Some(response) = answer_to(view, request, response) else {

@@ -172,8 +172,38 @@ fn worked_elsewhere(view: &View<'_>, ask: &Ask<'_>) -> bool {
     requests(view).any(|other| same(&other) && other.result().is_some() && flaws(view, &other).is_empty())
 }
 
-/// What is wrong with a request.
+/// All flaws, in order.
+const ALL: [Flaw; 19] = [
+    Flaw::NoVersion,
+    Flaw::NoCapabilities,
+    Flaw::Unsupported,
+    Flaw::OldVersion,
+    Flaw::VersionHeaderMissing,
+    Flaw::VersionHeaderDiffers,
+    Flaw::MethodMissing,
+    Flaw::MethodDiffers,
+    Flaw::NameMissing,
+    Flaw::NameDiffers,
+    Flaw::EncodedNameDiffers,
+    Flaw::NameBroken,
+    Flaw::NameMarkers,
+    Flaw::Unclean,
+    Flaw::ParamMissing,
+    Flaw::ParamDiffers,
+    Flaw::ParamUnclean,
+    Flaw::Level,
+    Flaw::Other,
+];
+
+/// What is wrong with a request, in order; looked for once for all checks.
 pub(crate) fn flaws(view: &View<'_>, ask: &Ask<'_>) -> Vec<Flaw> {
+    let bits = view.remember("flaws", ask.request.seq, || {
+        look(view, ask).into_iter().fold(0, |bits, flaw| bits | 1 << (flaw as u32))
+    });
+    ALL.into_iter().filter(|flaw| bits & (1 << (*flaw as u32)) != 0).collect()
+}
+
+fn look(view: &View<'_>, ask: &Ask<'_>) -> Vec<Flaw> {
     let (request, exchange) = (ask.request, ask.exchange);
     let mut found = Vec::new();
     let mut add = |flaw: Flaw, holds: bool| {

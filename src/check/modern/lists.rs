@@ -160,7 +160,9 @@ fn both_refs(view: &View<'_>, out: &mut Findings) {
                 .find(view, request, reference["uri"].as_str().unwrap_or_default())
                 .is_some(),
         };
-        let declared = server_declared(view, request, &["completions"]) == Some(true);
+        // Further members of the parameters may be refused for their own sake.
+        let plain = request.value["params"].get("context").is_none();
+        let declared = plain && server_declared(view, request, &["completions"]) == Some(true);
         let Some(response) = response.filter(|_| known && declared && out.covers(request.revision)) else { continue };
         if !crate::check::support::is_proper(view, request) {
             continue;

@@ -35,6 +35,8 @@ fn is_a_guess(view: &View<'_>, stream: &Exchange) -> bool {
             && other.client == stream.client
             && other.seq < stream.seq
             && other.method == "POST"
+            // Requests for tokens are no messages.
+            && other.sent_json().is_some_and(|body| body.get("jsonrpc").is_some())
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::check::wire::told;
 use crate::check::{Check, Findings};
-use crate::transcript::{Ended, Exchange, Exit, View};
+use crate::transcript::{Ended, Exchange, Exit, Msg, View};
 
 use super::output::processes;
 
@@ -19,13 +19,20 @@ fn ended<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Exchange, Exit)> {
     exits.filter(|(_, exit)| exit.after != Ended::ByItself)
 }
 
-/// Whether a request was under way, or never answered, when the input was closed.
+/// Whether a request that could be read was under way, or never answered nor cancelled, when the input was closed.
 fn in_flight(view: &View<'_>, process: &Exchange, exit: Exit) -> bool {
     view.calls.iter().any(|call| {
         let request = &view.messages[call.request];
         let exchange = view.exchange_of(request);
         let answered = call.responses.iter().any(|index| view.messages[*index].seq < exit.seq);
-        exchange.channel == Some(process.number) && request.seq < exit.seq && !answered
+        let cancels = |msg: &Msg| {
+            !msg.received()
+                && msg.method() == Some("notifications/cancelled")
+                && msg.seq > request.seq
+                && msg.value["params"]["requestId"] == request.value["id"]
+        };
+        let over = answered || exchange.is_unread() || view.messages.iter().any(cancels);
+        exchange.channel == Some(process.number) && request.seq < exit.seq && !over
     })
 }
 

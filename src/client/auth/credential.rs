@@ -1,5 +1,6 @@
 //! What a client holds: where it is in the life of its token, and what it knows of the servers. No requests here.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -87,6 +88,8 @@ pub(in crate::client) struct Credential {
     pub(in crate::client) ends: Option<Duration>,
     /// Scopes that were asked for, to widen them.
     pub(in crate::client) scope: Option<String>,
+    /// Scopes that a refusal asked for and that a new authorization was made for.
+    pub(in crate::client) widened: HashSet<String>,
     /// The issuer that the client id belongs to; it is shown to no other.
     pub(in crate::client) registered_at: String,
 }

@@ -36,6 +36,12 @@ impl Sim {
             (resource, issuer) = (None, origin);
             server = self.server_metadata(&issuer, within).await;
         }
+        if let Some(other) = server.as_ref().and_then(|document| self.another_issuer(document, &issuer)) {
+            self.note(&format!(
+                "the metadata of {issuer} is that of {other} (RFC 8414 section 3.3), so the client stops"
+            ));
+            return false;
+        }
         {
             let mut state = self.state();
             state.credential.resource = resource.unwrap_or_default();
@@ -49,6 +55,12 @@ impl Sim {
     /// Whether the client speaks 2025-03-26, which knows no metadata of the resource: what is wrong with it stops nobody.
     fn asks_for_the_first(&self) -> bool {
         self.profile.opens_with.value.0.first() == Some(&Revision::V2025_03_26)
+    }
+
+    /// The issuer that metadata names, where that is another than the one it was found for and the client looks.
+    fn another_issuer(&self, document: &Value, issuer: &str) -> Option<String> {
+        let stated = document["issuer"].as_str().unwrap_or("nobody");
+        (self.profile.oauth.value.checks_issuer && stated != issuer).then(|| stated.to_owned())
     }
 
     pub(super) fn note(&self, text: &str) {

@@ -10,6 +10,9 @@ use crate::client::sim::Sim;
 use crate::model::Challenge;
 use crate::profile::CarriesResource;
 
+/// The grant type of RFC 7523 section 2.1.
+pub(super) const BEARER_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 impl Sim {
     /// Gets a token from nothing, in the target's way in; says whether there is one now. `more` are scopes to ask for
     /// besides.
@@ -23,7 +26,15 @@ impl Sim {
             Entry::Login => return self.log_in_anew(challenge, more, within).await,
             Entry::Form(_) => self.log_in_anew(challenge, more, within).await,
             Entry::Token(token) => self.hold(token),
-            Entry::ClientCredentials => self.in_own_name(challenge, within).await,
+            Entry::ClientCredentials => {
+                let grant = vec![("grant_type", "client_credentials".to_owned())];
+                self.in_own_name(grant, challenge, within).await
+            }
+            Entry::Assertion(Hidden(assertion)) => {
+                let grant = vec![("grant_type", BEARER_GRANT.to_owned()), ("assertion", assertion.clone())];
+                self.in_own_name(grant, challenge, within).await
+            }
+            Entry::Enterprise(identity) => self.as_employee(identity, challenge, within).await,
             Entry::Grant(wallet) => self.from_wallet(wallet, challenge, within).await,
         };
         if !got {
@@ -50,11 +61,24 @@ impl Sim {
         true
     }
 
-    async fn in_own_name(self: &Arc<Self>, challenge: Option<&Challenge>, within: Duration) -> bool {
-        if !self.discover(challenge, within).await || !self.identify(within).await {
-            return false;
-        }
-        let mut pairs = vec![("grant_type", "client_credentials".to_owned())];
+    async fn in_own_name(
+        self: &Arc<Self>,
+        pairs: Vec<(&'static str, String)>,
+        challenge: Option<&Challenge>,
+        within: Duration,
+    ) -> bool {
+        self.discover(challenge, within).await
+            && self.identify(within).await
+            && self.granted(pairs, challenge, within).await
+    }
+
+    /// Gets a token for a grant that needs nobody's consent.
+    pub(super) async fn granted(
+        self: &Arc<Self>,
+        mut pairs: Vec<(&'static str, String)>,
+        challenge: Option<&Challenge>,
+        within: Duration,
+    ) -> bool {
         pairs.extend(self.scope_to_ask(challenge, None).map(|scope| ("scope", scope)));
         let answer = self.token(pairs, CarriesResource::Token, within).await;
         answer.is_some_and(|answer| self.keep(&answer, "the client got a token in its own name"))
@@ -104,7 +128,11 @@ impl Sim {
         let credential = &mut state.credential;
         credential.client_id = Some(client.id.clone());
         credential.client_secret = client.secret.as_ref().map(|Hidden(secret)| secret.clone());
-        let usual = if client.secret.is_some() { "client_secret_basic" } else { "none" };
+        let usual = match (&self.target.client_key, &client.secret) {
+            (Some(_), _) => "private_key_jwt",
+            (None, Some(_)) => "client_secret_basic",
+            (None, None) => "none",
+        };
         credential.method = client.method.clone().unwrap_or_else(|| usual.to_owned());
         credential.registered_at = issuer;
     }

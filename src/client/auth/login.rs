@@ -11,8 +11,9 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use super::fetch::Ask;
-use super::{Credential, Stage, claims};
+use super::{Credential, Stage, assertion, claims};
 use crate::client::Entry;
+use crate::client::entry::Hidden;
 use crate::client::sim::Sim;
 use crate::model::Challenge;
 use crate::profile::{CarriesResource, Registration, ScopeFrom};
@@ -39,6 +40,9 @@ impl Sim {
             return false;
         }
         let scope = self.scope_to_ask(challenge, more);
+        if more.is_none() {
+            self.state().credential.widened.clear();
+        }
         let Some((code, verifier)) = self.authorize(scope.as_deref(), within).await else { return false };
         {
             let mut state = self.state();
@@ -114,13 +118,14 @@ impl Sim {
         true
     }
 
-    /// Documents of real clients are on the public network; a server on this machine cannot be expected to read them.
+    /// Documents of real clients are on the public network; a server on this machine cannot be expected to read them
+    /// unless it is said to.
     fn document_can_be_read(&self, url: &str) -> bool {
         let local = |text: &str| {
             let host = Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
             host == "localhost" || host.starts_with("127.") || host == "[::1]"
         };
-        local(url) || !local(&self.target.url)
+        self.target.reads_documents || local(url) || !local(&self.target.url)
     }
 
     async fn register(
@@ -150,6 +155,8 @@ impl Sim {
         let text = |name: &str| document[name].as_str().map(str::to_owned);
         let method = text("token_endpoint_auth_method").or_else(|| does.client_auth.clone());
         let secret = text("client_secret");
+        let offered = method_of(&credential.server["token_endpoint_auth_methods_supported"], secret.is_some());
+        let method = method.or_else(|| offered.map(str::to_owned));
         let method = method.unwrap_or_else(|| if secret.is_some() { "client_secret_basic" } else { "none" }.to_owned());
         Some((text("client_id")?, secret, method))
     }
@@ -283,6 +290,21 @@ impl Sim {
                 authorization = Some(format!("Basic {}", STANDARD.encode(pair)));
             }
             "client_secret_post" => pairs.extend([("client_id", id), ("client_secret", secret)]),
+            "private_key_jwt" => {
+                let issuer = credential.server["issuer"].as_str().unwrap_or(&credential.issuer);
+                let key = self.target.client_key.as_ref().map(|Hidden(key)| key.as_str()).unwrap_or_default();
+                let claims = assertion::about(&id, issuer, self.clock.unix(), &self.rng.hex(16));
+                let Some(signed) = assertion::signed(key, &claims) else {
+                    self.note("the key of the client is no private key of P-256 in PEM, so it cannot sign for itself");
+                    return None;
+                };
+                self.tap.hide("assertion", &signed);
+                pairs.extend([
+                    ("client_id", id),
+                    ("client_assertion_type", assertion::TYPE.to_owned()),
+                    ("client_assertion", signed),
+                ]);
+            }
             _ => pairs.push(("client_id", id)),
         }
         let body = Serializer::new(String::new()).extend_pairs(pairs).finish().into_bytes();
@@ -326,5 +348,25 @@ impl Sim {
         }
         self.move_to(Stage::Active, why);
         true
+    }
+}
+
+/// How a client proves itself where neither its habit nor its registration says: the first way that is offered and that
+/// it can go (RFC 8414 section 2).
+fn method_of(offered: &Value, has_secret: bool) -> Option<&str> {
+    let known = if has_secret { &["client_secret_basic", "client_secret_post", "none"][..] } else { &["none"][..] };
+    offered.as_array()?.iter().filter_map(Value::as_str).find(|method| known.contains(method))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_proves_itself_in_the_first_way_that_it_can_go() {
+        let offered = json!(["private_key_jwt", "client_secret_post", "none"]);
+        assert_eq!(method_of(&offered, true), Some("client_secret_post"));
+        assert_eq!(method_of(&offered, false), Some("none"));
+        assert_eq!((method_of(&json!(["tls_client_auth"]), true), method_of(&Value::Null, true)), (None, None));
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Every change of the credential is an event in the transcript. Order and shape of the requests are the profile's.
 
+mod assertion;
 mod claims;
 mod credential;
 mod custom;
 mod discover;
+mod enterprise;
 mod entry;
 mod fetch;
 mod forge;

@@ -87,6 +87,13 @@ impl Sim {
             OnStepUp::Refresh => self.renew(within).await,
             OnStepUp::Reauthorize => {
                 let more = challenge.and_then(|challenge| challenge.param("scope")).map(str::to_owned);
+                // What a new authorization did not bring, another will not bring either (2025-11-25
+                // basic/authorization#step-up-authorization-flow).
+                let asked = more.clone().unwrap_or_default();
+                if !self.state().credential.widened.insert(asked.clone()) {
+                    self.note(&format!("the server refuses again for want of `{asked}`, which was asked for already"));
+                    return false;
+                }
                 self.login(challenge, more.as_deref(), within).await
             }
         }

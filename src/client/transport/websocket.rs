@@ -51,6 +51,8 @@ impl Sim {
     /// The request for the upgrade.
     fn asks_for_socket(&self, key: &str) -> Request {
         let word = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        // Asked before the state is held.
+        let node = self.here();
         let mut headers = vec![
             word("Host", &self.host()),
             word("User-Agent", &self.profile.user_agent.value),
@@ -68,7 +70,7 @@ impl Sim {
         }
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
         self.target.dress(&mut headers);
-        Request { via: Via::WebSocket, headers, node: self.here(), ..Request::to(self.target.path.clone(), "GET") }
+        Request { via: Via::WebSocket, headers, node, ..Request::to(self.target.path.clone(), "GET") }
     }
 
     async fn upgrade(

@@ -285,6 +285,12 @@ impl Channel {
     ) {
         let opening = Opening { via: self.via, id: Some(self.id.clone()) };
         match handshake(app, value, caller, opening).await {
+            // Others may write to the stream too, so that it is read from the log, which has to tell of news.
+            Ok((session, _)) if session.listens().await.is_err() => {
+                *locked(&self.state) = State::Opening(Some(sender));
+                let error = RpcError::new(code::UNAVAILABLE, "The session store cannot be reached");
+                self.tell(app, error_message(value.get("id"), &error), Some("initialize"));
+            }
             Ok((session, answer)) => {
                 let stream = session.open_onto(true, false, None, sender);
                 *locked(&self.state) = State::Open { session, stream };

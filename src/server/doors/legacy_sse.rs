@@ -19,6 +19,8 @@ use crate::server::{guard, lifecycle};
 
 /// Names the session in the URI to post to.
 const PARAMETER: &str = "session";
+/// How long a fault lets a client that leaves be seen to have left, in milliseconds.
+const LEAVES_WITHIN_MS: u32 = 100;
 
 /// The path to post to.
 pub(crate) fn post_path(app: &App) -> String {
@@ -40,15 +42,26 @@ impl Drop for Listening {
     }
 }
 
+/// Whether somebody else is connected for good; who has just left is not.
+async fn crowded(app: &App) -> bool {
+    for _ in 0..LEAVES_WITHIN_MS {
+        if app.channels.count(Via::LegacySse) == 0 {
+            return false;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    true
+}
+
 /// Opens the stream of a new session.
-pub(crate) fn open(app: &Arc<App>, method: &Method, headers: &HeaderMap, caller: Option<&Caller>) -> Reply {
+pub(crate) async fn open(app: &Arc<App>, method: &Method, headers: &HeaderMap, caller: Option<&Caller>) -> Reply {
     if *method != Method::GET {
         return Reply::refuse(405, None, code::INVALID_REQUEST, "Method not allowed").with("allow", "GET");
     }
     if !guard::accepts(header(headers, "accept").unwrap_or_default(), "text", "event-stream") {
         return Reply::refuse(406, None, code::INVALID_REQUEST, "Accept has to take text/event-stream");
     }
-    if !app.faults.holds(Rule::StreamsForMany) && app.channels.count(Via::LegacySse) > 0 {
+    if !app.faults.holds(Rule::StreamsForMany) && crowded(app).await {
         return Reply::refuse(503, None, code::INVALID_REQUEST, "Somebody is connected already");
     }
     app.count_session();
@@ -61,12 +74,15 @@ pub(crate) fn open(app: &Arc<App>, method: &Method, headers: &HeaderMap, caller:
     }
     app.channels.insert(Arc::clone(&channel));
     let listening = Listening { app: Arc::clone(app), channel };
+    let silent = !app.faults.holds(Rule::EndpointAnnounced);
     let name = if app.faults.holds(Rule::MessagesNamed) { "message" } else { "response" };
     Reply::outflow(Box::pin(futures_util::stream::unfold(
         (reader, listening),
         move |(mut reader, listening)| async move {
             let frame = tokio::select! {
                 frame = reader.recv() => frame?,
+                // Nobody waits for long on a stream that does not tell where to post to.
+                () = std::future::ready(()), if silent => return None,
                 () = listening.channel.never_opened(&listening.app) => return None,
             };
             listening.channel.delivered(&frame);
@@ -124,6 +140,8 @@ pub(crate) async fn post(app: &Arc<App>, query: &str, body: &[u8], caller: Optio
     if !app.faults.holds(Rule::ResponsesOnStream)
         && let Some(session) = channel.session()
         && let Ok(Said::One(Kind::Request, value)) = read(app, body)
+        // A call may be cancelled, which is for others to get wrong.
+        && value["method"] != "tools/call"
         && let Some(answer) = app.clone().perform(session, None, value).await
     {
         return Reply::json(200, &answer);

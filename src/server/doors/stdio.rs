@@ -111,20 +111,36 @@ async fn heard(app: &Arc<App>, channel: &Channel, line: &Line) -> bool {
             return true;
         }
     };
+    while is_held_up(app, text) && channel.working() > 0 {
+        tokio::time::sleep(LOOK).await;
+    }
     if let Err(refused) = channel.take(app, text, None).await {
         let broken = refused.answer["error"]["code"] == code::PARSE;
         channel.tell(app, refused.answer, None);
         return !broken || app.faults.holds(Rule::MalformedLineSurvived);
     }
-    while !app.faults.holds(Rule::PipedCallsSideBySide) && channel.working() > 0 {
-        tokio::time::sleep(LOOK).await;
-    }
     true
+}
+
+/// Whether a fault holds a request up until the one before it is answered.
+fn is_held_up(app: &App, text: &[u8]) -> bool {
+    if app.faults.holds(Rule::PipedCallsSideBySide) {
+        return false;
+    }
+    let message: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
+    message.get("method").is_some() && message.get("id").is_some()
 }
 
 /// Lets calls end that are about to; faults do not know an end.
 async fn last_calls(app: &App, channel: &Channel) {
-    if !app.faults.holds(Rule::EofEnds) || (!app.faults.holds(Rule::EofCancels) && channel.working() > 0) {
+    #[cfg(unix)]
+    if !app.faults.holds(Rule::SigtermEnds) {
+        // As long as somebody listens for the signal it does nothing by itself.
+        let _listened_for = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        std::future::pending::<()>().await;
+    }
+    let rule = if channel.working() > 0 { Rule::EofCancels } else { Rule::EofEnds };
+    if !app.faults.holds(rule) {
         std::future::pending::<()>().await;
     }
     let all = async {
@@ -155,7 +171,8 @@ async fn write<W: AsyncWrite + Unpin>(app: &App, channel: &Channel, mut frames: 
 
 /// A message as it is written, or as the faults have it.
 fn line(app: &App, data: &str) -> Vec<u8> {
-    let mut text = if app.faults.holds(Rule::LinesUnbroken) { data.to_owned() } else { data.replacen(',', ",\n", 1) };
+    let broken = !app.faults.holds(Rule::LinesUnbroken) && data.contains("\"notifications/progress\"");
+    let mut text = if broken { data.replacen(',', ",\n", 1) } else { data.to_owned() };
     text.push('\n');
     if !app.faults.holds(Rule::OutputCleanOnError) && (data.contains("\"error\":") || data.contains("\"isError\":true"))
     {

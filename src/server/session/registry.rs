@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::conversation::Session;
 use crate::model::{Clock, Revision, Rng};
-use crate::server::store::{Change, Facts, Record, SessionStore, StoreError, Use};
+use crate::server::store::{Change, Facts, Record, SessionStore, StoreError, Use, give_back};
 
 /// Sessions held in memory at a time; the one that was used longest ago makes room.
 const MAX_SESSIONS: usize = 4096;
@@ -176,7 +176,8 @@ impl Sessions {
             return;
         }
         let memory = self.store.at_once();
-        self.map().retain(|id, session| {
+        let mut map = self.map();
+        map.retain(|id, session| {
             let Some(since) = session.idle_since() else { return true };
             let Some(memory) = memory else { return is_in_use(session) };
             let keep = now.saturating_sub(since) < self.idle;
@@ -186,6 +187,7 @@ impl Sessions {
             }
             keep
         });
+        give_back(&mut map);
     }
 
     /// Notes of sessions that they are in use as long as something goes on in them here. Never ends.

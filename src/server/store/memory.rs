@@ -14,6 +14,9 @@ const KEPT_STREAMS: usize = 64;
 /// Entries kept for each stream; the oldest make room.
 const KEPT_EVENTS: usize = 1000;
 
+/// Room that a map of sessions may keep whatever is in it.
+const SMALL: usize = 64;
+
 /// The log of one stream.
 #[derive(Debug)]
 struct Log {
@@ -137,7 +140,17 @@ impl Memory {
 
     /// Ends a session; says whether it lived.
     pub(crate) fn remove_now(&self, id: &str) -> bool {
-        self.sessions.write().unwrap_or_else(PoisonError::into_inner).remove(id).is_some()
+        let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
+        let lived = sessions.remove(id).is_some();
+        give_back(&mut sessions);
+        lived
+    }
+}
+
+/// Gives back the room of a map that was much fuller once.
+pub(crate) fn give_back<V>(map: &mut HashMap<String, V>) {
+    if map.capacity() > SMALL && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.len() * 2);
     }
 }
 
@@ -178,5 +191,21 @@ impl SessionStore for Memory {
 
     fn remove<'a>(&'a self, id: &'a str) -> Wait<'a, bool> {
         Box::pin(ready(Ok(self.remove_now(id))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_gives_back_room_and_keeps_what_is_in_it() {
+        let mut map: HashMap<String, u32> = (0..4000).map(|number| (number.to_string(), number)).collect();
+        for number in 40..4000 {
+            map.remove(&number.to_string());
+            give_back(&mut map);
+        }
+        assert_eq!((map.len(), map.get("7")), (40, Some(&7)));
+        assert!(map.capacity() < 1000, "{}", map.capacity());
     }
 }

@@ -12,7 +12,7 @@ mod session_store;
 
 pub use self::redis::RedisError;
 pub(crate) use self::redis::{Redis, Shared};
-pub(crate) use memory::Memory;
+pub(crate) use memory::{Memory, give_back};
 pub(crate) use record::{Change, Entry, Facts, Kind, Notice, Position, Record};
 pub(crate) use regions::{Regions, id_in, is_region};
 pub(crate) use session_store::{Batch, Heard, SessionStore, StoreError, Subscription, Use, Wait};
