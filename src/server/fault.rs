@@ -102,6 +102,9 @@ impl AskedOf<'_> {
     }
 }
 
+/// What a request is taken for: its headers, where it has any, and its text.
+pub(crate) type Taken = (Option<HeaderMap>, Value);
+
 /// What a fault remembers although the server should not.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(Mutex<BTreeMap<String, Value>>);
@@ -328,6 +331,7 @@ pub(crate) enum Rule {
     SessionOutlivesToken,
     SessionsManifold,
     SignatureVerified,
+    SigtermEnds,
     StateEchoed,
     StateExpires,
     StateOfPrincipal,
@@ -421,7 +425,7 @@ impl Faults {
         headers: Option<&HeaderMap>,
         value: &Value,
         connection: u64,
-    ) -> Option<Result<(Option<HeaderMap>, Value), (u16, RpcError)>> {
+    ) -> Option<Result<Taken, (u16, RpcError)>> {
         let mut asked = None;
         for fault in &self.0 {
             if let How::Asked(rewrite) = fault.how {

@@ -57,6 +57,7 @@ impl fmt::Debug for Reply {
 
 /// What was asked, as far as it is known.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer to a question of its own")]
 pub(crate) struct AskCtx {
     pub(crate) http_method: String,
     pub(crate) path: String,

@@ -133,6 +133,12 @@ fn is_held_up(app: &App, text: &[u8]) -> bool {
 
 /// Lets calls end that are about to; faults do not know an end.
 async fn last_calls(app: &App, channel: &Channel) {
+    #[cfg(unix)]
+    if !app.faults.holds(Rule::SigtermEnds) {
+        // As long as somebody listens for the signal it does nothing by itself.
+        let _listened_for = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        std::future::pending::<()>().await;
+    }
     let rule = if channel.working() > 0 { Rule::EofCancels } else { Rule::EofEnds };
     if !app.faults.holds(rule) {
         std::future::pending::<()>().await;

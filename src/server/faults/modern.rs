@@ -17,14 +17,9 @@ pub(super) const TASKS: &str = "io.modelcontextprotocol/tasks";
 pub(super) const NEWEST: &str = "2026-07-28";
 pub(super) const LISTEN: &str = "subscriptions/listen";
 
-/// A refusal without a good reason.
-pub(super) fn refuse(status: u16, code: i64) -> Option<(u16, RpcError)> {
-    Some((status, RpcError::new(code, "Refused")))
-}
-
 /// Refuses what a condition holds for.
 pub(super) fn refuse_if(condition: bool, status: u16, code: i64) -> Option<(u16, RpcError)> {
-    if condition { refuse(status, code) } else { None }
+    condition.then(|| (status, RpcError::new(code, "Refused")))
 }
 
 impl AskedOf<'_> {
@@ -133,7 +128,7 @@ pub(super) fn tool<'a>(context: &ModernCtx<'a>) -> Option<&'a str> {
 }
 
 /// Puts a message before the response of a tool that speaks on a stream.
-pub(super) fn before_response(message: &mut Value, context: &ModernCtx<'_>, name: &str, before: Value) {
+pub(super) fn before_response(message: &mut Value, context: &ModernCtx<'_>, name: &str, before: &Value) {
     if tool(context) == Some(name) && message.get("result").is_some() {
         *message = json!([before, message.take()]);
     }

@@ -37,24 +37,24 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             result.insert("resultType".to_owned(), json!("partial"));
         })) "A result has a type that nobody declared";
     "result.request-before" breaks ["base.no-server-requests", "transport.http.sse-no-server-requests"]
-        Modern(|message, context| before_response(message, context, LOGGER, json!({"jsonrpc": "2.0", "id": "q1", "method": "ping"})))
+        Modern(|message, context| before_response(message, context, LOGGER, &json!({"jsonrpc": "2.0", "id": "q1", "method": "ping"})))
         "The server sends a request on the stream of a call";
     "result.asks-by-request" breaks ["base.no-server-requests", "transport.http.sse-no-server-requests", "patterns.mrtr.server-input-via-mrtr"]
-        Modern(|message, context| before_response(message, context, LOGGER, json!({"jsonrpc": "2.0", "id": "q1", "method": "roots/list"})))
+        Modern(|message, context| before_response(message, context, LOGGER, &json!({"jsonrpc": "2.0", "id": "q1", "method": "roots/list"})))
         "The server asks for roots by a request";
     "result.change-on-call" breaks ["transport.http.sse-related-only-must"]
-        Modern(|message, context| before_response(message, context, LOGGER, json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})))
+        Modern(|message, context| before_response(message, context, LOGGER, &json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})))
         "A change of a list is told on the stream of a call";
     "result.update-on-call" breaks ["transport.http.sse-related-only-must", "features.resources.updated-on-listen"]
-        Modern(|message, context| before_response(message, context, LOGGER, json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "test://watched-resource"}})))
+        Modern(|message, context| before_response(message, context, LOGGER, &json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "test://watched-resource"}})))
         "A change of a resource is told on the stream of a call";
     "result.cancelled-on-call" breaks ["utilities.cancellation.server-no-other-cancel"]
         Modern(|message, context| {
             let params = json!({"requestId": context.request["id"]});
-            before_response(message, context, LOGGER, json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}));
+            before_response(message, context, LOGGER, &json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}));
         }) "The server cancels the request of a client";
     "result.elicitation-told" breaks ["features.elicitation.complete-notification-removed"]
-        Modern(|message, context| before_response(message, context, LOGGER, json!({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": "e1"}})))
+        Modern(|message, context| before_response(message, context, LOGGER, &json!({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": "e1"}})))
         "The end of an elicitation is told by a notification that was removed";
     "result.stream-without-response" breaks ["transport.http.sse-response-arrives-modern", "base.response-exactly-one"]
         Modern(|message, context| if tool(context) == Some(LOGGER) && message.get("result").is_some() { *message = Value::Null })

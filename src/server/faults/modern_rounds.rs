@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::all::catalogue;
-use super::modern::{CAPABILITIES, answer, each_question, of_type, refuse, refuse_if, tool};
+use super::modern::{CAPABILITIES, answer, each_question, of_type, refuse_if, tool};
 use crate::server::fault::{AskedOf, Fault, How, Rule};
 
 /// Whether an answer of the user has this action.
@@ -89,7 +89,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             None
         }) "Content that does not fit the form is taken";
     "mrtr.decline-fails" breaks ["patterns.mrtr.declined-input", "features.elicitation.decline-handled"]
-        Asked(|ask| if acts(ask, "decline") { refuse(200, -32603) } else { None }) "A user who declines makes an internal error";
+        Asked(|ask| refuse_if(acts(ask, "decline"), 200, -32603)) "A user who declines makes an internal error";
     "mrtr.state-unverified" breaks ["patterns.mrtr.state-tamper-rejected", "patterns.mrtr.state-request-bound", "patterns.mrtr.state-principal-bound", "patterns.mrtr.state-expires"]
         Rule(Rule::StateVerified) "A state that the server never gave is taken for none";
     "mrtr.state-of-any-request" breaks ["patterns.mrtr.state-request-bound"]

@@ -110,12 +110,14 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Modern(|message, context| in_result(message, context, "tasks/get", |result| { result.shift_remove("statusMessage"); }))
         "A failed task does not say why";
     "tasks.key-reused" breaks ["patterns.tasks-ext.input-keys-unique", "features.roots.server-check-capability", "features.roots.server-only-if-declared"]
-        Modern(|message, context| if context.method == Some("tasks/get") && message["result"]["status"] == "input_required" && context.notes.count("asked") > 1 {
-            if let Some(asked) = message["result"]["inputRequests"].as_object_mut() {
+        Modern(|message, context| if context.method == Some("tasks/get")
+            && message["result"]["status"] == "input_required"
+            && context.notes.count("asked") > 1
+            && let Some(asked) = message["result"]["inputRequests"].as_object_mut()
+        {
                 for (_, question) in asked.iter_mut() {
                     *question = json!({"method": "roots/list", "params": {}});
                 }
-            }
         }) "A key of a task stands for another question later";
     "tasks.told-bare" breaks ["patterns.tasks-ext.notification-complete"]
         Modern(|message, _| if message["method"] == "notifications/tasks" {

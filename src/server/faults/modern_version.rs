@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 
 use super::all::catalogue;
-use super::modern::{
-    CAPABILITIES, CLIENT, NEWEST, SERVER, VERSION, in_result, recode_body, refuse, refuse_if, restatus_of,
-};
+use super::modern::{CAPABILITIES, CLIENT, NEWEST, SERVER, VERSION, in_result, recode_body, refuse_if, restatus_of};
 use crate::server::fault::{AskedOf, Fault, How, ModernCtx, Rule};
 use crate::server::rewrites::drop_member;
 
@@ -161,7 +159,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Asked(|ask| {
             let missing = !ask.app.sessions.all().is_empty() && ask.header("mcp-session-id").is_none();
             let mut refusal = refuse_if(missing, 400, -32602)?;
-            refusal.1.message = "Bad Request: no valid session id".to_owned();
+            "Bad Request: no valid session id".clone_into(&mut refusal.1.message);
             Some(refusal)
         }) "Once somebody has a session, requests of the newer era need one too";
     "mig.initialize-refused-beside" breaks ["lifecycle.dual-era-initialize"]
@@ -172,7 +170,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "mig.unknown-method-200" breaks ["transport.http.method-not-found-404", "transport.http.removed-methods-404"]
         Head(|reply, ask| restatus_of(reply, ask, "-32601", (404, 200))) "The refusal of an unknown method has status 200";
     "mig.post-405" breaks ["transport.http.endpoint-post", "transport.http.allow-header-405"]
-        Asked(|ask| if ask.method() == "completion/complete" { refuse(405, -32602) } else { None })
+        Asked(|ask| refuse_if(ask.method() == "completion/complete", 405, -32602))
         "A method is not taken by POST";
     "mig.ping-served" breaks ["utilities.ping.removed", "transport.http.removed-methods-404"]
         Asked(|ask| {
@@ -210,7 +208,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             None
         }) "tasks/result is served in the newer era";
     "mig.discover-unknown" breaks ["base.implements-core-modern", "lifecycle.discover-implemented"]
-        Asked(|ask| if ask.method() == "server/discover" && ask.meta(VERSION) == NEWEST { refuse(404, -32601) } else { None })
+        Asked(|ask| refuse_if(ask.method() == "server/discover" && ask.meta(VERSION) == NEWEST, 404, -32601))
         "server/discover is an unknown method";
     "mig.id-once" breaks ["base.client-id-reuse-after-response", "base.stateless-any-connection", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {

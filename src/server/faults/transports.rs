@@ -22,6 +22,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::PipedCallsSideBySide) "A request is not taken up before the last one is answered";
     "stdio.ignores-eof" over Stdio breaks ["transport.stdio.eof-exit-legacy", "transport.stdio.eof-exit"]
         Rule(Rule::EofEnds) "The server goes on when its input has ended and nothing is under way";
+    "stdio.ignores-sigterm" over Stdio breaks ["transport.stdio.sigterm-exit", "transport.stdio.eof-exit", "transport.stdio.eof-exit-legacy"]
+        Rule(Rule::SigtermEnds) "The server goes on when its input has ended, and on SIGTERM";
     "stdio.hangs-on-call" over Stdio breaks ["transport.stdio.inflight-on-eof"]
         Rule(Rule::EofCancels) "The server never ends when its input ends during a call";
     "sse.no-endpoint-event" over LegacySse breaks ["transport.sse.endpoint-event"]
