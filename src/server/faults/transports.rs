@@ -4,7 +4,7 @@ use super::all::catalogue;
 use crate::server::fault::{Fault, How, Rule};
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
-    "stdio.logs-on-stdout" over Stdio breaks ["transport.stdio.stdout-clean"]
+    "stdio.logs-on-stdout" over Stdio breaks ["transport.stdio.stdout-clean", "transport.stdio.stdout-clean-on-error"]
         Rule(Rule::OutputClean) "A line about the start is written to standard output";
     "stdio.errors-on-stdout" over Stdio breaks ["transport.stdio.stdout-clean-on-error"]
         Rule(Rule::OutputCleanOnError) "A trace is written to standard output with each error";
@@ -20,9 +20,9 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::BatchLinesTaken) "2025-03-26 batches are refused on a line";
     "stdio.one-by-one" over Stdio breaks ["transport.stdio.concurrent-requests"]
         Rule(Rule::PipedCallsSideBySide) "A request is not taken up before the last one is answered";
-    "stdio.ignores-eof" over Stdio breaks ["transport.stdio.eof-exit-legacy", "transport.stdio.eof-exit"]
+    "stdio.ignores-eof" over Stdio breaks ["transport.stdio.eof-exit-legacy", "transport.stdio.eof-exit", "transport.stdio.inflight-on-eof"]
         Rule(Rule::EofEnds) "The server goes on when its input has ended and nothing is under way";
-    "stdio.ignores-sigterm" over Stdio breaks ["transport.stdio.sigterm-exit", "transport.stdio.eof-exit", "transport.stdio.eof-exit-legacy"]
+    "stdio.ignores-sigterm" over Stdio breaks ["transport.stdio.sigterm-exit", "transport.stdio.eof-exit", "transport.stdio.eof-exit-legacy", "transport.stdio.inflight-on-eof"]
         Rule(Rule::SigtermEnds) "The server goes on when its input has ended, and on SIGTERM";
     "stdio.hangs-on-call" over Stdio breaks ["transport.stdio.inflight-on-eof"]
         Rule(Rule::EofCancels) "The server never ends when its input ends during a call";
