@@ -40,7 +40,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "listen.empty-refused" breaks ["patterns.subscriptions.ack-empty-filter"]
         Asked(|ask| refuse_if(ask.method() == LISTEN && ask.param("notifications") == &json!({}), 400, -32602))
         "A subscription to nothing is refused";
-    "listen.unasked-list" breaks ["patterns.subscriptions.filter-honoured"]
+    "listen.unasked-list" breaks ["patterns.subscriptions.filter-honoured", "patterns.subscriptions.same-event-two-streams"]
         Modern(|message, context| if !wants(context, "promptsListChanged") {
             after_acknowledgment(message, "notifications/prompts/list_changed", json!({}));
         }) "A change is told that nobody asked for";
