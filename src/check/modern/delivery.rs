@@ -18,7 +18,6 @@ pub const CHECKS: &[Check] = &[
     Check { id: "features.resources.updated-on-listen", judge: updated_on_listen },
     Check { id: "patterns.subscriptions.client-cancel-http", judge: closed },
     Check { id: "patterns.subscriptions.client-cancel-stdio", judge: cancelled },
-    Check { id: "patterns.subscriptions.no-state-across-reconnect", judge: no_state },
 ];
 
 /// What the network and the server may need to say something, in microseconds.
@@ -278,37 +277,6 @@ fn cancelled(view: &View<'_>, out: &mut Findings) {
     ended(view, out, of, "by notifications/cancelled");
 }
 
-/// A new process or channel knows nothing of what was subscribed on an older one.
-fn no_state(view: &View<'_>, out: &mut Findings) {
-    let all = subscriptions(view);
-    for open in all.iter().filter(|open| open.ask.exchange.via.has_one_stream()) {
-        let line = open.ask.exchange.line();
-        let next = view.exchanges.iter().find(|other| {
-            other.seq > open.ask.exchange.seq
-                && other.via == open.ask.exchange.via
-                && other.channel.is_none()
-                && other.client == open.ask.exchange.client
-                && other.line() != line
-        });
-        let Some(next) = next else { continue };
-        let again = all.iter().any(|other| other.ask.exchange.line() == next.line() && other.id() == open.id());
-        let heard: Vec<&Msg> = view.received().filter(|msg| view.exchange_of(msg).line() == next.line()).collect();
-        if again || heard.is_empty() {
-            continue;
-        }
-        let old = heard.iter().find(|msg| msg.kind == Kind::Notification && tag(msg) == open.id());
-        out.require(old.is_none(), || {
-            told(
-                "After a reconnect notifications came for a subscription of the connection before.".to_owned(),
-                &["nothing until the client subscribes again"],
-                old.map_or_else(String::new, |msg| short(&msg.value.to_string())),
-                "keep subscriptions with their connection",
-                open.ask.evidence().into_iter().chain(old.map(|msg| msg.seq)).collect(),
-            )
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::check::testing::expect_three;
@@ -387,8 +355,5 @@ mod tests {
         let kept = two.clone().pause_ms(2_000).comes(&note(3).to_string());
         let broken = two.clone().pause_ms(2_000).comes(&note(2).to_string());
         expect_three("patterns.subscriptions.client-cancel-stdio", &kept, &broken, &two);
-        let kept = two.clone().channel(Via::Stdio).call("tools/list", Value::Null, json!({"tools": []}));
-        let broken = kept.clone().comes(&note(3).to_string());
-        expect_three("patterns.subscriptions.no-state-across-reconnect", &kept, &broken, &two);
     }
 }
