@@ -55,7 +55,7 @@ enum Told {
     Another(String),
     /// It does not.
     Legacy,
-    /// Nothing: no access, or no answer that says anything.
+    /// Nothing: no access.
     Nothing,
 }
 
@@ -312,11 +312,8 @@ fn told(answered: &Answered, id: &Value, asked: &str) -> Told {
     }
     let own = |message: &&Value| message.get("id") == Some(id) || message.get("error").is_some();
     let Some(message) = answered.messages.iter().find(own) else {
-        // Silence says nothing over HTTP, where a status does; elsewhere it is how some old servers answer.
-        return match answered.status {
-            Some(400..=499) | None => Told::Legacy,
-            Some(_) => Told::Nothing,
-        };
+        // Silence, and what cannot be read, is how some old servers answer; nearly all clients go on then.
+        return Told::Legacy;
     };
     let versions = |list: &Value| -> Vec<String> {
         list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -368,6 +365,6 @@ mod tests {
         assert_eq!(after(200, error(-32601, Value::Null)), Told::Legacy);
         assert_eq!(after(401, Value::Null), Told::Nothing);
         let bare = |status| told(&Answered { status: Some(status), ..Answered::of(1) }, &json!(1), "2026-07-28");
-        assert_eq!((bare(404), bare(503)), (Told::Legacy, Told::Nothing));
+        assert_eq!((bare(404), bare(503), bare(403)), (Told::Legacy, Told::Legacy, Told::Nothing));
     }
 }

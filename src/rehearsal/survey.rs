@@ -153,7 +153,8 @@ pub(super) async fn survey(
             .and_then(|conversation| conversation.result.get("capabilities"))
             .cloned()
             .unwrap_or_default(),
-        legacy: conversation.is_some(),
+        // Where nothing is known of either era, it is the older one that is looked at.
+        legacy: conversation.is_some() || modern.is_none(),
         modern: modern.map(|discovered| discovered["capabilities"].clone()),
         session: conversation.is_some_and(|conversation| conversation.session.is_some()),
         via,
