@@ -145,6 +145,11 @@ fn handshake(method: &str, body: &Value) -> Option<String> {
             });
             Some(answer("200 OK", &json!({"jsonrpc": "2.0", "id": body["id"], "result": result}).to_string()))
         }
+        // What a server of the older era says to a probe of the newer one.
+        ("post", Some("server/discover")) => {
+            let error = json!({"code": -32601, "message": "Method not found"});
+            Some(answer("400 Bad Request", &json!({"jsonrpc": "2.0", "id": body["id"], "error": error}).to_string()))
+        }
         ("post", Some(method)) if method.starts_with("notifications/") => {
             Some("HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n".to_owned())
         }
