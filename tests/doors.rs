@@ -259,8 +259,9 @@ async fn faults_of_lines() {
     let mut piped = Piped::new(&["stdio.logs-on-stdout"]);
     let line = in_time("reading", piped.lines.next_line()).await.expect("text").expect("a line");
     assert!(serde_json::from_str::<Value>(&line).is_err(), "{line}");
-    let mut piped = Piped::new(&["stdio.embedded-newline"]);
-    piped.send(&hello("2025-06-18")).await;
+    let mut piped = Piped::begun("2025-06-18", &["stdio.embedded-newline"]).await;
+    let params = json!({"name": "test_tool_with_progress", "_meta": {"progressToken": 1}});
+    piped.send(&request(1, "tools/call", params)).await;
     let line = in_time("reading", piped.lines.next_line()).await.expect("text").expect("a line");
     assert!(serde_json::from_str::<Value>(&line).is_err(), "{line}");
     let mut piped = Piped::begun("2025-03-26", &["stdio.batch-refused"]).await;
@@ -274,7 +275,9 @@ async fn faults_of_lines() {
     }
     for fault in ["stdio.ignores-eof", "stdio.hangs-on-call"] {
         let mut piped = Piped::begun("2025-06-18", &[fault]).await;
-        piped.send(&request(1, "tools/call", json!({"name": "test_slow", "arguments": {"ms": 3_600_000}}))).await;
+        if fault == "stdio.hangs-on-call" {
+            piped.send(&request(1, "tools/call", json!({"name": "test_slow", "arguments": {"ms": 3_600_000}}))).await;
+        }
         let Piped { input, lines, serving } = piped;
         drop(input);
         tokio::time::sleep(Duration::from_millis(300)).await;

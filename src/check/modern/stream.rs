@@ -245,7 +245,7 @@ mod tests {
         expect_three("patterns.subscriptions.graceful-close", &kept, &closed, &ended(open()));
         expect_three("patterns.subscriptions.graceful-close-meta", &kept, &result(json!({})), &ended(open()));
         let again = ended(ended(open()).listen(all(), all()));
-        let refused = ended(open()).probe(&[], "subscriptions/listen", json!({"notifications": {}}));
+        let refused = ended(open()).probe(&[], "subscriptions/listen", json!({"notifications": all()}));
         let refused = refused.refuses(400, -32603, Value::Null);
         expect_three("patterns.subscriptions.relisten-works", &again, &refused, &ended(open()));
     }
