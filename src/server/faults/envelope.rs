@@ -36,7 +36,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "rpc.error-code-string" breaks ["base.error-code-integer", "shape.error"]
         Outgoing(|message, _| if message.get("error").is_some() { message["error"]["code"] = json!("E_FAILED") })
         "Error codes are strings";
-    "rpc.error-without-message" breaks ["base.error-shape", "shape.error"]
+    "rpc.error-without-message" breaks ["base.error-shape", "shape.error", "lifecycle.initialize-result"]
         Outgoing(|message, _| if let Some(error) = message.get_mut("error") { drop_member(error, "message") })
         "Errors lack their message";
     "rpc.unknown-method-served" breaks ["base.method-not-found", "shape.result"]
