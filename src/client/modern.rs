@@ -118,7 +118,9 @@ impl Sim {
                     (version, changed) = (other, true);
                 }
                 Told::Legacy if step.version.is_none() => {
-                    self.note_once("the server does not speak 2026-07-28: the client goes on with initialize");
+                    if answered.status.is_some() || !answered.messages.is_empty() {
+                        self.note_once("the server does not speak 2026-07-28: the client goes on with initialize");
+                    }
                     self.state().modern = None;
                     return None;
                 }
