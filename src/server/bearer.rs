@@ -10,9 +10,10 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::answer::Reply;
 use super::dispatch::App;
 use super::fault::Rule;
-use super::http::{Reply, header};
+use super::http::header;
 use super::oauth::{Bearer, Issuer, SCOPES, Stated, is_signed_text};
 use crate::model::Clock as _;
 

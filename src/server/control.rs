@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::http::Method;
 use serde_json::{Value, json};
 
+use super::answer::Reply;
 use super::dispatch::App;
-use super::http::Reply;
 use super::oauth::{self, Issuer, OAuthError};
 
 /// Serves a path below `/control/`.

@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use super::answer::{AskCtx, ReplyHead};
 use super::config::ServerError;
 use super::dispatch::App;
 use super::faults::faults;
-use super::http::{AskCtx, ReplyHead};
 use super::reply::RpcError;
 use crate::model::{Via, nearest};
 

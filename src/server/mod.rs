@@ -3,6 +3,7 @@
 //!
 //! Re-exports only. The server imports nothing of the project but `model`.
 
+mod answer;
 mod bearer;
 mod body;
 mod completion;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use serde_json::Value;
 
+use super::answer::{AskCtx, Reply};
 use super::bearer::{self, Caller};
 use super::config::Eras;
 use super::dispatch::App;
 use super::envelope::echo_id;
 use super::fault::Rule;
-use super::http::{AskCtx, Reply, header, named_session, session_of};
+use super::http::{header, named_session, session_of};
 use super::lifecycle::Opening;
 use super::message::{Said, Unusable, batch, handshake, is_modern, missing_scope, not_modern, read, run_on};
 use super::reply::{code, error_message};

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::answer::{AskCtx, ReplyHead};
 use super::fault::OutCtx;
-use super::http::{AskCtx, ReplyHead};
 
 /// Lets `change` have the result of a response to `method`.
 fn result_of(message: &mut Value, context: &OutCtx<'_>, method: &str, change: impl FnOnce(&mut Map<String, Value>)) {

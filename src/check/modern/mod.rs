@@ -23,6 +23,8 @@ pub mod mirrored;
 pub mod results;
 mod round;
 pub mod rounds;
+#[cfg(test)]
+mod samples;
 pub mod states;
 pub mod stream;
 mod subscription;

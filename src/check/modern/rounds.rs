@@ -202,41 +202,10 @@ fn keys_unique(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
+    use crate::check::modern::samples::rounds::{accept, back, done, question, refused, start};
     use crate::check::testing::expect_three;
     use crate::transcript::Builder;
     use serde_json::{Value, json};
-
-    fn question() -> Value {
-        json!({"method": "elicitation/create", "params": {"message": "?", "requestedSchema": {
-            "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}}})
-    }
-
-    fn asked(builder: Builder) -> Builder {
-        let result =
-            json!({"resultType": "input_required", "inputRequests": {"who": question()}, "requestState": "s1"});
-        builder.call("tools/call", json!({"name": "x", "arguments": {}}), result)
-    }
-
-    fn start() -> Builder {
-        asked(Builder::new().modern().discover(json!({"tools": {}})))
-    }
-
-    fn back(builder: Builder, name: &str, state: &str, responses: &Value) -> Builder {
-        let params = json!({"name": name, "arguments": {}, "requestState": state, "inputResponses": responses});
-        builder.probe(&[], "tools/call", params)
-    }
-
-    fn accept() -> Value {
-        json!({"who": {"action": "accept", "content": {"name": "Ada"}}})
-    }
-
-    fn done(builder: Builder) -> Builder {
-        builder.serves("tools/call", json!({"content": []}))
-    }
-
-    fn refused(builder: Builder) -> Builder {
-        builder.refuses(200, -32602, Value::Null)
-    }
 
     fn again(builder: Builder, key: &str, question: &Value) -> Builder {
         builder.serves("tools/call", json!({"resultType": "input_required", "inputRequests": {key: question}}))

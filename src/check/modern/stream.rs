@@ -188,25 +188,10 @@ fn graceful_tag(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
+    use crate::check::modern::samples::listening::{all, ended, open, start};
     use crate::check::testing::expect_three;
-    use crate::transcript::{Builder, End};
+    use crate::transcript::End;
     use serde_json::{Value, json};
-
-    fn start() -> Builder {
-        Builder::new().modern().discover(json!({"tools": {"listChanged": true}, "resources": {}}))
-    }
-
-    fn all() -> Value {
-        json!({"toolsListChanged": true})
-    }
-
-    fn open() -> Builder {
-        start().listen(all(), all())
-    }
-
-    fn ended(builder: Builder) -> Builder {
-        builder.end(End::ClosedByUs)
-    }
 
     const CHANGED: &str = "notifications/tools/list_changed";
 

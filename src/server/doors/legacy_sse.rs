@@ -8,10 +8,11 @@ use url::form_urlencoded;
 
 use super::Channel;
 use crate::model::{Kind, Via};
+use crate::server::answer::Reply;
 use crate::server::bearer::{self, Caller};
 use crate::server::dispatch::App;
 use crate::server::fault::Rule;
-use crate::server::http::{Reply, header};
+use crate::server::http::header;
 use crate::server::message::{Said, read};
 use crate::server::reply::code;
 use crate::server::sse::{Frame, encode_legacy};

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::all::catalogue;
+use crate::server::answer::ReplyHead;
 use crate::server::fault::{Fault, How, Rule};
-use crate::server::http::ReplyHead;
 use crate::server::rewrites::{restatus, set_header};
 
 /// Lets `change` have the metadata of the resource.

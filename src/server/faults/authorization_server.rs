@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::all::catalogue;
+use crate::server::answer::ReplyHead;
 use crate::server::fault::{Fault, How, Rule};
-use crate::server::http::ReplyHead;
 use crate::server::rewrites::{edit_body, restatus, says, set_header};
 
 /// Lets `change` have a JSON body that has this member.

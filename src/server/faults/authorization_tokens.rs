@@ -1,8 +1,8 @@
 //! Faults of the token endpoint, of refresh, of revocation and of introspection.
 
 use super::all::catalogue;
+use crate::server::answer::ReplyHead;
 use crate::server::fault::{Fault, How, Rule};
-use crate::server::http::ReplyHead;
 use crate::server::rewrites::{edit_body, restatus, says, set_header};
 
 /// Whether the answer hands out tokens.

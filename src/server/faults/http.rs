@@ -1,8 +1,8 @@
 //! Faults of the HTTP side: origins, headers, statuses, bodies.
 
 use super::all::catalogue;
+use crate::server::answer::AskCtx;
 use crate::server::fault::{Fault, How, Rule};
-use crate::server::http::AskCtx;
 use crate::server::rewrites::{answer_notification, edit_body, restatus, says, set_header, wrap_body};
 
 fn initialized(ask: &AskCtx) -> bool {

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::server::answer::{AskCtx, ReplyHead};
 use crate::server::fault::{AskedOf, ModernCtx};
-use crate::server::http::{AskCtx, ReplyHead};
 use crate::server::reply::RpcError;
 use crate::server::rewrites::{edit_body, restatus, says};
 

@@ -18,11 +18,11 @@ use super::methods::LISTEN;
 use super::serve::{Refusal, Request, admit, status_of};
 use super::way::{QUEUE, Way};
 use crate::model::{Kind, Message};
+use crate::server::answer::Reply;
 use crate::server::bearer::Caller;
 use crate::server::dispatch::App;
 use crate::server::envelope::echo_id;
 use crate::server::fault::Rule;
-use crate::server::http::Reply;
 use crate::server::reply::{RpcError, code, error_message, response};
 use crate::server::sse::{Frame, encode};
 

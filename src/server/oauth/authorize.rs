@@ -13,8 +13,8 @@ use super::issuer::{Issuer, OFFLINE, SCOPES};
 use super::params::Params;
 use super::uris::with_query;
 use super::{consent, page};
+use crate::server::answer::Reply;
 use crate::server::fault::Rule;
-use crate::server::http::Reply;
 
 /// Who consents where nobody is asked and no `login_hint` names anybody.
 pub(super) const SOMEBODY: &str = "user-1";

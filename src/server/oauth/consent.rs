@@ -15,7 +15,7 @@ use super::error::OAuthError;
 use super::issuer::Issuer;
 use super::page;
 use super::params::Params;
-use crate::server::http::Reply;
+use crate::server::answer::Reply;
 use crate::server::store::Shared;
 
 /// How long a person may think about it.

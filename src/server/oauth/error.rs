@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::server::http::Reply;
+use crate::server::answer::Reply;
 
 /// An error as the RFCs name it.
 #[derive(Debug, Clone, PartialEq, Eq)]

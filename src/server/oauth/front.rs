@@ -4,8 +4,9 @@ use axum::http::{HeaderMap, Method};
 
 use super::issuer::Issuer;
 use super::{authorize, consent, metadata, register, revoke, token};
+use crate::server::answer::Reply;
 use crate::server::fault::Rule;
-use crate::server::http::{Reply, header};
+use crate::server::http::header;
 
 /// The largest body of an OAuth request.
 pub(crate) const MAX_BODY: usize = 64 * 1024;

@@ -10,7 +10,7 @@ use url::Url;
 use super::authorize::{Request, SOMEBODY};
 use super::issuer::{Issuer, OFFLINE, SCOPES};
 use super::uris::is_loopback;
-use crate::server::http::Reply;
+use crate::server::answer::Reply;
 
 /// No `form-action`: browsers hold it against the redirects after the form as well, and those lead to the client and
 /// from there to wherever it likes.

@@ -7,8 +7,8 @@ use super::error::OAuthError;
 use super::issuer::Issuer;
 use super::metadata::METHODS;
 use super::uris::redirect_problem;
+use crate::server::answer::Reply;
 use crate::server::fault::Rule;
-use crate::server::http::Reply;
 
 /// The most redirect URIs of one client.
 const MOST_REDIRECTS: usize = 32;

@@ -7,8 +7,8 @@ use super::error::OAuthError;
 use super::grant::GrantId;
 use super::issuer::Issuer;
 use super::params::Params;
+use crate::server::answer::Reply;
 use crate::server::fault::Rule;
-use crate::server::http::Reply;
 
 /// `POST /revoke`: an unknown token is as good as revoked (RFC 7009 section 2.2).
 pub(crate) async fn revoke(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Reply {

@@ -14,8 +14,8 @@ use super::grant::{Grant, GrantId, dead, unknown_code};
 use super::issuer::{Issuer, OFFLINE};
 use super::params::Params;
 use super::uris::canonical_resource;
+use crate::server::answer::Reply;
 use crate::server::fault::Rule;
-use crate::server::http::Reply;
 
 /// The parameters that the token endpoint knows.
 const KNOWN: [&str; 11] = [
