@@ -17,6 +17,15 @@ static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 /// Which of the two the next one waits for.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
+/// What a server does in some runs only, since it races with itself: a part of the line of a summary, or the requirement
+/// whose whole paragraph comes and goes. No snapshot has it; `docs/foreign-servers.md` tells of it.
+const SOMETIMES: &[(&str, &str)] = &[
+    // Answers of parallel requests come in any order, and the first without the member is the one named.
+    ("rmcp", "The result of prompts/list does not say which server gave it."),
+    // Only when the stream of the client was open before the answer was cut.
+    ("rmcp", "transport.http.get-no-response"),
+];
+
 #[expect(dead_code, reason = "another test uses the rest")]
 mod outside;
 
@@ -69,15 +78,16 @@ struct Broken {
     scenarios: BTreeSet<String>,
 }
 
-/// The report without anything that differs from run to run.
-fn summary(report: &Value) -> String {
+/// The report of this server without anything that differs from run to run.
+fn summary(server: &str, report: &Value) -> String {
+    let sometimes = |text: &str| SOMETIMES.contains(&(server, text));
     let made_up = regex::Regex::new("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").expect("a pattern");
     let port = regex::Regex::new(r"127\.0\.0\.1:\d+").expect("a pattern");
     let mut broken: BTreeMap<String, Broken> = BTreeMap::new();
     let mut scenarios: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for case in list(&report["cases"]) {
         *scenarios.entry(text(case, "scenario")).or_default().entry(text(case, "outcome")).or_default() += 1;
-        for story in list(&case["stories"]) {
+        for story in list(&case["stories"]).iter().filter(|story| !sometimes(text(story, "id"))) {
             let entry = broken.entry(text(story, "id").to_owned()).or_default();
             let verdict = if story["fails"] == true { "fails" } else { "warns" };
             entry.level = format!("{verdict} ({})", story["level"].as_str().unwrap_or("scenario"));
@@ -95,7 +105,7 @@ fn summary(report: &Value) -> String {
     let join = |items: &BTreeSet<String>| items.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     for (id, entry) in &broken {
         let _ = writeln!(out, "\n{id}: {}", entry.level);
-        for says in &entry.says {
+        for says in entry.says.iter().filter(|says| !sometimes(says)) {
             let _ = writeln!(out, "  {says}");
         }
         let _ = writeln!(out, "  clients: {}", join(&entry.clients));
@@ -124,12 +134,12 @@ fn compare(name: &str, options: &[&str], told: &str) {
     settings.set_snapshot_path(root().join("snapshots"));
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(format!("foreign_{told}"), summary(&report)));
+    settings.bind(|| insta::assert_snapshot!(format!("foreign_{told}"), summary(name, &report)));
 }
 
 /// Only which requirements were broken, for servers that another snapshot tells more of.
-fn verdicts(report: &Value) -> String {
-    let whole = summary(report);
+fn verdicts(server: &str, report: &Value) -> String {
+    let whole = summary(server, report);
     let broken = |line: &&str| line.contains(": fails (") || line.contains(": warns (");
     whole.lines().filter(|line| !line.starts_with(' ')).filter(broken).collect::<Vec<_>>().join("\n")
 }
@@ -162,7 +172,7 @@ fn compare_over(name: &str, over: &str) {
     settings.set_snapshot_path(root().join("snapshots"));
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(format!("foreign_{name}_{over}"), verdicts(&report)));
+    settings.bind(|| insta::assert_snapshot!(format!("foreign_{name}_{over}"), verdicts(name, &report)));
 }
 
 #[test]
