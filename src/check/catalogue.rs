@@ -1,9 +1,11 @@
 //! Every check there is, and the one loop that runs them.
 
+use std::sync::LazyLock;
+
 use super::{
     Finding, Findings, Outcome, auth, base, features, http, lifecycle, modern, session, shape, sse, stdio, utilities,
 };
-use crate::model::{Via, requirements};
+use crate::model::{Requirement, Via, requirements};
 use crate::transcript::View;
 
 /// A pure judgement of one requirement. Its id is the requirement's.
@@ -136,17 +138,25 @@ pub fn judge_all(view: &View<'_>) -> Vec<Finding> {
     judge(view)
 }
 
-fn judge(view: &View<'_>) -> Vec<Finding> {
+/// Each check with its requirement, looked up once.
+static WITH_REQUIREMENTS: LazyLock<Vec<(&'static Check, &'static Requirement)>> = LazyLock::new(|| {
     let catalogue = requirements();
+    CHECKS
+        .iter()
+        .flat_map(|area| area.iter())
+        .filter_map(|check| catalogue.get(check.id).map(|requirement| (check, requirement)))
+        .collect()
+});
+
+fn judge(view: &View<'_>) -> Vec<Finding> {
     let authorizes = auth::occurs(view);
     let only_http = view.only(Via::StreamableHttp);
     let over_http = only_http.as_deref().map(|events| view.like(events));
     let over_http = over_http.as_ref().unwrap_or(view);
-    CHECKS
+    WITH_REQUIREMENTS
         .iter()
-        .flat_map(|area| area.iter())
-        .filter_map(|check| {
-            let mut findings = Findings::new(check.id, catalogue.get(check.id)?);
+        .map(|(check, requirement)| {
+            let mut findings = Findings::new(check.id, requirement);
             let of_http = check.id.starts_with("transport.http.");
             // Most transcripts have nothing for this largest of the areas; debug builds make sure of it.
             let idle = !authorizes && check.id.starts_with("auth.");
@@ -159,7 +169,7 @@ fn judge(view: &View<'_>) -> Vec<Finding> {
                 "{} judges what has no part in it",
                 check.id
             );
-            Some(finding)
+            finding
         })
         .collect()
 }

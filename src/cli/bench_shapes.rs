@@ -103,7 +103,7 @@ async fn played(scenario: &Arc<Scenario>, profile: &Arc<Profile>) -> Result<Vec<
     };
     let samples = view.messages.iter().enumerate().filter_map(|(index, msg)| {
         let sender = if msg.received() { Sender::Server } else { Sender::Client };
-        Some(Sample { revision: msg.revision?, sender, value: msg.value.clone(), answers: asked(index) })
+        Some(Sample { revision: msg.revision?, sender, value: Value::clone(&msg.value), answers: asked(index) })
     });
     Ok(samples.collect())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::BodyDataStream;
 use axum::http::HeaderMap;
 use futures_util::StreamExt as _;
-use hyper::body::Body as _;
+use hyper::body::Body as HttpBody;
 
 use super::dispatch::App;
 use super::http::MAX_BODY;
@@ -42,13 +42,19 @@ impl Unread {
 /// still sends may miss the answer.
 pub(crate) async fn read(app: &App, body: &mut BodyDataStream, most: usize) -> Result<Vec<u8>, Unread> {
     let whole = async {
-        let (mut bytes, mut total) = (Vec::new(), 0);
+        // What says beforehand that it is too large is kept nowhere, and of what turns out to be nothing is kept on.
+        let announced = usize::try_from(HttpBody::size_hint(body).lower()).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(if announced > most { 0 } else { announced });
+        let mut total = 0;
         while let Some(Ok(piece)) = body.next().await {
             total += piece.len();
-            if total <= most {
-                bytes.extend_from_slice(&piece);
-            } else if total > MOST_TAKEN {
+            if total > MOST_TAKEN {
                 break;
+            }
+            if total > most || announced > most {
+                bytes = Vec::new();
+            } else {
+                bytes.extend_from_slice(&piece);
             }
         }
         if total <= most { Ok(bytes) } else { Err(Unread::TooLarge) }
@@ -60,7 +66,7 @@ pub(crate) async fn read(app: &App, body: &mut BodyDataStream, most: usize) -> R
 /// head and body apart, and come again at once on the same connection when they are refused. Says whether it is all
 /// taken; a client that waits to be asked for its body (RFC 9110 section 10.1.1) is not asked.
 pub(crate) async fn all_taken(body: &mut BodyDataStream, headers: &HeaderMap) -> bool {
-    if body.is_end_stream() {
+    if HttpBody::is_end_stream(body) {
         return true;
     }
     if headers.contains_key("expect") {

@@ -5,6 +5,7 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -136,9 +137,9 @@ pub struct Exchange {
     /// disturbed it.
     pub disturbed: Vec<String>,
     /// The body as sent, parsed once for all checks.
-    sent: OnceCell<Option<Value>>,
+    sent: OnceCell<Option<Rc<Value>>>,
     /// The body of the answer, parsed once for all checks.
-    got: OnceCell<Option<Value>>,
+    got: OnceCell<Option<Rc<Value>>>,
     /// The parameters of the query, and those of the body read as a form; parsed once for all checks.
     query: OnceCell<Vec<(String, String)>>,
     form: OnceCell<Vec<(String, String)>>,
@@ -157,12 +158,22 @@ impl Exchange {
 
     /// The JSON that was sent; `None` where the body is none.
     pub fn sent_json(&self) -> Option<&Value> {
-        self.sent.get_or_init(|| serde_json::from_str(self.body.as_deref()?).ok()).as_ref()
+        self.sent_shared().map(Rc::as_ref)
+    }
+
+    /// The same, to be kept.
+    pub(super) fn sent_shared(&self) -> Option<&Rc<Value>> {
+        self.sent.get_or_init(|| serde_json::from_str(self.body.as_deref()?).ok().map(Rc::new)).as_ref()
     }
 
     /// The JSON that came back outside an event stream; `None` where the body is none.
     pub fn got_json(&self) -> Option<&Value> {
-        self.got.get_or_init(|| serde_json::from_str(self.response_body.as_deref()?).ok()).as_ref()
+        self.got_shared().map(Rc::as_ref)
+    }
+
+    /// The same, to be kept.
+    pub(super) fn got_shared(&self) -> Option<&Rc<Value>> {
+        self.got.get_or_init(|| serde_json::from_str(self.response_body.as_deref()?).ok().map(Rc::new)).as_ref()
     }
 
     /// The parameters of the query.

@@ -56,7 +56,7 @@ pub struct Msg {
     /// Whether it stood in an array.
     pub batched: bool,
     /// The message.
-    pub value: Value,
+    pub value: Rc<Value>,
     /// Request, notification, response, other.
     pub kind: Kind,
     /// Index of the conversation.
@@ -267,14 +267,14 @@ impl<'t> View<'t> {
 
     fn collect_messages(&mut self) {
         for (index, exchange) in self.exchanges.iter().enumerate() {
-            let mut found: Vec<(u32, u64, Direction, Carrier, Value)> = Vec::new();
-            if let Some(body) = exchange.sent_json() {
-                found.push((exchange.seq, exchange.at, Direction::Sent, Carrier::RequestBody, body.clone()));
+            let mut found: Vec<(u32, u64, Direction, Carrier, Rc<Value>)> = Vec::new();
+            if let Some(body) = exchange.sent_shared() {
+                found.push((exchange.seq, exchange.at, Direction::Sent, Carrier::RequestBody, Rc::clone(body)));
             }
-            if let Some(body) = exchange.got_json() {
+            if let Some(body) = exchange.got_shared() {
                 let seq = exchange.end_seq.map_or(exchange.seq, |seq| seq.saturating_sub(1));
                 let at = exchange.end_at.unwrap_or(exchange.at);
-                found.push((seq, at, Direction::Received, Carrier::JsonBody, body.clone()));
+                found.push((seq, at, Direction::Received, Carrier::JsonBody, Rc::clone(body)));
             }
             let stream = match exchange.method.as_str() {
                 _ if exchange.via.has_one_stream() => Carrier::Channel,
@@ -282,19 +282,20 @@ impl<'t> View<'t> {
                 _ => Carrier::PostStream,
             };
             for event in &exchange.events {
-                let Some(value) = event.data.as_ref().and_then(|data| serde_json::from_str(data).ok()) else {
+                let Some(value) = event.data.as_ref().and_then(|data| serde_json::from_str(data).ok()).map(Rc::new)
+                else {
                     continue;
                 };
                 found.push((event.seq, event.at, Direction::Received, stream, value));
             }
             for text in &exchange.texts {
                 let Ok(value) = serde_json::from_str(&text.text) else { continue };
-                found.push((text.seq, text.at, Direction::Received, Carrier::Channel, value));
+                found.push((text.seq, text.at, Direction::Received, Carrier::Channel, Rc::new(value)));
             }
             for (seq, at, direction, carrier, value) in found {
-                let (members, batched) = match value {
-                    Value::Array(members) => (members, true),
-                    other => (vec![other], false),
+                let (members, batched) = match value.as_array() {
+                    Some(members) => (members.iter().cloned().map(Rc::new).collect(), true),
+                    None => (vec![value], false),
                 };
                 for value in members {
                     let kind = Message(&value).kind();
@@ -364,7 +365,7 @@ impl<'t> View<'t> {
         }
         for msg in self.messages.iter().filter(|msg| msg.received() && msg.kind == Kind::Response) {
             for question in msg.value["result"]["inputRequests"].as_object().into_iter().flatten().map(|(_, one)| one) {
-                self.questions.push(Msg { kind: Kind::Request, value: question.clone(), ..msg.clone() });
+                self.questions.push(Msg { kind: Kind::Request, value: Rc::new(question.clone()), ..msg.clone() });
             }
         }
     }

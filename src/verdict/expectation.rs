@@ -117,7 +117,7 @@ impl Seen<'_> {
     /// What came on other streams before the exchange was over; a question comes before the answer that rests on it.
     fn beside_before_end(&self) -> Vec<&Value> {
         let end = self.exchange.end_seq.unwrap_or(u32::MAX);
-        self.beside.iter().filter(|msg| msg.seq < end).map(|msg| &msg.value).collect()
+        self.beside.iter().filter(|msg| msg.seq < end).map(|msg| &*msg.value).collect()
     }
 }
 
@@ -128,7 +128,8 @@ fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
     })?;
     let position = view.exchanges.iter().position(|exchange| exchange.number == number)?;
     let exchange = &view.exchanges[position];
-    let received: Vec<&Value> = view.messages_in(position).filter(|msg| msg.received()).map(|msg| &msg.value).collect();
+    let received: Vec<&Value> =
+        view.messages_in(position).filter(|msg| msg.received()).map(|msg| &*msg.value).collect();
     let response = view
         .messages_in(position)
         .find(|msg| {
@@ -136,7 +137,7 @@ fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
                 && msg.kind == Kind::Response
                 && id.as_ref().is_none_or(|id| msg.message().id().map(id_text).as_ref() == Some(id))
         })
-        .map(|msg| &msg.value)
+        .map(|msg| &*msg.value)
         // An error without id answers the only request there was.
         .or_else(|| received.iter().copied().find(|value| value.get("error").is_some()));
     let beside = view
@@ -337,7 +338,7 @@ fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
     for notification in &expect.notifications {
         let count_in = |messages: &[&Value]| count(messages, &notification.method, notification.params.as_ref(), false);
         let found = count_in(&seen.received);
-        let beside: Vec<&Value> = seen.beside.iter().map(|msg| &msg.value).collect();
+        let beside: Vec<&Value> = seen.beside.iter().map(|msg| &*msg.value).collect();
         let least = notification.at_least() as usize;
         let most = notification.at_most.map_or(usize::MAX, |most| most as usize);
         if found + count_in(&beside) < least || found > most {
