@@ -118,7 +118,7 @@ pub fn compare(wanted: &[Sent], came: &[Sent], sameness: &Sameness) -> Compariso
         sheet.fields(sent, &came[other]);
         // When a stream is opened beside other requests is no habit of the client.
         if sent.method != "GET" {
-            sheet.field("order", kept[at], "in turn", "out of turn");
+            sheet.tell("order", kept[at], Some("in turn".to_owned()), Some("out of turn".to_owned()));
         }
     }
     let names = self::names(&came);
@@ -140,15 +140,15 @@ struct Sheet {
 
 impl Sheet {
     fn note(&mut self, field: &str, wanted: Option<String>, came: Option<String>) {
+        self.tell(field, wanted == came, wanted, came);
+    }
+
+    fn tell(&mut self, field: &str, same: bool, wanted: Option<String>, came: Option<String>) {
         self.comparison.fields += 1;
-        if wanted != came {
+        if !same {
             let (request, field) = (self.request.clone(), field.to_owned());
             self.comparison.differences.push(Difference { request, field, wanted, came });
         }
-    }
-
-    fn field(&mut self, field: &str, same: bool, wanted: &str, came: &str) {
-        self.note(field, Some(wanted.to_owned()), Some(if same { wanted } else { came }.to_owned()));
     }
 
     fn fields(&mut self, wanted: &Sent, came: &Sent) {
@@ -182,7 +182,7 @@ impl Sheet {
                 continue;
             };
             let same = OF_THE_RUN.contains(&lower.as_str()) || self.stands_for(&lower, value, &other);
-            self.note(&field, Some(value.clone()), Some(if same { value.clone() } else { other }));
+            self.tell(&field, same, Some(value.clone()), Some(other));
             self.note(&format!("spelling of {lower}"), Some(name.clone()), Some(spelled));
         }
         for (name, value) in came.iter().filter(|(name, _)| find(wanted, name).is_none()) {
@@ -240,8 +240,8 @@ impl Sheet {
                     (Some(text), Some(other)) => self.stands_for(name, text, other),
                     _ => wanted == came,
                 };
-                let shown = short(wanted);
-                self.note(place, Some(shown.clone()), Some(if same { shown } else { short(came) }));
+                // As JSON, so that a number is told from its text.
+                self.tell(place, same, Some(clip(&wanted.to_string())), Some(clip(&came.to_string())));
             }
         }
     }
@@ -356,8 +356,11 @@ fn line(sent: &Sent) -> String {
 }
 
 fn short(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    if text.chars().count() <= 200 { text } else { text.chars().take(200).chain("…".chars()).collect() }
+    clip(&value.to_string())
+}
+
+fn clip(text: &str) -> String {
+    if text.chars().count() <= 200 { text.to_owned() } else { text.chars().take(200).chain("…".chars()).collect() }
 }
 
 /// The request with words in place of texts.
