@@ -14,11 +14,13 @@ mod output;
 mod peer;
 mod pipes;
 mod proxy;
+mod record;
 mod region_client;
 mod regions;
 mod run;
 mod schema;
 mod serve;
+mod stop;
 mod target;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +50,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// A network between any client and a server that is late, cuts, holds back or rewrites, as `--fault` says.
     Proxy(proxy::ProxyArgs),
+    /// A proxy in front of a server, or a command in front of one, that keeps what a real client says as a recording.
+    Record(record::RecordArgs),
     /// List scenarios, clients, checks, faults or network faults.
     List(list::ListArgs),
     /// What a scenario, client, check, requirement or fault is.
@@ -80,6 +84,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Doctor(args) => doctor::doctor(args, cli.color).await,
         Command::Serve(args) => serve::serve(*args).await,
         Command::Proxy(args) => proxy::proxy(args).await,
+        Command::Record(args) => Box::pin(record::record(args)).await,
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => schema::schema(),

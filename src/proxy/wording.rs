@@ -40,10 +40,8 @@ impl Wording {
             let target = format!("{path}?{}", replaced(query, &there));
             changes.push(Change::First(format!("{} {target} HTTP/1.1", head.method)));
         }
-        if is_document(&head.target) {
-            // What is coded cannot be reworded.
-            changes.push(Change::Value("accept-encoding".to_owned(), "identity".to_owned()));
-        }
+        // What is coded cannot be reworded, nor always read by who looks on.
+        changes.push(Change::Value("accept-encoding".to_owned(), "identity".to_owned()));
         changes
     }
 

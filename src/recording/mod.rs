@@ -3,3 +3,10 @@
 //! A recording is a transcript like any other, so that the same checks judge it.
 
 pub mod fidelity;
+mod file;
+mod pipes;
+mod recorder;
+
+pub use file::{FileError, Shelf, day, load, warnings};
+pub use pipes::{PipesError, between};
+pub use recorder::Recorder;
