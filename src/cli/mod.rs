@@ -3,6 +3,7 @@
 mod bench_sessions;
 mod bench_shapes;
 mod bench_tokens;
+mod check;
 mod completions;
 mod config;
 mod doctor;
@@ -17,6 +18,7 @@ mod proxy;
 mod record;
 mod region_client;
 mod regions;
+mod reports;
 mod run;
 mod schema;
 mod serve;
@@ -52,6 +54,8 @@ enum Command {
     Proxy(proxy::ProxyArgs),
     /// A proxy in front of a server, or a command in front of one, that keeps what a real client says as a recording.
     Record(record::RecordArgs),
+    /// Judge recordings: what the server in them did wrong, and what the client did.
+    Check(check::CheckArgs),
     /// List scenarios, clients, checks, faults or network faults.
     List(list::ListArgs),
     /// What a scenario, client, check, requirement or fault is.
@@ -85,6 +89,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::serve(*args).await,
         Command::Proxy(args) => proxy::proxy(args).await,
         Command::Record(args) => Box::pin(record::record(args)).await,
+        Command::Check(args) => check::check(&args, cli.color),
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => schema::schema(),

@@ -11,7 +11,7 @@ use super::pipes::{standard_input, standard_output};
 use super::proxy::trust;
 use super::stop::asked_to_stop;
 use crate::model::{Clock as _, Rng, WallClock};
-use crate::proxy::{Proxy, Upstream, Wording};
+use crate::proxy::{Proxy, Upstream, Witness, Wording};
 use crate::recording::{Recorder, Shelf, between, day};
 use crate::transcript::Recorded;
 use crate::wire::Tap;
@@ -61,40 +61,19 @@ pub(super) async fn record(args: RecordArgs) -> ExitCode {
         }
     };
     let tap = Arc::new(Tap::into_sink(clock.clone(), Box::new(shelf.clone())));
-    let code = match upstream {
-        Some((server, wording)) => {
-            let recorder = Arc::new(Recorder::new(Arc::clone(&tap)));
-            let rng = Rng::from_system();
-            let witness = Some(recorder.clone() as Arc<dyn crate::proxy::Witness>);
-            match Proxy::start_before(args.listen, vec![server], clock, rng, witness, wording).await {
-                Ok(proxy) => {
-                    out(&format!("listening {}", proxy.addr()));
-                    out(&format!("upstream  {}", args.upstream.as_deref().unwrap_or_default()));
-                    out(&format!("recording {}", shelf.path().display()));
-                    asked_to_stop().await;
-                    // What is under way ends here; the last events are written before the seal.
-                    proxy.cut_all().await;
-                    drop(proxy);
-                    recorder.finish();
-                    ExitCode::Ok
-                }
-                Err(error) => {
-                    say(&format!("error: {error}"));
-                    ExitCode::Usage
-                }
-            }
-        }
-        None => {
-            let (output, written) = standard_output();
-            let ended = between(tap, clock, &args.command, standard_input(), output, asked_to_stop()).await;
-            written.all().await;
-            match ended {
-                Ok(_) => ExitCode::Ok,
-                Err(error) => {
-                    say(&format!("error: {error}"));
-                    ExitCode::Usage
-                }
-            }
+    let told = if let Some(server) = upstream {
+        before_server(&args, server, &shelf, tap, clock).await
+    } else {
+        let (output, written) = standard_output();
+        let ended = between(tap, clock, &args.command, standard_input(), output, asked_to_stop()).await;
+        written.all().await;
+        ended.map(drop).map_err(|error| error.to_string())
+    };
+    let code = match told {
+        Ok(()) => ExitCode::Ok,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::Usage
         }
     };
     match shelf.seal() {
@@ -106,6 +85,28 @@ pub(super) async fn record(args: RecordArgs) -> ExitCode {
     }
 }
 
+/// Is the proxy until it is asked to end.
+async fn before_server(
+    args: &RecordArgs,
+    (server, wording): (Upstream, Option<Wording>),
+    shelf: &Shelf,
+    tap: Arc<Tap>,
+    clock: Arc<WallClock>,
+) -> Result<(), String> {
+    let witness = Arc::new(Recorder::new(tap));
+    let seen = Some(Arc::clone(&witness) as Arc<dyn Witness>);
+    let proxy = Proxy::start_before(args.listen, vec![server], clock, Rng::from_system(), seen, wording).await;
+    let proxy = proxy.map_err(|error| error.to_string())?;
+    out(&format!("listening {}", proxy.addr()));
+    out(&format!("upstream  {}", args.upstream.as_deref().unwrap_or_default()));
+    out(&format!("recording {}", shelf.path().display()));
+    asked_to_stop().await;
+    // What is under way ends with the recording, and not by anybody who is recorded.
+    witness.finish();
+    drop(proxy);
+    Ok(())
+}
+
 fn upstream(text: &str, args: &RecordArgs) -> Result<(Upstream, Option<Wording>), String> {
     let tls = trust(text.starts_with("https://"), args.ca.as_deref())?;
     let server = Upstream::parse(text, &tls).map_err(|error| error.to_string())?;
@@ -113,7 +114,7 @@ fn upstream(text: &str, args: &RecordArgs) -> Result<(Upstream, Option<Wording>)
         return Ok((server, None));
     }
     let origins: Vec<String> = std::iter::once(text.to_owned()).chain(args.known_as.iter().cloned()).collect();
-    let wording = Wording::of(origins).ok_or_else(|| {
+    let wording = Wording::of(&origins).ok_or_else(|| {
         format!("`{text}` is no origin; write it like http://localhost:8080 or https://mcp.example.com")
     })?;
     Ok((server, Some(wording)))

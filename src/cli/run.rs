@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{Color, ExitCode, out, say};
+use super::reports::{known_formats, write_report};
 use super::target::TargetArgs;
 use crate::client::{Entry, SafeCall, TimeControl};
 use crate::model::{Revision, Via, glob, quoted};
@@ -276,32 +277,9 @@ fn finish(args: &RunArgs, color: Color, summary: &Summary) -> ExitCode {
     }
 }
 
-fn write_report(wanted: &str, summary: &Summary) -> Result<(), String> {
-    let (format, path) = wanted.split_once('=').unwrap_or((wanted, "-"));
-    let make = report::FORMATS.iter().find(|(name, _)| *name == format).map(|(_, make)| make).ok_or_else(|| {
-        let names: Vec<&str> = report::FORMATS.iter().map(|(name, _)| *name).collect();
-        format!("there is no report format `{format}`; there are: {}", names.join(", "))
-    })?;
-    let text = make(summary);
-    if path == "-" {
-        out(&text);
-        return Ok(());
-    }
-    std::fs::write(path, text).map_err(|error| format!("the report cannot be written to {path}: {error}"))
-}
-
 /// What is to be played, and the authorization server that runs as long as it is held.
 async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<RunningServer>), Stopped> {
-    for wanted in &args.report {
-        let format = wanted.split('=').next().unwrap_or_default();
-        if !report::FORMATS.iter().any(|(name, _)| *name == format) {
-            let names: Vec<&str> = report::FORMATS.iter().map(|(name, _)| *name).collect();
-            return Err(Stopped::Usage(format!(
-                "there is no report format `{format}`; there are: {}",
-                names.join(", ")
-            )));
-        }
-    }
+    known_formats(&args.report).map_err(Stopped::Usage)?;
     let patience = Duration::from_secs(args.patience.max(1));
     let (mut allowed, mut jobs, mut issuer) = (args.allow_tool.clone(), args.jobs, None);
     let met = match &args.target {

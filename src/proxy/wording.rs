@@ -21,7 +21,7 @@ pub struct Wording {
 
 impl Wording {
     /// A server with these origins; `None` where there are none.
-    pub fn of(origins: Vec<String>) -> Option<Self> {
+    pub fn of(origins: &[String]) -> Option<Self> {
         let origins: Vec<String> = origins.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
         (!origins.is_empty() && origins.iter().all(|origin| origin.contains("://"))).then_some(Self { origins })
     }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_origin_is_reworded_in_each_spelling_and_no_other_is_touched() {
-        let wording = Wording::of(vec!["https://mcp.example.com/".to_owned(), "http://h:80".to_owned()]).expect("some");
+        let wording = Wording::of(&["https://mcp.example.com/".to_owned(), "http://h:80".to_owned()]).expect("some");
         let document = br#"{"a":"https://mcp.example.com/x","b":"https:\/\/mcp.example.com","c":"https://mcp.example.com.evil","d":"http://h:8080"}"#;
         let text = String::from_utf8(wording.document(document, "http://127.0.0.1:1")).expect("text");
         assert_eq!(
@@ -127,6 +127,6 @@ mod tests {
             .form(b"resource=http%3A%2F%2F127.0.0.1%3A1%2Fmcp&x=http%3A%2F%2F127.0.0.1%3A12", "http://127.0.0.1:1");
         let form = String::from_utf8(form).expect("text");
         assert_eq!(form, "resource=https%3A%2F%2Fmcp.example.com%2Fmcp&x=http%3A%2F%2F127.0.0.1%3A12");
-        assert_eq!(Wording::of(vec!["localhost:8080".to_owned()]), None);
+        assert_eq!(Wording::of(&["localhost:8080".to_owned()]), None);
     }
 }

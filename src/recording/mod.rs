@@ -6,7 +6,9 @@ pub mod fidelity;
 mod file;
 mod pipes;
 mod recorder;
+mod transports;
 
 pub use file::{FileError, Shelf, day, load, warnings};
 pub use pipes::{PipesError, between};
 pub use recorder::Recorder;
+pub use transports::over_transports;

@@ -7,6 +7,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
@@ -168,19 +170,24 @@ pub async fn between(
                 let _ = output.flush().await;
             }
         };
+        let down = down.fuse();
         tokio::pin!(down);
-        tokio::select! {
-            () = up => {}
-            () = &mut down => {}
-            () = stop => {}
-        }
+        // A client that asks this program to end, while it still could write, would have asked the server.
+        let asked = tokio::select! {
+            () = up => false,
+            () = &mut down => false,
+            () = stop => true,
+        };
         let by_itself = !matches!(child.try_wait(), Ok(None));
         drop(to_server);
         let left = clock.elapsed();
         let after = if by_itself { Ended::ByItself } else { see_end(&mut child, &mut down).await };
+        let after = if asked && after == Ended::InputClosed { Ended::Sigterm } else { after };
         let took = if by_itself { Duration::ZERO } else { clock.elapsed().saturating_sub(left) };
         // What was written before the end is read to its end.
-        let _ = tokio::time::timeout(LAST_OUTPUT, &mut down).await;
+        if !down.is_terminated() {
+            let _ = tokio::time::timeout(LAST_OUTPUT, &mut down).await;
+        }
         let code = child.wait().await.ok().and_then(|status| status.code());
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let exit = EventKind::Exit { exchange: opening, after, took_ms, code, left_others: false };
@@ -192,14 +199,11 @@ pub async fn between(
 }
 
 /// Waits for the end of a server whose input is closed, while its output is read on, and makes it end.
-async fn see_end(child: &mut Child, down: &mut (impl Future<Output = ()> + Unpin)) -> Ended {
+async fn see_end(child: &mut Child, down: &mut (impl FusedFuture<Output = ()> + Unpin)) -> Ended {
     let wait = async {
-        let mut open = true;
-        loop {
-            tokio::select! {
-                _ = child.wait() => return,
-                () = &mut *down, if open => open = false,
-            }
+        tokio::select! {
+            _ = child.wait() => {}
+            () = async { down.await; std::future::pending().await } => {}
         }
     };
     if tokio::time::timeout(TO_EXIT, wait).await.is_ok() {

@@ -53,10 +53,14 @@ impl Recorder {
         Self { tap, open: Mutex::default() }
     }
 
-    /// Ends what is still under way, as the client that leaves would.
+    /// Ends what is still under way because the recording ends, which says nothing of either party.
     pub fn finish(&self) {
         let numbers: Vec<u32> = self.open.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
         for number in numbers {
+            self.with(number, |_, open| {
+                open.passed
+                    .get_or_insert_with(|| End::Unread("the recording was ended before the answer was".to_owned()));
+            });
             self.end(number, Passed::ClientLeft);
         }
     }
@@ -273,7 +277,7 @@ mod tests {
         assert_eq!(words(&tap.events()), ["request", "response", "sse"]);
         recorder.answer_data(number, b"ta: 2\n\n");
         recorder.finish();
-        assert_eq!(words(&tap.events()), ["request", "response", "sse", "sse", "left"]);
+        assert_eq!(words(&tap.events()), ["request", "response", "sse", "sse", "end"]);
     }
 
     #[test]
