@@ -6,6 +6,7 @@ mod bench_tokens;
 mod check;
 mod completions;
 mod config;
+mod derive;
 mod doctor;
 mod explain;
 mod keep;
@@ -56,6 +57,8 @@ enum Command {
     Record(record::RecordArgs),
     /// Judge recordings: what the server in them did wrong, and what the client did.
     Check(check::CheckArgs),
+    /// Propose a client profile from a recording: what was seen is captured, the rest stays unknown.
+    Derive(derive::DeriveArgs),
     /// List scenarios, clients, checks, faults or network faults.
     List(list::ListArgs),
     /// What a scenario, client, check, requirement or fault is.
@@ -90,6 +93,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Proxy(args) => proxy::proxy(args).await,
         Command::Record(args) => Box::pin(record::record(args)).await,
         Command::Check(args) => check::check(&args, cli.color),
+        Command::Derive(args) => derive::derive(&args),
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => schema::schema(),

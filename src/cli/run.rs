@@ -1,7 +1,7 @@
 //! `run`: the rehearsal, its reports, its exit code.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,9 @@ pub(super) struct RunArgs {
     /// Clients: `all`, `popular`, or names, comma-separated.
     #[arg(short, long, default_value = "all")]
     clients: String,
+    /// Profiles of your own: a file, or a folder of them. `derive` makes one of a recording.
+    #[arg(long, value_name = "PATH")]
+    profiles: Option<PathBuf>,
     /// Revisions to ask for instead of each client's own, comma-separated.
     #[arg(short, long, value_delimiter = ',')]
     revisions: Vec<Revision>,
@@ -97,8 +100,10 @@ fn in_command(args: &RunArgs) -> Option<String> {
     let config = args.more.config().map(|path| path.display().to_string());
     let transport = args.more.transport().map(|via| via.name().to_owned());
     let ca = args.more.ca().map(|path| path.display().to_string());
+    let profiles = args.profiles.as_ref().map(|path| path.display().to_string());
     let options = [
         ("--config", &config),
+        ("--profiles", &profiles),
         ("--transport", &transport),
         ("--ca", &ca),
         ("--control", &args.control),
@@ -130,7 +135,8 @@ fn embedded_target(args: &RunArgs) -> Option<String> {
     };
     let nodes = (args.nodes > 1).then(|| format!("--nodes {}", args.nodes));
     let faults = args.fault.iter().map(|fault| format!("--fault {fault}"));
-    let named: Vec<String> = transport.into_iter().chain(store).chain(nodes).chain(faults).collect();
+    let profiles = args.profiles.as_ref().map(|path| format!("--profiles {}", quoted(&path.display().to_string())));
+    let named: Vec<String> = transport.into_iter().chain(store).chain(nodes).chain(profiles).chain(faults).collect();
     (!named.is_empty()).then(|| named.join(" "))
 }
 
@@ -316,7 +322,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
     let rehearsal = Rehearsal {
         selection: Selection {
             scenarios: scenarios(args.scenarios.as_deref(), color)?,
-            profiles: profiles(&args.clients)?,
+            profiles: profiles(&args.clients, args.profiles.as_deref())?,
             revisions: args.revisions.clone(),
             target: in_command(args).or_else(|| embedded_target(args)),
         },
@@ -377,8 +383,12 @@ fn scenarios(wanted: Option<&str>, color: Color) -> Result<Vec<Arc<Scenario>>, S
         .collect())
 }
 
-fn profiles(wanted: &str) -> Result<Vec<Arc<Profile>>, Stopped> {
-    let shipped = crate::profile::shipped().map_err(|error| Stopped::Input(format!("error: {error}")))?;
+fn profiles(wanted: &str, own: Option<&Path>) -> Result<Vec<Arc<Profile>>, Stopped> {
+    let told = |error: crate::profile::ProfileError| Stopped::Input(format!("error: {error}"));
+    let mut shipped = crate::profile::shipped().map_err(told)?;
+    if let Some(own) = own {
+        shipped.extend(crate::profile::load(own, &shipped).map_err(told)?);
+    }
     if wanted == "all" || wanted == "popular" {
         return Ok(shipped
             .into_iter()

@@ -2,12 +2,14 @@
 //!
 //! A recording is a transcript like any other, so that the same checks judge it.
 
+mod derive;
 pub mod fidelity;
 mod file;
 mod pipes;
 mod recorder;
 mod transports;
 
+pub use derive::{DeriveError, Proposal, Source, propose, situation};
 pub use file::{FileError, Shelf, day, load, warnings};
 pub use pipes::{PipesError, between};
 pub use recorder::Recorder;
