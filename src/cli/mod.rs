@@ -19,6 +19,7 @@ mod proxy;
 mod record;
 mod region_client;
 mod regions;
+mod replay;
 mod reports;
 mod run;
 mod schema;
@@ -59,6 +60,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Propose a client profile from a recording: what was seen is captured, the rest stays unknown.
     Derive(derive::DeriveArgs),
+    /// Play the client's side of a recording against another server, and show where it departs from the recorded one.
+    Replay(Box<replay::ReplayArgs>),
     /// List scenarios, clients, checks, faults or network faults.
     List(list::ListArgs),
     /// What a scenario, client, check, requirement or fault is.
@@ -94,6 +97,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Record(args) => Box::pin(record::record(args)).await,
         Command::Check(args) => check::check(&args, cli.color),
         Command::Derive(args) => derive::derive(&args),
+        Command::Replay(args) => Box::pin(replay::replay(*args)).await,
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => schema::schema(),

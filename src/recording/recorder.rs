@@ -11,7 +11,7 @@ use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{Coding, Decoder, Frame, MAX_BODY, Tap};
 
 /// The client of a recording; who of several speaks is not told apart.
-pub(super) const CLIENT: &str = "a";
+pub(in crate::recording) const CLIENT: &str = "a";
 /// The most header lines of one head.
 const MAX_HEADERS: usize = 128;
 

@@ -63,7 +63,7 @@ pub fn propose(view: &View<'_>, source: &Source) -> Result<Proposal, DeriveError
     let version = text("version");
     let sdk = sdk_of(seen.agent());
     let base = find(sdk)?.or(find("reference")?).ok_or(DeriveError::NoClient)?;
-    let of = format!("recording {} of {}", source.file, told(&client, version.as_deref()));
+    let of = format!("recording {}", source.file);
     let mut proposal = Proposal {
         id: source.id.clone().unwrap_or_else(|| slug(&client)),
         title: text("title").unwrap_or_else(|| client.clone()),
@@ -78,10 +78,6 @@ pub fn propose(view: &View<'_>, source: &Source) -> Result<Proposal, DeriveError
     let others = shipped()?;
     parse(&format!("{}.yaml", proposal.id), &proposal.yaml(), &others)?;
     Ok(proposal)
-}
-
-fn told(client: &str, version: Option<&str>) -> String {
-    version.map_or_else(|| client.to_owned(), |version| format!("{client} {version}"))
 }
 
 /// The SDK that a client seems to ship.
