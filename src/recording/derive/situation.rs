@@ -68,7 +68,9 @@ fn call(msg: &Msg) -> Option<Value> {
         step
     } else {
         let mut step = json!({"method": method});
-        if params.as_object().is_some_and(|members| !members.is_empty()) {
+        // An empty object is not the same on the wire as none; metadata alone comes back by itself.
+        let bare = meta.is_some() && params.as_object().is_some_and(serde_json::Map::is_empty);
+        if !params.is_null() && !bare {
             step["params"] = params;
         }
         step
