@@ -55,13 +55,12 @@ pub(super) fn derive(args: &DeriveArgs) -> ExitCode {
         written.map_err(|error| say(&format!("error: {}: cannot be written: {error}", path.display()))).is_ok()
     };
     let profile = proposal.yaml();
-    let mut written = match &args.out {
-        Some(path) => write(path, &profile),
-        None => {
-            out(&profile);
-            true
-        }
-    };
+    let mut written = true;
+    if let Some(path) = &args.out {
+        written &= write(path, &profile);
+    } else {
+        out(&profile);
+    }
     if let Some(path) = &args.scenario {
         written &= write(path, &situation(&view));
     }

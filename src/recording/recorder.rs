@@ -285,8 +285,9 @@ mod tests {
         let (recorder, tap) = recorder();
         let number = recorder.request(1, b"GET / HTTP/1.1\r\n\r\n");
         recorder.answer(number, b"HTTP/1.1 200 OK\r\n\r\n");
+        let piece = vec![b' '; 65_536];
         for _ in 0..=MAX_BODY / 65_536 {
-            recorder.answer_data(number, &[b' '; 65_536]);
+            recorder.answer_data(number, &piece);
         }
         recorder.end(number, Passed::Whole);
         assert!(matches!(

@@ -203,12 +203,12 @@ mod tests {
     }
 
     /// A question on the stream of the server.
-    fn asks(start: Builder, method: &str, params: Value) -> Builder {
+    fn asks(start: Builder, method: &str, params: &Value) -> Builder {
         let question = json!({"jsonrpc": "2.0", "id": "s1", "method": method, "params": params});
         start.request("GET", &[], None).stream().sse(None, &question)
     }
 
-    fn answers(asked: Builder, members: Value) -> Builder {
+    fn answers(asked: Builder, members: &Value) -> Builder {
         let mut answer = json!({"jsonrpc": "2.0", "id": "s1"});
         answer.as_object_mut().expect("object").extend(members.as_object().expect("object").clone());
         asked.post(&answer).answer(202, &[], "")
@@ -216,9 +216,9 @@ mod tests {
 
     #[test]
     fn pings() {
-        let asked = asks(with(json!({})), "ping", json!({}));
-        let kept = answers(asked.clone(), json!({"result": {}}));
-        let broken = answers(asked.clone(), json!({"error": {"code": -32601, "message": "no"}}));
+        let asked = asks(with(json!({})), "ping", &json!({}));
+        let kept = answers(asked.clone(), &json!({"result": {}}));
+        let broken = answers(asked.clone(), &json!({"error": {"code": -32601, "message": "no"}}));
         three("utilities.ping.client-respond", &kept, &broken, &asked);
         let late = asked.clone().pause_ms(20_000).notify("notifications/x", json!({}));
         three("utilities.ping.client-respond", &kept, &late, &asked);
@@ -233,8 +233,8 @@ mod tests {
         ] {
             let mut declared = json!({});
             declared[capability] = json!({});
-            let served = |start: Builder| answers(asks(start, method, json!({})), json!({"result": result}));
-            let refused = answers(asks(with(json!({})), method, json!({})), json!({"error": {"code": -32601}}));
+            let served = |start: Builder| answers(asks(start, method, &json!({})), &json!({"result": result}));
+            let refused = answers(asks(with(json!({})), method, &json!({})), &json!({"error": {"code": -32601}}));
             let id = format!("features.{capability}.client-capability");
             three(&id, &served(with(declared)), &served(with(json!({}))), &refused);
         }
@@ -243,13 +243,13 @@ mod tests {
     #[test]
     fn roots() {
         let list = |uri: &str| {
-            let asked = asks(with(json!({"roots": {}})), "roots/list", json!({}));
-            answers(asked, json!({"result": {"roots": [{"uri": uri}]}}))
+            let asked = asks(with(json!({"roots": {}})), "roots/list", &json!({}));
+            answers(asked, &json!({"result": {"roots": [{"uri": uri}]}}))
         };
         three("features.roots.client-file-uri", &list("file:///x"), &list("https://x"), &with(json!({})));
         let refuses = |code: i64| {
-            let asked = asks(with(json!({})), "roots/list", json!({}));
-            answers(asked, json!({"error": {"code": code, "message": "no"}}))
+            let asked = asks(with(json!({})), "roots/list", &json!({}));
+            answers(asked, &json!({"error": {"code": code, "message": "no"}}))
         };
         three("features.roots.client-unsupported-error", &refuses(-32601), &refuses(-1), &list("file:///x"));
     }
@@ -259,21 +259,18 @@ mod tests {
         let form =
             json!({"message": "m", "requestedSchema": {"properties": {"a": {"type": "string"}}, "required": ["a"]}});
         let answer = |result: Value| {
-            answers(
-                asks(with(json!({"elicitation": {}})), "elicitation/create", form.clone()),
-                json!({"result": result}),
-            )
+            answers(asks(with(json!({"elicitation": {}})), "elicitation/create", &form), &json!({"result": result}))
         };
         let id = "features.elicitation.client-content-on-accept";
         let kept = answer(json!({"action": "accept", "content": {"a": "x"}}));
         three(id, &kept, &answer(json!({"action": "decline", "content": {"a": "x"}})), &with(json!({})));
         three(id, &answer(json!({"action": "decline"})), &answer(json!({"action": "accept"})), &with(json!({})));
-        let url = |members: Value| {
-            let asked = asks(with(json!({"elicitation": {"form": {}}})), "elicitation/create", json!({"mode": "url"}));
+        let url = |members: &Value| {
+            let asked = asks(with(json!({"elicitation": {"form": {}}})), "elicitation/create", &json!({"mode": "url"}));
             answers(asked, members)
         };
-        let kept = url(json!({"error": {"code": -32602, "message": "no"}}));
+        let kept = url(&json!({"error": {"code": -32602, "message": "no"}}));
         let id = "features.elicitation.client-undeclared-mode-error";
-        three(id, &kept, &url(json!({"result": {"action": "decline"}})), &answer(json!({"action": "decline"})));
+        three(id, &kept, &url(&json!({"result": {"action": "decline"}})), &answer(json!({"action": "decline"})));
     }
 }

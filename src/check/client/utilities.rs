@@ -138,15 +138,15 @@ mod tests {
         Builder::new().initialize("2025-06-18")
     }
 
-    fn cancels(id: Value) -> Builder {
+    fn cancels(id: &Value) -> Builder {
         let call = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "x"}});
         start().post(&call).notify("notifications/cancelled", json!({"requestId": id}))
     }
 
     #[test]
     fn cancellation() {
-        three("utilities.cancellation.client-only-own-inflight", &cancels(json!(7)), &cancels(json!("7")), &start());
-        three("utilities.cancellation.client-not-initialize", &cancels(json!(7)), &cancels(json!(1)), &start());
+        three("utilities.cancellation.client-only-own-inflight", &cancels(&json!(7)), &cancels(&json!("7")), &start());
+        three("utilities.cancellation.client-not-initialize", &cancels(&json!(7)), &cancels(&json!(1)), &start());
     }
 
     #[test]

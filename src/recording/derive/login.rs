@@ -90,7 +90,7 @@ impl<'v> Seen<'v> {
         let scope = words(&param("scope").unwrap_or_default());
         let offline = scope.iter().any(|word| word == "offline_access");
         set("offline_access", Some(json!(offline)));
-        set("scope", Some(json!(self.scope_from(&scope, challenge, &metadata))));
+        set("scope", Some(json!(scope_from(&scope, challenge, &metadata))));
         let mut carries = Vec::new();
         if param("resource").is_some() {
             carries.push("authorize");
@@ -105,22 +105,6 @@ impl<'v> Seen<'v> {
         }
         set("resource_in", Some(json!(carries)));
         Some(Login { value, unseen })
-    }
-
-    /// From where the client took the scopes that it asks for.
-    fn scope_from(&self, scope: &[String], challenge: &str, metadata: &[&Exchange]) -> &'static str {
-        let own: Vec<&String> = scope.iter().filter(|word| *word != "offline_access").collect();
-        if own.is_empty() {
-            return "nothing";
-        }
-        let supported = metadata.iter().find_map(|one| Some(list(&one.got_json()?["scopes_supported"])));
-        let hinted = challenge.split("scope=\"").nth(1).and_then(|rest| rest.split('"').next()).map(words);
-        let is = |known: &Vec<String>| known.iter().collect::<Vec<_>>() == own;
-        match (hinted, supported) {
-            (Some(hinted), _) if is(&hinted) => "challenge",
-            (Some(_), Some(supported)) if is(&supported) => "supported",
-            _ => "challenge",
-        }
     }
 }
 
@@ -138,4 +122,20 @@ fn places(metadata: &[&Exchange]) -> Value {
         }
     }
     json!(found)
+}
+
+/// From where the client took the scopes that it asks for.
+fn scope_from(scope: &[String], challenge: &str, metadata: &[&Exchange]) -> &'static str {
+    let own: Vec<&String> = scope.iter().filter(|word| *word != "offline_access").collect();
+    if own.is_empty() {
+        return "nothing";
+    }
+    let supported = metadata.iter().find_map(|one| Some(list(&one.got_json()?["scopes_supported"])));
+    let hinted = challenge.split("scope=\"").nth(1).and_then(|rest| rest.split('"').next()).map(words);
+    let is = |known: &Vec<String>| known.iter().collect::<Vec<_>>() == own;
+    match (hinted, supported) {
+        (Some(hinted), _) if is(&hinted) => "challenge",
+        (Some(_), Some(supported)) if is(&supported) => "supported",
+        _ => "challenge",
+    }
 }

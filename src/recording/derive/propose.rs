@@ -192,7 +192,7 @@ fn modern(seen: &Seen<'_>) -> Option<Found> {
         count if count == requests.len() => "always",
         _ => "calls",
     };
-    let first = requests.first().map(|msg| msg.value["id"].clone()).unwrap_or_else(|| json!(1));
+    let first = requests.first().map_or_else(|| json!(1), |msg| msg.value["id"].clone());
     let value = json!({
         "headers": headers, "first_request_id": first, "listen": listen, "listing": seen.listing(),
         "progress_tokens": tokens,

@@ -28,9 +28,10 @@ pub fn situation(view: &View<'_>) -> String {
         }
     }
     steps.push(json!("shutdown"));
-    let steps: String = steps.iter().map(|step| format!("  - {step}\n")).collect();
+    let steps: Vec<String> = steps.iter().map(|step| format!("  - {step}")).collect();
+    let steps = steps.join("\n");
     format!(
-        "version: 1\nid: recording.situation\ntitle: What a recorded client did\nwhy: Its profile is to do the same.\nera: both\nsteps:\n{steps}"
+        "version: 1\nid: recording.situation\ntitle: What a recorded client did\nwhy: Its profile is to do the same.\nera: both\nsteps:\n{steps}\n"
     )
 }
 

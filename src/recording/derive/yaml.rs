@@ -14,7 +14,8 @@ fn quoted(text: &str) -> String {
 fn lines(value: &Value, indent: usize) -> Option<String> {
     let items = value.as_array().filter(|items| items.len() > 1 && items.iter().all(Value::is_array))?;
     let pad = " ".repeat(indent);
-    Some(items.iter().map(|item| format!("\n{pad}- {item}")).collect())
+    let lines: Vec<String> = items.iter().map(|item| format!("\n{pad}- {item}")).collect();
+    Some(lines.concat())
 }
 
 fn field(name: &str, found: Option<&Found>, date: &str) -> String {

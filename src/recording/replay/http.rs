@@ -147,9 +147,9 @@ impl Player<'_> {
         if on_line {
             self.see_line(part).await;
         }
-        let ready = self.ready(exchange, part, id);
+        let ready = self.ready(exchange, part, id.as_ref());
         let (head, seen) = oneshot::channel();
-        let (hang_up, hung_up) = oneshot::channel();
+        let (hang_up, asked_to_end) = oneshot::channel();
         let (shared, number) = (Arc::clone(&self.shared), part.number);
         let trust = self.stage.trust.clone();
         let patience = self.shared.patience;
@@ -160,7 +160,7 @@ impl Player<'_> {
             let run = run(&shared, number, &ready, &trust, &mut came, &mut head);
             let end = tokio::select! {
                 end = run => end,
-                Ok(end) = hung_up => end,
+                Ok(end) = asked_to_end => end,
                 // A stream of the server may stay open for as long as the client wants it.
                 () = tokio::time::sleep(patience), if !opens => End::TimedOut,
             };
@@ -181,15 +181,14 @@ impl Player<'_> {
     async fn see_end(&mut self, number: u32) {
         let Some(mut running) = self.running.remove(&number) else { return };
         let ended = tokio::time::timeout(self.shared.patience, &mut running.task).await;
-        let came = match ended {
-            Ok(came) => came.unwrap_or_default(),
+        let came = if let Ok(came) = ended {
+            came.unwrap_or_default()
+        } else {
             // A stream that the recorded server had ended by then.
-            Err(_) => {
-                if let Some(hang_up) = running.hang_up.take() {
-                    let _ = hang_up.send(End::TimedOut);
-                }
-                running.task.await.unwrap_or_default()
+            if let Some(hang_up) = running.hang_up.take() {
+                let _ = hang_up.send(End::TimedOut);
             }
+            running.task.await.unwrap_or_default()
         };
         if came.status == Some(0) {
             self.unreachable += 1;
@@ -244,7 +243,7 @@ impl Player<'_> {
     }
 
     /// The recorded request with what stands now for what was recorded.
-    fn ready(&self, exchange: &Exchange, part: &Part, id: Option<Value>) -> Ready {
+    fn ready(&self, exchange: &Exchange, part: &Part, id: Option<&Value>) -> Ready {
         let (path, query) = exchange
             .target
             .split_once('?')
@@ -260,7 +259,7 @@ impl Player<'_> {
         let is_form = exchange.sent_header("content-type").is_some_and(|kind| kind.contains("form-urlencoded"));
         let body = exchange.body.as_deref().map(|body| {
             let filled = if is_form { self.form(body) } else { self.words.fill(body, Spelling::Json) };
-            id.as_ref().map_or(filled.clone(), |id| with_id(&filled, id))
+            id.map_or(filled.clone(), |id| with_id(&filled, id))
         });
         let mut request = Request { via: exchange.via, ..Request::to(target, &exchange.method) };
         request.body = body.unwrap_or_default().into_bytes();
