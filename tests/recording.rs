@@ -107,7 +107,6 @@ fn fidelity(name: &str, file: &Path, server: &Serve) -> Comparison {
     let (recorded, played) = (events(file), play(profiles.remove(0), &scenario, server));
     let told =
         compare(&requests(&View::new(&recorded), false), &requests(&View::new(&played), false), &Sameness::default());
-    println!("{name}: {} of {} fields equal", told.equal(), told.fields);
     told
 }
 

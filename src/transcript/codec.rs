@@ -232,7 +232,9 @@ mod tests {
         let events = Builder::new().initialize("2025-06-18").finish();
         let recorded = Recorded { on: "2026-07-28".to_owned(), by: "0.1.0".to_owned(), server: "s".to_owned() };
         let mut writer = Writer::begin(Vec::new(), Some(recorded.clone())).expect("memory");
-        events.iter().for_each(|event| writer.add(event).expect("memory"));
+        for event in &events {
+            writer.add(event).expect("memory");
+        }
         let text = String::from_utf8(writer.seal().expect("memory")).expect("text");
         let reading = read(&text).expect("readable");
         assert_eq!(reading, Reading { recorded: Some(recorded), events, sealed: true, cut_at: None });

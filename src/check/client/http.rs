@@ -68,7 +68,8 @@ fn versioned<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Exchange> {
     };
     let due = |exchange: &Exchange| exchange.modern || (after(exchange) && exchange.via == Via::StreamableHttp);
     asked(view)
-        .filter(|(exchange, revision)| out.covers(*revision) && due(exchange))
+        // Where nobody agreed on a version that there is, none can be named.
+        .filter(|(exchange, _)| out.covers(exchange.revision) && due(exchange))
         .filter(|(exchange, _)| exchange.sent_json().is_none_or(|body| body["method"] != "initialize"))
         .map(|(exchange, _)| exchange)
         .collect()

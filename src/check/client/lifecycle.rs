@@ -46,8 +46,8 @@ fn initialized(view: &View<'_>, out: &mut Findings) {
         if opened.modern || !out.covers(conversation.revision) {
             continue;
         }
-        let after =
-            |msg: &&Msg| msg.conversation == Some(index) && !msg.received() && msg.exchange != conversation.opened;
+        // What was tried on the same channel before the handshake is none of it.
+        let after = |msg: &&Msg| msg.conversation == Some(index) && !msg.received() && msg.seq > opened.seq;
         let asks = |msg: &&Msg| msg.kind == Kind::Request && msg.method() != Some("ping");
         let early = view.messages.iter().filter(after).find(asks);
         let told_at = conversation.initialized.map(|at| view.exchanges[at].seq);

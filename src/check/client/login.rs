@@ -131,17 +131,28 @@ fn without_port(uri: &str) -> String {
 fn resource_in_both(view: &View<'_>, out: &mut Findings) {
     let what = |where_from: &str| format!("The client sent {where_from} without `resource`.");
     let fix = "send resource with the URL of the MCP server in both requests (RFC 8707), whatever the server supports";
+    // A server without metadata is of the time before; that clients should send it there too is a matter of reading.
+    let known = wire::resource_metadata(view).any(Exchange::is_success);
+    let judge = |out: &mut Findings, sent: bool, breach: crate::check::Breach| {
+        if sent {
+            out.pass();
+        } else if known {
+            out.breach(breach);
+        } else {
+            out.contested(breach);
+        }
+    };
     for ask in asks_under(view, out) {
-        out.require(ask.param("resource").is_some(), || {
-            told(what("an authorization request"), &["resource"], query_of(&ask), fix, ask.exchange.evidence())
-        });
+        let seen = ask.exchange.evidence();
+        let breach = told(what("an authorization request"), &["resource"], query_of(&ask), fix, seen);
+        judge(out, ask.param("resource").is_some(), breach);
     }
     let asks = asks_under(view, out);
     for redeemed in redeemed(view, &asks) {
-        out.require(wire::param(redeemed.form, "resource").is_some(), || {
-            let names: Vec<&str> = redeemed.form.iter().map(|(name, _)| name.as_str()).collect();
-            told(what("a token request"), &["resource"], names.join(", "), fix, redeemed.exchange.evidence())
-        });
+        let names: Vec<&str> = redeemed.form.iter().map(|(name, _)| name.as_str()).collect();
+        let seen = redeemed.exchange.evidence();
+        let breach = told(what("a token request"), &["resource"], names.join(", "), fix, seen);
+        judge(out, wire::param(redeemed.form, "resource").is_some(), breach);
     }
 }
 
@@ -326,6 +337,14 @@ mod tests {
         start().outside("GET", &format!("/authorize?{query}"), &[], None).answer(302, &[("location", place)], "")
     }
 
+    /// The same after the metadata of the resource was read.
+    fn after_metadata(ask: &Builder) -> Builder {
+        let read = |start: Builder| {
+            start.outside("GET", "/.well-known/oauth-protected-resource/mcp", &[], None).json(200, &json!({}))
+        };
+        read(ask.clone())
+    }
+
     fn without(name: &str) -> Builder {
         let kept: Vec<&str> = GOOD.split('&').filter(|pair| !pair.starts_with(&format!("{name}="))).collect();
         asks(&kept.join("&"))
@@ -337,7 +356,6 @@ mod tests {
             ("auth.authorization.pkce-client", "code_challenge"),
             ("auth.authorization.pkce-s256-client", "code_challenge_method"),
             ("auth.authorization.state-client", "state"),
-            ("auth.authorization.resource-in-both-requests", "resource"),
         ] {
             three(id, &asks(GOOD), &without(name), &start());
         }
@@ -360,7 +378,9 @@ mod tests {
         let exchanges = |form: &str| asks(GOOD).outside("POST", "/token", &[FORM], Some(form)).json(200, &json!({}));
         let whole = "grant_type=authorization_code&code=code%231&code_verifier=verifier%231&resource=http%3A%2F%2F127.0.0.1%3A8080%2Fmcp";
         let bare = "grant_type=authorization_code&code=code%231";
-        three("auth.authorization.resource-in-both-requests", &exchanges(whole), &exchanges(bare), &start());
+        let id = "auth.authorization.resource-in-both-requests";
+        three(id, &exchanges(whole), &after_metadata(&exchanges(bare)), &start());
+        three(id, &exchanges(whole), &after_metadata(&without("resource")), &start());
         let with = |length| {
             exchanges(whole).event(EventKind::Secret {
                 label: "verifier#1".to_owned(),

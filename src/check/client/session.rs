@@ -4,7 +4,7 @@ use super::common::{asked, header_of, told};
 use crate::check::wire::valid_id;
 use crate::check::{Check, Findings};
 use crate::model::Via;
-use crate::transcript::{End, Exchange, View};
+use crate::transcript::{End, Exchange, View, has_modern_meta};
 
 /// The checks of this topic.
 pub(super) const CHECKS: &[Check] = &[
@@ -26,6 +26,19 @@ fn echo(view: &View<'_>, out: &mut Findings) {
             let within = exchange.seq > answered && exchange.seq < until && exchange.client == opened.client;
             let opens = exchange.sent_json().is_some_and(|body| body["method"] == "initialize");
             if !within || opens || exchange.modern || exchange.via != Via::StreamableHttp {
+                continue;
+            }
+            // What looks for the newer era, and what begins anew after the session is gone, is outside of it.
+            let probes =
+                exchange.sent_json().is_some_and(|body| has_modern_meta(body) || body["method"] == "server/discover");
+            let carries = |other: &Exchange| other.session() == Some(session);
+            let gone = view.exchanges.iter().any(|other| {
+                let ended = other.status == Some(404) || (other.method == "DELETE" && other.is_success());
+                ended && carries(other) && other.seq < exchange.seq
+            });
+            let goes_on = view.exchanges.iter().any(|other| carries(other) && other.seq > exchange.seq);
+            let anew = exchange.body.is_none() && !goes_on;
+            if probes || ((gone || anew) && exchange.session().is_none()) {
                 continue;
             }
             // One that names another session is of another conversation.

@@ -14,24 +14,24 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "auth.token.client-refresh-grant-type", judge: refresh_grant },
 ];
 
-/// Once it has a token, the client sends it with every request.
+/// Once it has a token that is taken, the client sends it with every request of the conversation.
 fn in_header(view: &View<'_>, out: &mut Findings) {
-    let Some(first) = asked(view).find(|(exchange, _)| wire::token_of(exchange).is_some() && exchange.is_success())
-    else {
-        return;
-    };
     for (exchange, revision) in asked(view) {
-        let later = exchange.seq >= first.0.seq && exchange.client == first.0.client;
-        if !later || !out.covers(revision) {
-            continue;
-        }
+        let before = view.exchanges.iter().rev().find(|other| {
+            other.seq < exchange.seq
+                && wire::token_of(other).is_some()
+                && other.conversation.is_some()
+                && other.conversation == exchange.conversation
+        });
+        // After a refusal it may have none that is worth sending.
+        let Some(before) = before.filter(|before| before.is_success() && out.covers(revision)) else { continue };
         out.require(exchange.sent_header("authorization").is_some(), || {
             told(
                 format!("The client sent a {} without its access token.", exchange.method),
                 &["Authorization: Bearer … with every request, also within one session"],
                 header_of(exchange, "Authorization"),
                 "send the token with every request: POST, GET and DELETE",
-                first.0.evidence().into_iter().chain(exchange.evidence()).collect(),
+                before.evidence().into_iter().chain(exchange.evidence()).collect(),
             )
         });
     }
@@ -149,7 +149,9 @@ mod tests {
     #[test]
     fn where_tokens_go() {
         let broken = with_token().request("POST", &[], Some(PING)).answer(401, &[], "");
-        three("auth.resource-server.client-header", &with_token(), &broken, &start());
+        let kept =
+            with_token().request("POST", &[("authorization", "Bearer access#1")], Some(PING)).answer(200, &[], "");
+        three("auth.resource-server.client-header", &kept, &broken, &with_token());
         let query = start().outside("GET", "/mcp?access_token=access%231", &[], None).answer(200, &[], "");
         three("auth.resource-server.client-no-query", &with_token(), &query, &start());
         let token = |place: &str| start().outside("POST", place, &[FORM], Some("grant_type=x")).json(200, &json!({}));

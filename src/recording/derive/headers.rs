@@ -32,7 +32,19 @@ pub(super) fn templates(exchange: &Exchange, agreed: bool) -> Value {
         let text = if own { Some(value.clone()) } else { template(name, value) };
         text.map(|text| json!([name, text]))
     };
-    exchange.headers.iter().filter_map(fill).collect()
+    let mut list: Vec<Value> = exchange.headers.iter().filter_map(fill).collect();
+    // What is sent in chunks is sent with a length by the client of a profile.
+    let has = |list: &[Value], text: &str| list.iter().any(|header| header[1] == text);
+    if exchange.method == "POST" && !has(&list, "{length}") {
+        let chunked =
+            |header: &Value| header[0].as_str().is_some_and(|name| name.eq_ignore_ascii_case("transfer-encoding"));
+        let length = json!(["content-length", "{length}"]);
+        match list.iter().position(chunked) {
+            Some(at) => list[at] = length,
+            None => list.push(length),
+        }
+    }
+    Value::Array(list)
 }
 
 impl Seen<'_> {
