@@ -88,7 +88,7 @@ fn declared(view: &View<'_>, out: &mut Findings, method: &str, capability: &str)
         if asked.result().is_none() {
             continue;
         }
-        out.require(declared, || {
+        let breach = || {
             told(
                 format!("The client serves {method} although it did not declare {capability}."),
                 &["the capability in initialize, so that servers know", "an error"],
@@ -96,7 +96,16 @@ fn declared(view: &View<'_>, out: &mut Findings, method: &str, capability: &str)
                 "declare what the client can do; servers that keep to the rules never ask otherwise",
                 asked.evidence(),
             )
-        });
+        };
+        // To have none is not to support them.
+        let none = asked.result().is_some_and(|result| result["roots"].as_array().is_some_and(Vec::is_empty));
+        if declared {
+            out.pass();
+        } else if none {
+            out.contested(breach());
+        } else {
+            out.breach(breach());
+        }
     }
 }
 
@@ -227,7 +236,7 @@ mod tests {
     #[test]
     fn what_is_served_was_declared() {
         for (method, capability, result) in [
-            ("roots/list", "roots", json!({"roots": []})),
+            ("roots/list", "roots", json!({"roots": [{"uri": "file:///x"}]})),
             ("sampling/createMessage", "sampling", json!({"role": "assistant"})),
             ("elicitation/create", "elicitation", json!({"action": "decline"})),
         ] {

@@ -37,7 +37,8 @@ fn echo(view: &View<'_>, out: &mut Findings) {
                 ended && carries(other) && other.seq < exchange.seq
             });
             let goes_on = view.exchanges.iter().any(|other| carries(other) && other.seq > exchange.seq);
-            let anew = exchange.body.is_none() && !goes_on;
+            // So is what only asks how to log in.
+            let anew = exchange.body.is_none() && (!goes_on || exchange.status == Some(401));
             if probes || ((gone || anew) && exchange.session().is_none()) {
                 continue;
             }

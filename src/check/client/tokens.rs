@@ -23,8 +23,14 @@ fn in_header(view: &View<'_>, out: &mut Findings) {
                 && other.conversation.is_some()
                 && other.conversation == exchange.conversation
         });
-        // After a refusal it may have none that is worth sending.
         let Some(before) = before.filter(|before| before.is_success() && out.covers(revision)) else { continue };
+        // After a refusal, of the token or of its renewal, it may have none that is worth sending.
+        let lost = wire::token_requests(view)
+            .into_iter()
+            .any(|other| other.seq > before.seq && other.seq < exchange.seq && !other.is_success());
+        if lost {
+            continue;
+        }
         out.require(exchange.sent_header("authorization").is_some(), || {
             told(
                 format!("The client sent a {} without its access token.", exchange.method),
