@@ -14,6 +14,7 @@ mod wire;
 
 pub mod auth;
 pub mod base;
+pub mod client;
 pub mod features;
 pub mod http;
 pub mod lifecycle;
@@ -25,4 +26,5 @@ pub mod stdio;
 pub mod utilities;
 
 pub use catalogue::{CHECKS, Check, judge_all};
+pub use client::{CLIENT_CHECKS, judge_client};
 pub use finding::{Breach, Finding, Findings, Outcome};

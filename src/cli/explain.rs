@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::output::{ExitCode, out, say};
-use crate::check::CHECKS;
+use crate::check::{CHECKS, CLIENT_CHECKS, Check};
 use crate::model::{Basis, requirements};
 use crate::server::faults;
 
@@ -18,7 +18,12 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     let id = args.id.as_str();
     let mut text = String::new();
     if let Some(requirement) = requirements().get(id) {
-        let judged = CHECKS.iter().flat_map(|topic| topic.iter()).any(|check| check.id == id);
+        let among = |checks: &[&[Check]]| checks.iter().flat_map(|topic| topic.iter()).any(|check| check.id == id);
+        let judged = match (among(CHECKS), among(CLIENT_CHECKS)) {
+            (true, _) => "yes",
+            (_, true) => "in recordings of clients (`record`, `check`)",
+            _ => "no check yet",
+        };
         let revisions: Vec<&str> = requirement.revisions.iter().map(|revision| revision.name()).collect();
         let source = match requirement.basis {
             Basis::Derived => "our inference, not a rule of the specification; reported as a warning".to_owned(),
@@ -30,7 +35,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
             requirement.text,
             requirement.level,
             revisions.join(", "),
-            if judged { "yes" } else { "no check yet" },
+            judged,
         );
         if !faults.is_empty() {
             text.extend([format!("  see it     mcp-rehearsal run --fault {}\n", faults.join("\n             or "))]);

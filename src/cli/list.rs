@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::output::{ExitCode, out, say};
-use crate::check::CHECKS;
+use crate::check::{CHECKS, CLIENT_CHECKS};
 use crate::model::{NETWORK_FAULTS, requirements};
 use crate::server::faults;
 
@@ -39,6 +39,7 @@ pub(super) fn list(args: &ListArgs) -> ExitCode {
         },
         Kind::Checks => CHECKS
             .iter()
+            .chain(CLIENT_CHECKS)
             .flat_map(|topic| topic.iter())
             .map(|check| {
                 let text = requirements().get(check.id).map(|requirement| requirement.text.clone());

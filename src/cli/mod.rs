@@ -3,8 +3,10 @@
 mod bench_sessions;
 mod bench_shapes;
 mod bench_tokens;
+mod check;
 mod completions;
 mod config;
+mod derive;
 mod doctor;
 mod explain;
 mod keep;
@@ -14,11 +16,15 @@ mod output;
 mod peer;
 mod pipes;
 mod proxy;
+mod record;
 mod region_client;
 mod regions;
+mod replay;
+mod reports;
 mod run;
 mod schema;
 mod serve;
+mod stop;
 mod target;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +54,14 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// A network between any client and a server that is late, cuts, holds back or rewrites, as `--fault` says.
     Proxy(proxy::ProxyArgs),
+    /// A proxy in front of a server, or a command in front of one, that keeps what a real client says as a recording.
+    Record(record::RecordArgs),
+    /// Judge recordings: what the server in them did wrong, and what the client did.
+    Check(check::CheckArgs),
+    /// Propose a client profile from a recording: what was seen is captured, the rest stays unknown.
+    Derive(derive::DeriveArgs),
+    /// Play the client's side of a recording against another server, and show where it departs from the recorded one.
+    Replay(Box<replay::ReplayArgs>),
     /// List scenarios, clients, checks, faults or network faults.
     List(list::ListArgs),
     /// What a scenario, client, check, requirement or fault is.
@@ -80,6 +94,10 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Command::Doctor(args) => doctor::doctor(args, cli.color).await,
         Command::Serve(args) => serve::serve(*args).await,
         Command::Proxy(args) => proxy::proxy(args).await,
+        Command::Record(args) => Box::pin(record::record(args)).await,
+        Command::Check(args) => check::check(&args, cli.color),
+        Command::Derive(args) => derive::derive(&args),
+        Command::Replay(args) => Box::pin(replay::replay(*args)).await,
         Command::List(args) => list::list(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => schema::schema(),

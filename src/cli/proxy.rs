@@ -85,7 +85,7 @@ fn upstreams(args: &ProxyArgs) -> Result<Vec<Upstream>, String> {
 }
 
 /// By what servers are trusted; the machine's own certificates are read only where TLS is spoken at all.
-fn trust(any_tls: bool, ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+pub(super) fn trust(any_tls: bool, ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     // An error only says that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut roots = RootCertStore::empty();

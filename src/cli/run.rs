@@ -1,7 +1,7 @@
 //! `run`: the rehearsal, its reports, its exit code.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{Color, ExitCode, out, say};
+use super::reports::{known_formats, write_report};
 use super::target::TargetArgs;
 use crate::client::{Entry, SafeCall, TimeControl};
 use crate::model::{Revision, Via, glob, quoted};
@@ -40,6 +41,9 @@ pub(super) struct RunArgs {
     /// Clients: `all`, `popular`, or names, comma-separated.
     #[arg(short, long, default_value = "all")]
     clients: String,
+    /// Profiles of your own: a file, or a folder of them. `derive` makes one of a recording.
+    #[arg(long, value_name = "PATH")]
+    profiles: Option<PathBuf>,
     /// Revisions to ask for instead of each client's own, comma-separated.
     #[arg(short, long, value_delimiter = ',')]
     revisions: Vec<Revision>,
@@ -96,8 +100,10 @@ fn in_command(args: &RunArgs) -> Option<String> {
     let config = args.more.config().map(|path| path.display().to_string());
     let transport = args.more.transport().map(|via| via.name().to_owned());
     let ca = args.more.ca().map(|path| path.display().to_string());
+    let profiles = args.profiles.as_ref().map(|path| path.display().to_string());
     let options = [
         ("--config", &config),
+        ("--profiles", &profiles),
         ("--transport", &transport),
         ("--ca", &ca),
         ("--control", &args.control),
@@ -129,7 +135,8 @@ fn embedded_target(args: &RunArgs) -> Option<String> {
     };
     let nodes = (args.nodes > 1).then(|| format!("--nodes {}", args.nodes));
     let faults = args.fault.iter().map(|fault| format!("--fault {fault}"));
-    let named: Vec<String> = transport.into_iter().chain(store).chain(nodes).chain(faults).collect();
+    let profiles = args.profiles.as_ref().map(|path| format!("--profiles {}", quoted(&path.display().to_string())));
+    let named: Vec<String> = transport.into_iter().chain(store).chain(nodes).chain(profiles).chain(faults).collect();
     (!named.is_empty()).then(|| named.join(" "))
 }
 
@@ -276,32 +283,9 @@ fn finish(args: &RunArgs, color: Color, summary: &Summary) -> ExitCode {
     }
 }
 
-fn write_report(wanted: &str, summary: &Summary) -> Result<(), String> {
-    let (format, path) = wanted.split_once('=').unwrap_or((wanted, "-"));
-    let make = report::FORMATS.iter().find(|(name, _)| *name == format).map(|(_, make)| make).ok_or_else(|| {
-        let names: Vec<&str> = report::FORMATS.iter().map(|(name, _)| *name).collect();
-        format!("there is no report format `{format}`; there are: {}", names.join(", "))
-    })?;
-    let text = make(summary);
-    if path == "-" {
-        out(&text);
-        return Ok(());
-    }
-    std::fs::write(path, text).map_err(|error| format!("the report cannot be written to {path}: {error}"))
-}
-
 /// What is to be played, and the authorization server that runs as long as it is held.
 async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<RunningServer>), Stopped> {
-    for wanted in &args.report {
-        let format = wanted.split('=').next().unwrap_or_default();
-        if !report::FORMATS.iter().any(|(name, _)| *name == format) {
-            let names: Vec<&str> = report::FORMATS.iter().map(|(name, _)| *name).collect();
-            return Err(Stopped::Usage(format!(
-                "there is no report format `{format}`; there are: {}",
-                names.join(", ")
-            )));
-        }
-    }
+    known_formats(&args.report).map_err(Stopped::Usage)?;
     let patience = Duration::from_secs(args.patience.max(1));
     let (mut allowed, mut jobs, mut issuer) = (args.allow_tool.clone(), args.jobs, None);
     let met = match &args.target {
@@ -338,7 +322,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
     let rehearsal = Rehearsal {
         selection: Selection {
             scenarios: scenarios(args.scenarios.as_deref(), color)?,
-            profiles: profiles(&args.clients)?,
+            profiles: profiles(&args.clients, args.profiles.as_deref())?,
             revisions: args.revisions.clone(),
             target: in_command(args).or_else(|| embedded_target(args)),
         },
@@ -399,8 +383,12 @@ fn scenarios(wanted: Option<&str>, color: Color) -> Result<Vec<Arc<Scenario>>, S
         .collect())
 }
 
-fn profiles(wanted: &str) -> Result<Vec<Arc<Profile>>, Stopped> {
-    let shipped = crate::profile::shipped().map_err(|error| Stopped::Input(format!("error: {error}")))?;
+fn profiles(wanted: &str, own: Option<&Path>) -> Result<Vec<Arc<Profile>>, Stopped> {
+    let told = |error: crate::profile::ProfileError| Stopped::Input(format!("error: {error}"));
+    let mut shipped = crate::profile::shipped().map_err(told)?;
+    if let Some(own) = own {
+        shipped.extend(crate::profile::load(own, &shipped).map_err(told)?);
+    }
     if wanted == "all" || wanted == "popular" {
         return Ok(shipped
             .into_iter()

@@ -23,4 +23,19 @@ impl ProfileError {
     ) -> Self {
         Self { file: file.to_owned(), field: field.into(), problem: problem.into(), fix: fix.into() }
     }
+
+    /// The same with the line of the text at which the field stands, if it stands there.
+    #[must_use]
+    pub(super) fn in_text(self, text: &str) -> Self {
+        let name = self.field.rsplit('.').next().unwrap_or_default();
+        let deep = self.field.contains('.');
+        let key = format!("{name}:");
+        let at = text
+            .lines()
+            .position(|line| line.trim_start().starts_with(&key) && line.starts_with(char::is_whitespace) == deep);
+        match at {
+            Some(at) => Self { file: format!("{}:{}", self.file, at + 1), ..self },
+            None => self,
+        }
+    }
 }

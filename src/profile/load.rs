@@ -187,6 +187,11 @@ impl<'a> Draft<'a> {
         Ok(Self { file, about, fields })
     }
 
+    /// The name of its file.
+    pub(super) fn file(&self) -> &'a str {
+        self.file
+    }
+
     /// The profiles it refers to.
     pub(super) fn refers_to(&self) -> impl Iterator<Item = &str> {
         [&self.about.variant_of, &self.about.sdk].into_iter().flatten().map(String::as_str)

@@ -4,6 +4,7 @@
 //! know sockets, scenarios or verdicts.
 
 mod error;
+mod folder;
 mod known;
 mod load;
 mod oauth;
@@ -11,6 +12,7 @@ mod shipped;
 mod values;
 
 pub use error::ProfileError;
+pub use folder::load;
 pub use known::{Evidence, Known};
 pub use load::{About, Profile, parse};
 pub use oauth::{Begins, CarriesResource, OAuth, OnDeadRefresh, OnStepUp, Place, Registration, ScopeFrom};

@@ -38,9 +38,15 @@ impl Framing {
 
     /// Takes bytes that come next; gives how many of them belong to the body.
     pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
+        self.take_with(bytes, |_| ())
+    }
+
+    /// The same; shows what of it is data.
+    pub(super) fn take_with(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> usize {
         let mut at = 0;
         while at < bytes.len() && !self.is_done() {
             let rest = (bytes.len() - at) as u64;
+            let is_data = matches!(self, Self::Close | Self::Length(_) | Self::Chunked(Chunk::Data(_)));
             let pass = match self {
                 Self::Done => 0,
                 Self::Close => rest,
@@ -63,7 +69,11 @@ impl Framing {
                 }
             };
             // No more than the rest, which is a length.
-            at += usize::try_from(pass).unwrap_or(0);
+            let pass = usize::try_from(pass).unwrap_or(0);
+            if is_data {
+                data(&bytes[at..at + pass]);
+            }
+            at += pass;
         }
         at
     }
@@ -126,9 +136,10 @@ mod tests {
             let length = text.len();
             text.extend(b"next");
             let (mut body, mut at, mut taken) = (Framing::CHUNKED, 0, 0);
+            let mut data = Vec::new();
             for cut in cuts.iter().cycle() {
                 let end = (at + cut).min(text.len());
-                taken += body.take(&text[at..end]);
+                taken += body.take_with(&text[at..end], |piece| data.extend_from_slice(piece));
                 at = end;
                 if at == text.len() {
                     break;
@@ -136,6 +147,7 @@ mod tests {
             }
             prop_assert!(body.is_done());
             prop_assert_eq!(taken, length);
+            prop_assert_eq!(data, chunks.concat());
         }
     }
 }

@@ -30,6 +30,10 @@ pub(super) struct RequestHead {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) body: Framing,
+    /// What the client calls the server, by its `Host`.
+    pub(super) authority: String,
+    /// Whether the body is a form.
+    pub(super) is_form: bool,
 }
 
 /// The head of an answer.
@@ -55,7 +59,11 @@ pub(super) fn request(buffer: &mut BytesMut) -> Read<RequestHead> {
             let method = parsed.method.unwrap_or_default().to_owned();
             let target = parsed.path.unwrap_or_default().to_owned();
             let body = framing(parsed.headers).unwrap_or(Framing::Done);
-            Read::Whole(RequestHead { bytes: buffer.split_to(length).freeze(), method, target, body })
+            let authority = value(parsed.headers, "host").unwrap_or_default();
+            let kind = value(parsed.headers, "content-type").unwrap_or_default().to_ascii_lowercase();
+            let is_form = kind.starts_with("application/x-www-form-urlencoded");
+            let bytes = buffer.split_to(length).freeze();
+            Read::Whole(RequestHead { bytes, method, target, body, authority, is_form })
         }
         Ok(httparse::Status::Partial) if buffer.len() <= MAX_HEAD => Read::More,
         Ok(httparse::Status::Partial) | Err(_) => Read::NotHttp,
@@ -103,6 +111,8 @@ pub(super) enum Change {
     Rename(String, String),
     /// Gives a header another value.
     Value(String, String),
+    /// Puts texts in the place of others in a header.
+    Reword(String, Vec<(String, String)>),
     /// Puts another first line in place.
     First(String),
 }
@@ -132,6 +142,10 @@ impl Change {
             Self::Value(name, value) if named(name) => {
                 let end = name_end.unwrap_or_default();
                 Some([&line[..end], b": ", value.as_bytes(), b"\r\n"].concat())
+            }
+            Self::Reword(name, pairs) if named(name) => {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                Some(super::wording::replaced(&text, pairs).into_bytes())
             }
             _ => Some(line),
         }

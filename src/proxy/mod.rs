@@ -14,6 +14,10 @@ mod lane;
 mod relay;
 mod running;
 mod upstream;
+mod witness;
+mod wording;
 
 pub use running::{Counters, Proxy, ProxyError};
 pub use upstream::{BadUpstream, Upstream};
+pub use witness::{Passed, Witness};
+pub use wording::Wording;

@@ -1,6 +1,7 @@
 //! Carries what came through the lanes on to a server: request by request where it is HTTP, byte by byte otherwise.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::FutureExt as _;
@@ -10,9 +11,12 @@ use super::connection::{Conn, Fate};
 use super::exchange::{After, exchange};
 use super::head::{Read, RequestHead, request};
 use super::upstream::Link;
+use super::witness::Seen;
 
 /// How much is read at once, in bytes.
 pub(super) const PIECE: usize = 16 * 1024;
+/// How long a request is waited for that nobody is going to answer.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// A connection to a server, with what came from it that nobody took yet.
 #[derive(Debug)]
@@ -78,6 +82,7 @@ pub(super) async fn relay(conn: &Arc<Conn>, mut client: DuplexStream, links: &mu
     let mut ahead = BytesMut::new();
     let Some(mut place) = links.reach(conn, conn.shared.turn(conn.number, false)).await else {
         conn.shared.unreachable();
+        unanswered(conn, &mut client, &mut ahead).await;
         return conn.end(Fate::RESET);
     };
     loop {
@@ -100,6 +105,26 @@ pub(super) async fn relay(conn: &Arc<Conn>, mut client: DuplexStream, links: &mu
             After::Over => return,
         }
     }
+}
+
+/// Has a witness see the request for which there is no server; it gets a moment to come.
+async fn unanswered(conn: &Conn, client: &mut DuplexStream, ahead: &mut BytesMut) {
+    if conn.shared.witness.is_none() {
+        return;
+    }
+    let whole = async {
+        loop {
+            if let Read::Whole(head) = request(ahead) {
+                return Seen::unreachable(conn.shared.witness.as_ref(), conn.number, &head.bytes);
+            }
+            ahead.reserve(PIECE);
+            if ahead.len() > PIECE || !client.read_buf(ahead).await.is_ok_and(|count| count > 0) {
+                return;
+            }
+        }
+    };
+    // Nobody has to send anything.
+    let _ = tokio::time::timeout(MOMENT, whole).await;
 }
 
 /// Waits for a request, or for what shows that none comes.

@@ -13,6 +13,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::connection::{Conn, Fate, serve};
 use super::force::Force;
 use super::upstream::Upstream;
+use super::witness::Witness;
+use super::wording::Wording;
 use crate::model::{Clock, Direction, Disturbance, NetworkFault, Rng, Turns};
 
 /// The most connections at once; more have to wait until one ends.
@@ -44,6 +46,8 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: Rng,
     pub(super) force: watch::Sender<Arc<Force>>,
+    pub(super) witness: Option<Arc<dyn Witness>>,
+    pub(super) wording: Option<Wording>,
     open: Mutex<Open>,
     turns: AtomicUsize,
     unreachable: AtomicU64,
@@ -132,6 +136,18 @@ impl Proxy {
         clock: Arc<dyn Clock>,
         rng: Rng,
     ) -> Result<Self, ProxyError> {
+        Self::start_before(listen, upstreams, clock, rng, None, None).await
+    }
+
+    /// The same before the eyes of a witness, and with names for the servers.
+    pub async fn start_before(
+        listen: SocketAddr,
+        upstreams: Vec<Upstream>,
+        clock: Arc<dyn Clock>,
+        rng: Rng,
+        witness: Option<Arc<dyn Witness>>,
+        wording: Option<Wording>,
+    ) -> Result<Self, ProxyError> {
         if upstreams.is_empty() {
             return Err(ProxyError::NoUpstream);
         }
@@ -143,6 +159,8 @@ impl Proxy {
             clock,
             rng,
             force: watch::Sender::new(Arc::new(Force::new(1, Vec::new(), 0))),
+            witness,
+            wording,
             open: Mutex::default(),
             turns: AtomicUsize::new(0),
             unreachable: AtomicU64::new(0),

@@ -105,6 +105,8 @@ pub(super) fn again(summary: &Summary, case: &Case) -> String {
         None => format!("mcp-rehearsal run{options}"),
         // A command comes last: everything behind the dashes is its own.
         Some(command) if command.starts_with("-- ") => format!("mcp-rehearsal run{options} {command}"),
+        // A recording is judged, not played.
+        Some(judges) if judges.starts_with("check ") => format!("mcp-rehearsal {judges}"),
         Some(faults) if faults.starts_with("--fault ") => format!("mcp-rehearsal run{options} {faults}"),
         Some(target) => format!("mcp-rehearsal run {target}{options}"),
     }

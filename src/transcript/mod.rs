@@ -13,7 +13,7 @@ mod modern;
 mod view;
 
 pub use builder::Builder;
-pub use codec::{CodecError, FORMAT_VERSION, read, write};
+pub use codec::{CodecError, FORMAT_VERSION, Reading, Recorded, Writer, read, write};
 pub use conversation::Conversation;
 pub use era::{
     META_CAPABILITIES, META_CLIENT, META_LEVEL, META_SERVER, META_SUBSCRIPTION, META_VERSION, has_modern_meta,

@@ -189,7 +189,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
 }
 
 /// What was exercised. A new list, since filtering in place would keep the room of all checks for every case.
-fn exercised(findings: Vec<Finding>) -> Vec<Finding> {
+pub(super) fn exercised(findings: Vec<Finding>) -> Vec<Finding> {
     let mut kept: Vec<Finding> =
         findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised).collect();
     kept.shrink_to_fit();
@@ -197,7 +197,7 @@ fn exercised(findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 /// Why a case could not be told: the first exchange that did not come to its end.
-fn why_unclear(view: &View<'_>) -> String {
+pub(super) fn why_unclear(view: &View<'_>) -> String {
     let amiss = |exchange: &Exchange| {
         let words = exchange.amiss()?;
         let method = exchange.sent_json().and_then(|body| body["method"].as_str()).unwrap_or_default();
@@ -272,7 +272,7 @@ fn level_text(level: Level) -> &'static str {
     }
 }
 
-fn story_of(finding: &Finding, view: &View<'_>) -> Option<Story> {
+pub(super) fn story_of(finding: &Finding, view: &View<'_>) -> Option<Story> {
     let breach = finding.breaches.first()?.clone();
     let requirement = requirements().get(finding.requirement)?;
     let inferred = requirement.basis == crate::model::Basis::Derived;

@@ -4,8 +4,10 @@
 
 mod case;
 mod expectation;
+mod recording;
 mod summary;
 
 pub use case::{Case, Cell, Plan, Story, judge_case};
 pub use expectation::judge_expectations;
+pub use recording::{client as client_name, judge_recording};
 pub use summary::{Divergence, Summary};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Case, Cell};
-use crate::check::{CHECKS, Outcome};
+use crate::check::{CHECKS, CLIENT_CHECKS, Check, Outcome};
 
 /// What a run amounts to.
 #[derive(Debug, Clone)]
@@ -42,7 +42,10 @@ impl Summary {
             .filter(|finding| finding.outcome != Outcome::NotExercised)
             .map(|finding| finding.requirement)
             .collect();
-        (exercised.len(), CHECKS.iter().map(|topic| topic.len()).sum())
+        let all = |checks: &[&[Check]]| checks.iter().map(|topic| topic.len()).sum::<usize>();
+        // Clients are judged in recordings only.
+        let judged = CLIENT_CHECKS.iter().flat_map(|topic| topic.iter()).any(|check| exercised.contains(check.id));
+        (exercised.len(), all(CHECKS) + if judged { all(CLIENT_CHECKS) } else { 0 })
     }
 
     /// Requirements that were broken anywhere, warnings included.

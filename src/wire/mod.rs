@@ -19,5 +19,5 @@ pub use limits::{MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, too_m
 pub use link::{Link, Place, Trust, TrustError};
 pub use sse::{Decoder, Frame};
 pub use stdio::{Command, Lines, Output, Process, Started, kill_all};
-pub use tap::Tap;
+pub use tap::{Sink, Tap};
 pub use websocket::{Incoming, Listener, MAX_TEXT, Speaker, accept_key, sockets};

@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 /// Members and parameters that hold secrets, each with the kind of its label.
-const KINDS: [(&str, &str); 10] = [
+const KINDS: [(&str, &str); 13] = [
     ("access_token", "access"),
     ("refresh_token", "refresh"),
     ("id_token", "id-token"),
@@ -17,10 +17,21 @@ const KINDS: [(&str, &str); 10] = [
     ("client_assertion", "assertion"),
     ("token", "token"),
     ("password", "password"),
+    ("api_key", "key"),
+    ("apikey", "key"),
+    ("api-key", "key"),
 ];
 
 /// A secret and the kind of its label.
 pub(super) type Found = (&'static str, String);
+
+/// Words in the names of headers that carry a key of their user.
+const IN_NAMES: [&str; 6] = ["api-key", "apikey", "api_key", "access-token", "auth-token", "secret"];
+
+/// Whether a header of this name, in lower case, carries a key of its user.
+pub(super) fn is_name_of_secret(name: &str) -> bool {
+    IN_NAMES.iter().any(|word| name.contains(word))
+}
 
 fn kind_of(name: &str) -> Option<&'static str> {
     KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
@@ -60,5 +71,7 @@ mod tests {
         assert_eq!(in_query("http://h/cb?state=s&code=xyz")[0], ("code", "xyz".to_owned()));
         assert_eq!(in_query("http://h/cb#access_token=xyz")[0], ("access", "xyz".to_owned()));
         assert!(in_query("/mcp").is_empty());
+        assert_eq!(in_query("/mcp?api_key=abcdefgh")[0], ("key", "abcdefgh".to_owned()));
+        assert!(is_name_of_secret("x-api-key") && !is_name_of_secret("x-request-id"));
     }
 }

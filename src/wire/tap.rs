@@ -1,5 +1,6 @@
 //! The one way into a transcript. Secrets turn into labels here, before anything is kept.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -19,14 +20,29 @@ pub struct Tap {
 #[derive(Debug, Default)]
 struct Inner {
     events: Vec<Event>,
+    /// How many events there were.
+    count: u32,
     step: Option<u32>,
     exchanges: u32,
+    sink: Option<Box<dyn Sink>>,
+}
+
+/// Somebody who takes the events as they come; they are not kept here then.
+pub trait Sink: fmt::Debug + Send {
+    /// Takes the next one, which holds no secret any more.
+    fn take(&mut self, event: &Event);
 }
 
 impl Tap {
     /// An empty transcript under this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, labels: Labels::default(), inner: Mutex::default() }
+    }
+
+    /// The same, where the events go to somebody as they come.
+    pub fn into_sink(clock: Arc<dyn Clock>, sink: Box<dyn Sink>) -> Self {
+        let inner = Inner { sink: Some(sink), ..Inner::default() };
+        Self { clock, labels: Labels::default(), inner: Mutex::new(inner) }
     }
 
     /// A number for the next exchange.
@@ -44,22 +60,33 @@ impl Tap {
 
     /// Says which exchange a step is about, also a step that runs beside others.
     pub fn subject(&self, step: u32, client: &str, exchange: u32, id: Option<String>) {
-        self.append(client, Some(step), EventKind::Subject { exchange, id });
+        self.append(client, Some(step), vec![EventKind::Subject { exchange, id }]);
     }
 
     /// Appends an event, redacted.
     pub fn record(&self, client: &str, kind: EventKind) {
-        self.append(client, None, kind);
+        self.append(client, None, vec![kind]);
     }
 
-    fn append(&self, client: &str, step: Option<u32>, kind: EventKind) {
-        let (kind, first_seen) = self.redact(kind);
+    /// Appends events between which no other may come.
+    pub fn record_all(&self, client: &str, kinds: Vec<EventKind>) {
+        self.append(client, None, kinds);
+    }
+
+    fn append(&self, client: &str, step: Option<u32>, kinds: Vec<EventKind>) {
+        let redacted: Vec<_> = kinds.into_iter().map(|kind| self.redact(kind)).collect();
         let at = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        for kind in first_seen.into_iter().chain([kind]) {
-            let seq = u32::try_from(inner.events.len()).unwrap_or(u32::MAX);
+        // Secrets are told of before the first event that names one.
+        let (kinds, seen): (Vec<_>, Vec<_>) = redacted.into_iter().unzip();
+        for kind in seen.into_iter().flatten().chain(kinds) {
             let step = step.or(inner.step);
-            inner.events.push(Event { seq, at, client: client.to_owned(), step, kind });
+            let event = Event { seq: inner.count, at, client: client.to_owned(), step, kind };
+            inner.count = inner.count.saturating_add(1);
+            match &mut inner.sink {
+                Some(sink) => sink.take(&event),
+                None => inner.events.push(event),
+            }
         }
     }
 
@@ -156,6 +183,7 @@ impl Tap {
                         self.labels.redact(value)
                     }
                     "cookie" | "set-cookie" | "proxy-authorization" => self.secret("cookie", &value, seen),
+                    other if secrets::is_name_of_secret(other) => self.secret("header", &value, seen),
                     _ => self.labels.redact(value),
                 };
                 (name, value)

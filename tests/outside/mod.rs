@@ -93,6 +93,12 @@ impl Program {
         }
     }
 
+    /// Sends it a signal by name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{name} is sent");
+    }
+
     /// Closes its standard input and waits for its end.
     pub(crate) fn end(&mut self) -> ExitStatus {
         drop(self.child.stdin.take());

@@ -1,0 +1,78 @@
+//! Over which transport each part of a recording went: at the proxy that shows only as the traffic goes on.
+
+use std::collections::HashMap;
+
+use crate::model::Via;
+use crate::transcript::{Event, EventKind};
+
+/// The path of what an `endpoint` event names, whether it is a path or a whole URL.
+fn path(place: &str) -> String {
+    let local = match place.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
+        None => place,
+    };
+    local.to_owned()
+}
+
+/// The events with the transport told: what a stream that begins with `endpoint` opened is HTTP+SSE (2024-11-05
+/// basic/transports#http-with-sse), and so is what is posted to the place that it names.
+#[must_use]
+pub fn over_transports(mut events: Vec<Event>) -> Vec<Event> {
+    let mut lines: HashMap<String, u32> = HashMap::new();
+    let mut streams: Vec<u32> = Vec::new();
+    for event in &events {
+        if let EventKind::Sse { exchange, event: Some(kind), data: Some(data), .. } = &event.kind
+            && kind == "endpoint"
+            && !streams.contains(exchange)
+        {
+            streams.push(*exchange);
+            lines.insert(path(data), *exchange);
+        }
+    }
+    if streams.is_empty() {
+        return events;
+    }
+    for event in &mut events {
+        if let EventKind::Request { exchange, method, target, via, channel, .. } = &mut event.kind {
+            if streams.contains(exchange) {
+                *via = Via::LegacySse;
+            } else if let Some(line) = lines.get(target.as_str()).filter(|_| method == "POST") {
+                (*via, *channel) = (Via::LegacySse, Some(*line));
+            }
+        }
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transcript::{Builder, View};
+    use serde_json::json;
+
+    #[test]
+    fn a_stream_with_an_endpoint_is_a_channel() {
+        let get = Builder::new().request("GET", &[], None).stream();
+        let open = get.event(EventKind::Sse {
+            exchange: 1,
+            id: None,
+            event: Some("endpoint".to_owned()),
+            data: Some("http://127.0.0.1:8080/messages?id=1".into()),
+            retry: None,
+        });
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
+        let asked = open.outside("POST", "/messages?id=1", &[], Some(&message)).answer(202, &[], "");
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {}}).to_string();
+        let events = asked.event(EventKind::Sse {
+            exchange: 1,
+            id: None,
+            event: Some("message".to_owned()),
+            data: Some(answer.into()),
+            retry: None,
+        });
+        let events = over_transports(events.finish());
+        let view = View::new(&events);
+        assert!(view.exchanges.iter().all(|exchange| exchange.via == Via::LegacySse));
+        assert_eq!(view.calls.iter().map(|call| call.responses.len()).collect::<Vec<_>>(), [1]);
+    }
+}
