@@ -43,7 +43,7 @@ impl Sim {
     }
 
     /// Opens a conversation; gives the exchange of its `initialize` and the id as text.
-    async fn begin(self: &Arc<Self>, step: &Negotiate, within: Duration) -> (u32, String) {
+    pub(super) async fn begin(self: &Arc<Self>, step: &Negotiate, within: Duration) -> (u32, String) {
         let profile = Arc::clone(&self.profile);
         self.forget_session().await;
         if let Some(habits) = self.speaks_modern().filter(|_| step.era.is_none())
@@ -52,7 +52,9 @@ impl Sim {
             return opened;
         }
         let legacy = profile.opens_with.value.0.iter().find(|asked| asked.facts().era == Era::Legacy);
-        let asked = legacy.or(profile.opens_with.value.0.first()).map_or_else(String::new, ToString::to_string);
+        let asked = legacy.or(profile.opens_with.value.0.first());
+        let other = profile.names_version.value.as_ref().filter(|other| asked.is_some_and(|asked| asked.name() == other.instead_of));
+        let asked = other.map(|other| other.says.clone()).or_else(|| asked.map(ToString::to_string)).unwrap_or_default();
         if step.version.is_none() && step.capabilities.is_none() && self.speaks_modern().is_none() {
             // Probes were seen over HTTP, where they leave nothing behind; a channel that answers one speaks the newer era.
             // Of a server that speaks the newer era such a client would learn that, and there would be no handshake.
@@ -60,6 +62,7 @@ impl Sim {
             if let Some(probe) = profile.probe.value.as_ref().filter(|_| probed) {
                 self.probe(probe, within).await;
             }
+            self.ask_beforehand(true, within).await;
             if let Some(first) = &profile.probe_session.value {
                 let version = first.opens_with.0.first().map_or_else(String::new, ToString::to_string);
                 let capabilities = Value::Object(first.capabilities.clone());
@@ -95,6 +98,24 @@ impl Sim {
         state.socket_session = None;
         state.revision = None;
         state.modern = None;
+    }
+
+    /// What the client asks for beside the conversation, before it or right before its handshake.
+    pub(super) async fn ask_beforehand(self: &Arc<Self>, after_probe: bool, within: Duration) {
+        for asked in self.profile.pre_requests.value.iter().filter(|asked| asked.after_probe == after_probe) {
+            let target = asked.path.replace("{endpoint}", &self.target.path);
+            let mut request = Request { target, ..self.bare(&asked.method) };
+            if let Some(headers) = &asked.headers {
+                let host = self.host();
+                request.headers = compose::headers(headers, &compose::Slots { host: &host, ..compose::Slots::default() });
+            }
+            // A server may open a stream even so; nobody waits for its end.
+            if asked.method == "GET" {
+                self.open_stream(request, within).await;
+            } else {
+                self.exchange(request, self.options(within)).await;
+            }
+        }
     }
 
     /// A request of the newer era, before anything else.
@@ -161,7 +182,7 @@ impl Sim {
     }
 
     async fn initialized(self: &Arc<Self>, within: Duration) {
-        let message = compose::message(self.profile.key_order.value, None, "notifications/initialized", None);
+        let message = self.notification("notifications/initialized", None);
         let request = self.post(&message, Some("notifications/initialized"), None);
         self.exchange(request, self.options(within)).await;
     }
@@ -171,7 +192,11 @@ impl Sim {
         if self.profile.get_stream.value.opens && self.via() == Via::StreamableHttp {
             self.open_stream(self.bare("GET"), within).await;
         }
+        self.ask_for_logs(served, within).await;
         self.fetch_lists(&self.profile.listing.value, served, within).await;
+        if self.opens_for_each_call() {
+            self.end_of_call(&[], within).await;
+        }
     }
 
     /// Fetches those of these lists that the server offers.
@@ -201,6 +226,7 @@ impl Sim {
             let params = cursor.map(|cursor| json!({"cursor": cursor}));
             let answered = self.request(method, params, within).await;
             self.learn_tools(&answered);
+            self.note_limits(&answered);
             let next = answered.messages.iter().find_map(|message| message["result"].get("nextCursor").cloned());
             // Null names no page that could be asked for.
             cursor = next.filter(|next| !next.is_null());

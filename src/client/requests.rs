@@ -28,7 +28,8 @@ impl Sim {
             host: &host,
             length: Some(body.len()),
             session: state.session.as_deref(),
-            revision: state.revision.as_deref(),
+            // With `initialize` it can only be the version that is asked for.
+            revision: state.revision.as_deref().or_else(|| message["params"]["protocolVersion"].as_str()),
             method,
             name,
         };

@@ -4,6 +4,7 @@
 //! know sockets, scenarios or verdicts.
 
 mod error;
+mod habits;
 mod known;
 mod load;
 mod oauth;
@@ -11,11 +12,12 @@ mod shipped;
 mod values;
 
 pub use error::ProfileError;
+pub use habits::{Extras, Limits, NamesVersion, PreRequest, Progress, ProgressTokens, Token};
 pub use known::{Evidence, Known};
 pub use load::{About, Profile, parse};
 pub use oauth::{Begins, CarriesResource, OAuth, OnDeadRefresh, OnStepUp, Place, Registration, ScopeFrom};
 pub use shipped::{find, ids, shipped};
 pub use values::{
     Accepts, Answer, Answers, Authorization, Fallback, GetStream, Header, KeyOrder, ListenHabit, Modern, OnSession404,
-    OpensWith, PreRequest, Probe, ProbeSession, ProgressTokens, Transports,
+    OpensWith, Probe, ProbeSession, Transports,
 };

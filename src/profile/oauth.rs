@@ -1,6 +1,7 @@
 //! How a client gets its token and keeps it, as data. It must not know HTTP or any server.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// How a login begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -10,6 +11,8 @@ pub enum Begins {
     Challenge,
     /// With the metadata of the resource, before any request.
     Metadata,
+    /// With the challenge of a GET that is sent for it alone.
+    Get,
 }
 
 /// Where the metadata of a resource is looked for when no challenge names it (RFC 9728 section 3.1).
@@ -96,6 +99,21 @@ pub struct OAuth {
     pub client_name: String,
     /// Its redirect URI.
     pub redirect_uri: String,
+    /// Redirect URIs that it registers besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_redirect_uris: Vec<String>,
+    /// Members of its registration beside those that follow from the others; they replace what follows.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub registers_with: Map<String, Value>,
+    /// Its registration names the scopes that it is going to ask for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub registers_scope: bool,
+    /// It takes no answer to an authorization request without `iss` (RFC 9207), whether or not the server announced it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_iss: bool,
+    /// `User-Agent` of its requests for metadata, registration and tokens, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
     /// `token_endpoint_auth_method` of its registration, where it names one.
     pub client_auth: Option<String>,
     /// `application_type` of its registration, where it names one.

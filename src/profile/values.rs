@@ -4,6 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::habits::ProgressTokens;
 use crate::model::{Revision, Via};
 
 /// Revisions asked for in `initialize`, preferred one first.
@@ -112,30 +113,6 @@ pub struct Authorization {
     pub after: String,
 }
 
-/// A request without a body before any handshake.
-///
-/// The path may hold `{endpoint}`, the path of the MCP endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(String, String)", into = "(String, String)")]
-pub struct PreRequest {
-    /// HTTP method.
-    pub method: String,
-    /// Path, perhaps with `{endpoint}` in it.
-    pub path: String,
-}
-
-impl From<(String, String)> for PreRequest {
-    fn from((method, path): (String, String)) -> Self {
-        Self { method, path }
-    }
-}
-
-impl From<PreRequest> for (String, String) {
-    fn from(request: PreRequest) -> Self {
-        (request.method, request.path)
-    }
-}
-
 /// The request of the newer era that some clients try before `initialize`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,18 +139,6 @@ pub struct Modern {
     pub listing: Vec<String>,
     /// The requests with which it sends a progress token, counted like an id.
     pub progress_tokens: ProgressTokens,
-}
-
-/// The requests with which a client sends a progress token by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProgressTokens {
-    /// None.
-    Never,
-    /// `tools/call`.
-    Calls,
-    /// Every one but its probe.
-    Always,
 }
 
 /// The subscription that a client opens by itself.
@@ -204,6 +169,8 @@ pub struct ProbeSession {
 pub enum KeyOrder {
     /// `method`, `params`, `jsonrpc`, `id`.
     MethodFirst,
+    /// So in requests, but `jsonrpc` first in probes, notifications and answers.
+    RequestsMethodFirst,
     /// `jsonrpc`, `id`, `method`, `params`.
     JsonrpcFirst,
 }

@@ -42,9 +42,11 @@ impl Sim {
         let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         let mut headers = vec![
             ("host".to_owned(), authority),
-            ("user-agent".to_owned(), self.profile.user_agent.value.clone()),
+            ("user-agent".to_owned(), self.agent_for_tokens().to_owned()),
             ("accept".to_owned(), "application/json".to_owned()),
         ];
+        // Some clients do not name themselves.
+        headers.retain(|(_, value)| !value.is_empty());
         if let Some(kind) = ask.content_type {
             headers.push(("content-type".to_owned(), kind.to_owned()));
             headers.push(("content-length".to_owned(), ask.body.len().to_string()));
@@ -68,6 +70,11 @@ impl Sim {
         let answered = self.exchange(request, options).await;
         self.state().last_fetch = Some(answered.exchange);
         Some(answered)
+    }
+
+    /// How the client names itself to authorization servers.
+    fn agent_for_tokens(&self) -> &str {
+        self.profile.oauth.value.user_agent.as_ref().unwrap_or(&self.profile.user_agent.value)
     }
 
     /// A JSON object by GET, where it comes with 200.
