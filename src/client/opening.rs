@@ -68,7 +68,7 @@ impl Sim {
                 let capabilities = Value::Object(first.capabilities.clone());
                 let hello = Hello { version, capabilities, info: &first.client_info };
                 let (answered, id) = self.hello(&hello, step, within).await;
-                if self.welcome(&answered, &id).is_some() {
+                if self.welcome(&answered, &id, &hello.version).is_some() && !first.stops_there {
                     self.initialized(within).await;
                 }
                 self.forget_session().await;
@@ -80,7 +80,7 @@ impl Sim {
         let hello = Hello { version, capabilities, info: &profile.client_info.value };
         let (answered, id) = self.hello(&hello, step, within).await;
         let opened = (answered.exchange, id_text(&id));
-        let Some(served) = self.welcome(&answered, &id) else { return opened };
+        let Some(served) = self.welcome(&answered, &id, &hello.version) else { return opened };
         if step.initialized {
             self.initialized(within).await;
             if step.settle {
@@ -141,11 +141,14 @@ impl Sim {
     }
 
     async fn hello(self: &Arc<Self>, hello: &Hello<'_>, step: &Negotiate, within: Duration) -> (Answered, Value) {
-        let params = json!({
+        let mut params = json!({
             "protocolVersion": hello.version,
             "capabilities": hello.capabilities,
             "clientInfo": hello.info,
         });
+        for (name, value) in &self.profile.extras.value.initialize {
+            params[name] = value.clone();
+        }
         let order = self.profile.key_order.value;
         self.prepare(within).await;
         let mut refused = false;
@@ -166,11 +169,16 @@ impl Sim {
     }
 
     /// Takes the answer to `initialize` in; gives what the server offers, or `None` where the client does not go on.
-    fn welcome(&self, answered: &Answered, id: &Value) -> Option<Value> {
+    fn welcome(&self, answered: &Answered, id: &Value, asked: &str) -> Option<Value> {
         let answer = answered.messages.iter().find(|message| message.get("id") == Some(id))?;
         let version = answer["result"]["protocolVersion"].as_str()?;
-        if self.profile.accepts_versions.value == Accepts::Known && version.parse::<Revision>().is_err() {
-            let text = format!("the client does not know the version {version} that the server chose, and leaves");
+        let takes = match self.profile.accepts_versions.value {
+            Accepts::Any => true,
+            Accepts::Known => version.parse::<Revision>().is_ok(),
+            Accepts::Asked => asked == version,
+        };
+        if !takes {
+            let text = format!("the client does not take the version {version} that the server chose, and leaves");
             self.tap.record(&self.name, EventKind::Note { text });
             return None;
         }
@@ -201,7 +209,8 @@ impl Sim {
 
     /// Fetches those of these lists that the server offers.
     pub(super) async fn fetch_lists(self: &Arc<Self>, listing: &[String], served: &Value, within: Duration) {
-        let offered = |method: &&String| served.get(method.split('/').next().unwrap_or_default()).is_some();
+        let all = self.profile.lists_unadvertised.value;
+        let offered = |method: &&String| all || served.get(method.split('/').next().unwrap_or_default()).is_some();
         let methods: Vec<String> = listing.iter().filter(offered).cloned().collect();
         if !self.profile.parallel_listing.value {
             for method in &methods {

@@ -105,7 +105,8 @@ impl Sim {
 
     /// A notification in the client's order of members.
     pub(super) fn notification(&self, method: &str, params: Option<Value>) -> Value {
-        compose::message(self.profile.key_order.value, None, method, params)
+        let id = self.profile.extras.value.null_ids.then_some(Value::Null);
+        compose::message(self.profile.key_order.value, id, method, params)
     }
 
     /// Opens a stream in the background and goes on once its head came or it is over.

@@ -79,6 +79,12 @@ pub struct Extras {
     /// Members of `_meta` of every request without a handshake.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub modern_meta: Map<String, Value>,
+    /// Members of the params of `initialize`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub initialize: Map<String, Value>,
+    /// Its notifications carry `id: null`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub null_ids: bool,
     /// It sends `params: {}` where a list is asked for from its beginning.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty_params: bool,

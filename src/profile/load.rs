@@ -133,6 +133,8 @@ fields! {
     get_stream: GetStream,
     /// Methods it calls after the handshake, in order.
     listing: Vec<String>,
+    /// It asks for those lists too that the server did not declare.
+    lists_unadvertised: bool,
     /// It calls them all at once.
     parallel_listing: bool,
     /// It asks for the next page.

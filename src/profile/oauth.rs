@@ -91,10 +91,19 @@ pub struct OAuth {
     pub begins: Begins,
     /// Where the metadata of the resource is looked for, in order, when no challenge names it.
     pub resource_metadata: Vec<Place>,
-    /// Ways to a `client_id`, in order.
+    /// It does not look at the `resource_metadata` of a challenge.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignores_challenge: bool,
+    /// It goes no further with metadata whose `resource` is not its URL, letter for letter.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict_resource: bool,
+    /// Ways to a `client_id`, in order; none if it knows no login at all.
     pub registration: Vec<Registration>,
     /// URL of its metadata document.
     pub document: Option<String>,
+    /// It shows its document only where the server lists `none` among the ways to prove oneself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub document_wants_none: bool,
     /// `client_name` of its registration.
     pub client_name: String,
     /// Its redirect URI.

@@ -69,6 +69,8 @@ pub enum Fallback {
     /// Any status from 400 to 499 but 401 and 403.
     #[serde(rename = "any-4xx")]
     Any4xx,
+    /// Any status from 400 on, a refusal for want of a token too.
+    AnyError,
     /// Status 400.
     #[serde(rename = "400")]
     BadRequest,
@@ -96,6 +98,7 @@ impl Transports {
             Fallback::ByRevision if revision.facts().falls_back_on_any_4xx => any,
             Fallback::ByRevision => few,
             Fallback::Any4xx => any,
+            Fallback::AnyError => status >= 400,
             Fallback::BadRequest => status == 400,
             Fallback::NotFound => status == 404,
             Fallback::NoPost => status == 405,
@@ -161,6 +164,9 @@ pub struct ProbeSession {
     pub capabilities: Map<String, Value>,
     /// The revision it asks for.
     pub opens_with: OpensWith,
+    /// It stops after `initialize`, once it has seen the status.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stops_there: bool,
 }
 
 /// Order of the members of a JSON-RPC message.
@@ -183,6 +189,8 @@ pub enum Accepts {
     Known,
     /// Whatever the server says, even a revision that does not exist.
     Any,
+    /// Only the one that it asked for; it leaves otherwise.
+    Asked,
 }
 
 /// What a client does about the server's own stream.

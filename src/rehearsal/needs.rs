@@ -175,6 +175,9 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         ),
         "clock" => missing(survey.clock, "the target's clock cannot be moved (--control names its control endpoint)"),
         "reference" => missing(survey.reference, "only the reference server has the fixtures for this"),
+        "auth" if survey.auth && profile.oauth.value.registration.is_empty() => {
+            Some("this client knows no login; it can be given a token by hand at most".to_owned())
+        }
         "auth" => missing(survey.auth, "the target asks for no authorization"),
         "mint" => missing(
             survey.mint,

@@ -84,7 +84,10 @@ impl Sim {
         let does = &self.profile.oauth.value;
         // A document of the profile names other places for the way back than the one that is listened at.
         let own_place = self.redirect_uri.get().is_some();
-        let documents = credential.server["client_id_metadata_document_supported"] == true && !own_place;
+        let methods = credential.server["token_endpoint_auth_methods_supported"].as_array();
+        let none = methods.is_some_and(|methods| methods.iter().any(|method| method == "none"));
+        let announced = credential.server["client_id_metadata_document_supported"] == true;
+        let documents = announced && !own_place && (none || !does.document_wants_none);
         let document = does.document.clone().filter(|url| documents && self.document_can_be_read(url));
         let registers = credential.endpoint("registration_endpoint", "register").is_some();
         let open = |way: &Registration| match way {
