@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod model;
 pub mod profile;
 pub mod proxy;
+pub mod recording;
 pub mod rehearsal;
 pub mod report;
 pub mod scenario;
