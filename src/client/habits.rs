@@ -159,10 +159,15 @@ impl Sim {
         self.profile.session_per_call.value.is_some() && !self.is_modern() && self.via() == Via::StreamableHttp
     }
 
+    /// Ids count from the beginning again.
+    pub(super) fn count_anew(&self) {
+        self.next_id.store(first_number(&self.profile.first_request_id.value), Ordering::Relaxed);
+    }
+
     /// Opens a session for one call.
     pub(super) async fn open_for_call(self: &Arc<Self>, within: Duration) {
         let Some(step) = self.state().opening.clone() else { return };
-        self.next_id.store(self.profile.first_request_id.value.as_i64().unwrap_or(0), Ordering::Relaxed);
+        self.count_anew();
         self.begin(&Negotiate { settle: false, ..step }, within).await;
         if self.state().revision.is_some() && self.profile.get_stream.value.opens {
             self.open_stream(self.bare("GET"), within).await;

@@ -70,8 +70,13 @@ impl Sim {
                 let (answered, id) = self.hello(&hello, step, within).await;
                 if self.welcome(&answered, &id, &hello.version).is_some() && !first.stops_there {
                     self.initialized(within).await;
+                    if profile.get_stream.value.opens && self.via() == Via::StreamableHttp {
+                        self.open_stream(self.bare("GET"), within).await;
+                    }
                 }
                 self.forget_session().await;
+                // The host behind it counts for itself.
+                self.count_anew();
             }
         }
         let capabilities =
