@@ -8,7 +8,7 @@ mod fidelity_support;
 
 use fidelity_support::{Run, captures, compared, known};
 
-/// The captured clients, each with the profile that stands for it.
+/// The captured clients, and one that was captured in two ways, each with the profile that stands for it.
 const CAST: &[(&str, &str)] = &[
     ("ai-sdk-mcp", "ai-sdk-mcp"),
     ("claude-code", "claude-code"),
@@ -31,6 +31,7 @@ const CAST: &[(&str, &str)] = &[
     ("qwen-code", "qwen-code"),
     ("rmcp", "rmcp"),
     ("ts-client-v2", "ts-client-v2"),
+    ("ts-client-v2-auto", "ts-client-v2-auto"),
     ("ts-sdk", "ts-sdk"),
 ];
 

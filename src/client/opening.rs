@@ -12,7 +12,7 @@ use super::exchange::{Answered, Options};
 use super::sim::Sim;
 use super::step::Turn;
 use crate::model::{Era, Revision, Via, id_text};
-use crate::profile::{Accepts, Probe};
+use crate::profile::{Accepts, PreRequest, Probe};
 use crate::scenario::Negotiate;
 use crate::transcript::{EventKind, header};
 use crate::wire::Request;
@@ -107,12 +107,13 @@ impl Sim {
 
     /// What the client asks for beside the conversation, before it or right before its handshake.
     pub(super) async fn ask_beforehand(self: &Arc<Self>, after_probe: bool, within: Duration) {
-        for asked in self.profile.pre_requests.value.iter().filter(|asked| asked.after_probe == after_probe) {
+        let guarded = self.target.asks_for_tokens;
+        let due = |asked: &&PreRequest| asked.after_probe == after_probe && !(guarded && asked.unless_guarded);
+        for asked in self.profile.pre_requests.value.iter().filter(due) {
             let target = asked.path.replace("{endpoint}", &self.target.path);
             let mut request = Request { target, ..self.bare(&asked.method) };
             if let Some(headers) = &asked.headers {
-                let host = self.host();
-                request.headers = compose::headers(headers, &compose::Slots { host: &host, ..compose::Slots::default() });
+                request.headers = self.plain_headers(headers);
             }
             // A server may open a stream even so; nobody waits for its end.
             if asked.method == "GET" {
@@ -134,15 +135,24 @@ impl Sim {
         let message = compose::message(profile.key_order.value, Some(probe.id.clone()), &probe.method, Some(params));
         let body = message.to_string().into_bytes();
         let host = self.host();
-        let slots = compose::Slots {
-            host: &host,
-            length: Some(body.len()),
-            method: Some(&probe.method),
-            ..compose::Slots::default()
-        };
-        let headers = compose::headers(&probe.headers, &slots);
-        let request = Request { headers, body, ..Request::to(self.target.path.clone(), "POST") };
-        self.exchange(request, Options { until: Some(probe.id.clone()), ..self.options(within) }).await;
+        self.prepare(within).await;
+        for refused in [false, true] {
+            let slots = compose::Slots {
+                host: &host,
+                length: Some(body.len()),
+                method: Some(&probe.method),
+                ..compose::Slots::default()
+            };
+            let mut headers = compose::headers(&probe.headers, &slots);
+            let token = self.state().credential.access.clone();
+            compose::authorize(&mut headers, &profile.authorization.value, token.as_deref());
+            let request = Request { headers, body: body.clone(), ..Request::to(self.target.path.clone(), "POST") };
+            let options = Options { until: Some(probe.id.clone()), ..self.options(within) };
+            let answered = self.exchange(request, options).await;
+            if refused || !self.answer_refusal(&answered, within).await {
+                return;
+            }
+        }
     }
 
     async fn hello(self: &Arc<Self>, hello: &Hello<'_>, step: &Negotiate, within: Duration) -> (Answered, Value) {
@@ -170,6 +180,9 @@ impl Sim {
                 return (answered, id);
             }
             refused = true;
+            if self.profile.oauth.value.counts_anew {
+                self.count_anew();
+            }
         }
     }
 
@@ -226,12 +239,8 @@ impl Sim {
             }
             return;
         }
-        let mut lists = tokio::task::JoinSet::new();
-        for method in methods {
-            let sim = Arc::clone(self);
-            lists.spawn(async move { sim.list(&method, within).await });
-        }
-        while lists.join_next().await.is_some() {}
+        // All at once, and yet begun in their order, so that their ids have it.
+        futures_util::future::join_all(methods.iter().map(|method| self.list(method, within))).await;
     }
 
     pub(super) async fn list(self: &Arc<Self>, method: &str, within: Duration) {

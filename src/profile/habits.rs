@@ -19,6 +19,9 @@ pub struct PreRequest {
     /// Its headers, in order; without them those of the GET that opens the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<Vec<Header>>,
+    /// It is part of finding out whether a login is needed; where one is, the login asks by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unless_guarded: bool,
     /// It comes right before `initialize`, after the probe, instead of before everything.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub after_probe: bool,

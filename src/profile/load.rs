@@ -309,6 +309,7 @@ fn fill_user_agent(profile: &mut Profile) {
     let agent = profile.user_agent.value.clone();
     let probe = profile.probe.value.iter_mut().flat_map(|probe| probe.headers.iter_mut());
     let modern = profile.modern.value.iter_mut().flat_map(|modern| modern.headers.iter_mut());
+    let beforehand = profile.pre_requests.value.iter_mut().flat_map(|asked| asked.headers.iter_mut().flatten());
     let headers = profile
         .headers_initialize
         .value
@@ -319,6 +320,10 @@ fn fill_user_agent(profile: &mut Profile) {
         .chain(probe)
         .chain(modern);
     for header in headers.filter(|header| header.name.eq_ignore_ascii_case("user-agent")) {
+        header.value.clone_from(&agent);
+    }
+    // Those beside the conversation may name somebody else.
+    for header in beforehand.filter(|header| header.value == "{user_agent}") {
         header.value.clone_from(&agent);
     }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::values::Header;
+
 /// How a login begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -83,6 +85,24 @@ pub enum OnDeadRefresh {
     GiveUp,
 }
 
+/// Headers of the requests around a token; templates as in [`Header`], of which `{host}` and `{length}` have a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OAuthHeaders {
+    /// Of the GET that a login begins with; empty for those of the GET that opens the stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<Header>,
+    /// Of a GET for metadata.
+    pub metadata: Vec<Header>,
+    /// Of a GET for the metadata of an authorization server, where they are others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_metadata: Vec<Header>,
+    /// Of a registration; empty where none was seen.
+    pub registration: Vec<Header>,
+    /// Of a token request.
+    pub token: Vec<Header>,
+}
+
 /// How a client gets its token and keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +140,9 @@ pub struct OAuth {
     /// It takes no answer to an authorization request without `iss` (RFC 9207), whether or not the server announced it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_iss: bool,
+    /// Headers of those requests, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<OAuthHeaders>,
     /// `User-Agent` of its requests for metadata, registration and tokens, where it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
@@ -141,6 +164,9 @@ pub struct OAuth {
     pub on_step_up: OnStepUp,
     /// What it does when its refresh token is refused.
     pub on_dead_refresh: OnDeadRefresh,
+    /// Its request ids count from the beginning again after a login.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts_anew: bool,
     /// It revokes its tokens when it leaves.
     pub revokes: bool,
     /// It uses no metadata of an authorization server that names another issuer than the one it was found for (RFC 8414

@@ -8,7 +8,7 @@ use mcp_rehearsal::model::{HybridClock, Revision, Rng};
 use mcp_rehearsal::profile::{self, OpensWith};
 use mcp_rehearsal::recording::fidelity::{Sent, body_of};
 use mcp_rehearsal::scenario;
-use mcp_rehearsal::server::{Eras, ServerConfig, start};
+use mcp_rehearsal::server::{AuthConfig, Eras, ServerConfig, start};
 use mcp_rehearsal::transcript::{Event, EventKind};
 
 use super::Run;
@@ -29,11 +29,13 @@ pub(crate) async fn play(id: &str, run: Run, wanted: &Wanted) -> Played {
     }
     let eras = if run == Run::Modern { Eras::Both } else { Eras::Legacy };
     let clock = HybridClock::new();
-    let config = ServerConfig { eras, ..ServerConfig::default() };
+    let auth = (run == Run::Login).then(AuthConfig::default);
+    let config = ServerConfig { eras, auth, ..ServerConfig::default() };
     let server = start(config, clock.clone(), Rng::seeded(1)).await.expect("a free port");
     let target = Target {
         time: TimeControl::Shared(clock.clone()),
         speaks_modern: run == Run::Modern,
+        asks_for_tokens: run == Run::Login,
         ..Target::parse(&server.url(), Duration::from_secs(5)).expect("an address")
     };
     let text = script(wanted, profile.session_per_call.value.is_some());
@@ -42,7 +44,9 @@ pub(crate) async fn play(id: &str, run: Run, wanted: &Wanted) -> Played {
     let events = drive(Drive { scenario, profile, target, clock: Arc::new(clock), rng: Rng::seeded(7) }).await;
     let origin = server.url().trim_end_matches("/mcp").to_owned();
     server.shutdown().await;
-    Played { events, words: vec![(origin, "{origin}".to_owned())] }
+    // The capturing server knew one scope less.
+    let scopes = ("mcp:write mcp:admin".to_owned(), "mcp:write".to_owned());
+    Played { events, words: vec![(origin, "{origin}".to_owned()), scopes] }
 }
 
 /// What the user of the real client did, as a scenario.
@@ -67,7 +71,8 @@ pub(crate) fn sent(events: &[Event]) -> Vec<Sent> {
         EventKind::Request { method, target, headers, body, .. } => Some(Sent {
             method: method.clone(),
             path: target.clone(),
-            headers: headers.clone(),
+            // What a browser does with an address is no habit of the client.
+            headers: if target.starts_with("/authorize?") { Vec::new() } else { headers.clone() },
             body: body_of(headers, body.as_ref().map(ToString::to_string).unwrap_or_default().as_str()),
         }),
         _ => None,

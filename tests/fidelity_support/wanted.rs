@@ -41,6 +41,8 @@ pub(crate) fn read(path: &Path) -> Option<Wanted> {
         if message["params"].get("inputResponses").is_some() {
             break;
         }
+        // A person's browser came by here; only what it was asked to open is the client's.
+        let by_browser = headers.iter().any(|(_, value)| value.starts_with("FakeBrowser"));
         let is_answer = message.is_object() && method.is_empty() && message.get("id").is_some();
         // The slow tool of the capturing server, and giving up on it, was the test's.
         let gives_up = method == "notifications/cancelled" && message["params"]["reason"] != OPENCODE;
@@ -58,7 +60,7 @@ pub(crate) fn read(path: &Path) -> Option<Wanted> {
         wanted.sent.push(Sent {
             method: event["method"].as_str().unwrap_or_default().to_owned(),
             path: event["path"].as_str().unwrap_or_default().to_owned(),
-            headers,
+            headers: if by_browser { Vec::new() } else { headers },
             body,
         });
     }

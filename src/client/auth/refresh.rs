@@ -35,7 +35,11 @@ impl Sim {
             if does.begins == Begins::Get && !self.comes_with_token() {
                 // A stream in place of a refusal would not end.
                 let options = self.options(within.min(Duration::from_secs(2)));
-                let answered = self.exchange(self.bare("GET"), options).await;
+                let mut request = self.bare("GET");
+                if let Some(own) = does.headers.as_ref().map(|own| &own.first).filter(|first| !first.is_empty()) {
+                    request.headers = self.plain_headers(own);
+                }
+                let answered = self.exchange(request, options).await;
                 // A server that lets it in asks for no login.
                 if answered.status != Some(401) {
                     return;
