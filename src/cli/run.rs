@@ -19,6 +19,9 @@ use crate::scenario::{self, Scenario};
 use crate::server::{RunningServer, StoreConfig};
 use crate::verdict::{Cell, Summary};
 
+/// The clients that many people use, and the one that stands for none.
+const POPULAR: &str = "popular";
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -37,8 +40,8 @@ pub(super) struct RunArgs {
     /// Scenario ids, comma-separated, `*` allowed; or a folder of your own scenario files.
     #[arg(short, long)]
     scenarios: Option<String>,
-    /// Clients: `all`, `popular`, or names, comma-separated.
-    #[arg(short, long, default_value = "all")]
+    /// Clients: `all`, `popular` (with the neutral one), or names, comma-separated, `*` allowed.
+    #[arg(short, long, default_value = POPULAR)]
     clients: String,
     /// Revisions to ask for instead of each client's own, comma-separated.
     #[arg(short, long, value_delimiter = ',')]
@@ -179,6 +182,7 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
         bar.set_length(progress.all as u64);
         bar.set_position(progress.done as u64);
     };
+    let played = rehearsal.selection.profiles.len();
     let summary = match rehearse(rehearsal, tell, interrupt).await {
         Ok(summary) => summary,
         Err(error) => {
@@ -192,7 +196,9 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
         }
     };
     bar.finish_and_clear();
-    finish(&args, color, &summary)
+    let code = finish(&args, color, &summary);
+    tell_of_the_others(&args, played);
+    code
 }
 
 #[cfg(unix)]
@@ -401,18 +407,25 @@ fn scenarios(wanted: Option<&str>, color: Color) -> Result<Vec<Arc<Scenario>>, S
 
 fn profiles(wanted: &str) -> Result<Vec<Arc<Profile>>, Stopped> {
     let shipped = crate::profile::shipped().map_err(|error| Stopped::Input(format!("error: {error}")))?;
-    if wanted == "all" || wanted == "popular" {
-        return Ok(shipped
-            .into_iter()
-            .filter(|profile| wanted == "all" || profile.about.popular)
-            .map(Arc::new)
-            .collect());
-    }
     let names: Vec<&str> = wanted.split(',').map(str::trim).collect();
+    let fits = |name: &str, profile: &Profile| match name {
+        "all" => true,
+        POPULAR => profile.about.popular || profile.is_neutral(),
+        name => glob(name, profile.id()),
+    };
     for name in &names {
-        if !shipped.iter().any(|profile| profile.id() == *name) {
+        if !shipped.iter().any(|profile| fits(name, profile)) {
             return Err(Stopped::Usage(format!("no client is called `{name}`; `list clients` names them")));
         }
     }
-    Ok(shipped.into_iter().filter(|profile| names.contains(&profile.id())).map(Arc::new).collect())
+    let chosen = |profile: &Profile| names.iter().any(|name| fits(name, profile));
+    Ok(shipped.into_iter().filter(chosen).map(Arc::new).collect())
+}
+
+/// Says which clients were left out, where nobody chose.
+fn tell_of_the_others(args: &RunArgs, played: usize) {
+    let others = crate::profile::ids().count().saturating_sub(played);
+    if args.clients == POPULAR && others > 0 && !args.quiet {
+        say(&format!("Played {played} clients; {others} more, and variants, are known: `--clients all` plays them too."));
+    }
 }

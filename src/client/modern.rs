@@ -117,6 +117,7 @@ impl Sim {
                     self.note_once(&format!("the server speaks {other} instead of {version}; the client asks again"));
                     (version, changed) = (other, true);
                 }
+                Told::Legacy if self.gives_up_on(&answered) => return Some(here),
                 Told::Legacy if step.version.is_none() => {
                     if answered.status.is_some() || !answered.messages.is_empty() {
                         self.note_once("the server does not speak 2026-07-28: the client goes on with initialize");

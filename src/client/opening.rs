@@ -60,7 +60,10 @@ impl Sim {
             // Of a server that speaks the newer era such a client would learn that, and there would be no handshake.
             let probed = self.via() == Via::StreamableHttp && !self.target.speaks_modern;
             if let Some(probe) = profile.probe.value.as_ref().filter(|_| probed) {
-                self.probe(probe, within).await;
+                let (answered, id) = self.probe(probe, within).await;
+                if self.gives_up_on(&answered) {
+                    return (answered.exchange, id_text(&id));
+                }
             }
             self.ask_beforehand(true, within).await;
             if let Some(first) = &profile.probe_session.value {
@@ -125,7 +128,7 @@ impl Sim {
     }
 
     /// A request of the newer era, before anything else.
-    async fn probe(self: &Arc<Self>, probe: &Probe, within: Duration) {
+    async fn probe(self: &Arc<Self>, probe: &Probe, within: Duration) -> (Answered, Value) {
         let profile = &self.profile;
         let params = json!({"_meta": {
             "io.modelcontextprotocol/protocolVersion": Revision::V2026_07_28.name(),
@@ -136,7 +139,8 @@ impl Sim {
         let body = message.to_string().into_bytes();
         let host = self.host();
         self.prepare(within).await;
-        for refused in [false, true] {
+        let mut refused = false;
+        loop {
             let slots = compose::Slots {
                 host: &host,
                 length: Some(body.len()),
@@ -150,9 +154,20 @@ impl Sim {
             let options = Options { until: Some(probe.id.clone()), ..self.options(within) };
             let answered = self.exchange(request, options).await;
             if refused || !self.answer_refusal(&answered, within).await {
-                return;
+                return (answered, probe.id.clone());
             }
+            refused = true;
         }
+    }
+
+    /// Whether this answer to its probe makes the client give up.
+    pub(super) fn gives_up_on(&self, answered: &Answered) -> bool {
+        let fatal = self.profile.probe.value.iter().flat_map(|probe| &probe.fatal);
+        let over = fatal.into_iter().find(|status| answered.status == Some(**status));
+        if let Some(status) = over {
+            self.note_once(&format!("status {status} to its probe: this client gives up and does not try initialize"));
+        }
+        over.is_some()
     }
 
     async fn hello(self: &Arc<Self>, hello: &Hello<'_>, step: &Negotiate, within: Duration) -> (Answered, Value) {

@@ -126,6 +126,9 @@ pub struct Probe {
     pub method: String,
     /// Its headers, in order.
     pub headers: Vec<Header>,
+    /// Statuses after which it gives up instead of trying `initialize`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fatal: Vec<u16>,
 }
 
 /// How a client speaks the era without a handshake (2026-07-28), where it does.
