@@ -71,7 +71,12 @@ async fn simulated_clients_send_what_real_ones_sent() {
         }
         let percent = equal * 1000 / fields.max(1);
         good += usize::from(percent >= SHARE * 10);
-        lines.push(format!("{client:20} {:>3}.{} %  {equal}/{fields}  ({})", percent / 10, percent % 10, told.join(", ")));
+        lines.push(format!(
+            "{client:20} {:>3}.{} %  {equal}/{fields}  ({})",
+            percent / 10,
+            percent % 10,
+            told.join(", ")
+        ));
     }
     tell(&lines.join("\n"));
     assert!(unexplained.is_empty(), "{} differences without a reason:\n{}", unexplained.len(), unexplained.join("\n"));
@@ -80,7 +85,10 @@ async fn simulated_clients_send_what_real_ones_sent() {
     assert!(good >= CLIENTS, "only {good} clients agree in {SHARE} % of the fields:\n{}", lines.join("\n"));
 }
 
-#[expect(clippy::print_stderr, reason = "the shares, and what was left out, have to be visible to whoever runs the test")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the shares, and what was left out, have to be visible to whoever runs the test"
+)]
 fn tell(text: &str) {
     eprintln!("{text}");
 }

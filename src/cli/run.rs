@@ -183,7 +183,7 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
         bar.set_position(progress.done as u64);
     };
     let played = rehearsal.selection.profiles.len();
-    let summary = match rehearse(rehearsal, tell, interrupt).await {
+    let summary = match Box::pin(rehearse(rehearsal, tell, interrupt)).await {
         Ok(summary) => summary,
         Err(error) => {
             bar.finish_and_clear();
@@ -426,6 +426,8 @@ fn profiles(wanted: &str) -> Result<Vec<Arc<Profile>>, Stopped> {
 fn tell_of_the_others(args: &RunArgs, played: usize) {
     let others = crate::profile::ids().count().saturating_sub(played);
     if args.clients == POPULAR && others > 0 && !args.quiet {
-        say(&format!("Played {played} clients; {others} more, and variants, are known: `--clients all` plays them too."));
+        say(&format!(
+            "Played {played} clients; {others} more, and variants, are known: `--clients all` plays them too."
+        ));
     }
 }

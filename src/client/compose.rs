@@ -107,7 +107,10 @@ mod tests {
         assert_eq!(text, r#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#);
         let mixed = |id, method| message(KeyOrder::RequestsMethodFirst, id, method, None).to_string();
         assert_eq!(mixed(Some(json!(0)), "ping"), r#"{"method":"ping","jsonrpc":"2.0","id":0}"#);
-        assert_eq!(mixed(None, "notifications/initialized"), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        assert_eq!(
+            mixed(None, "notifications/initialized"),
+            r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
+        );
         let text = message(KeyOrder::MethodFirst, None, "notifications/cancelled", None).to_string();
         assert_eq!(text, r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#);
     }

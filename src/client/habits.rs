@@ -194,7 +194,9 @@ impl Sim {
     pub(super) fn note_no_stream(&self, status: u16) {
         let known = &self.profile.get_stream.value.no_stream_statuses;
         if status >= 400 && status != 401 && !known.contains(&status) {
-            let text = format!("the client takes status {status} to its GET for an error: it would not say so after {known:?}");
+            let text = format!(
+                "the client takes status {status} to its GET for an error: it would not say so after {known:?}"
+            );
             self.tap.record(&self.name, EventKind::Note { text });
         }
     }

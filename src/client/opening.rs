@@ -53,8 +53,13 @@ impl Sim {
         }
         let legacy = profile.opens_with.value.0.iter().find(|asked| asked.facts().era == Era::Legacy);
         let asked = legacy.or(profile.opens_with.value.0.first());
-        let other = profile.names_version.value.as_ref().filter(|other| asked.is_some_and(|asked| asked.name() == other.instead_of));
-        let asked = other.map(|other| other.says.clone()).or_else(|| asked.map(ToString::to_string)).unwrap_or_default();
+        let other = profile
+            .names_version
+            .value
+            .as_ref()
+            .filter(|other| asked.is_some_and(|asked| asked.name() == other.instead_of));
+        let asked =
+            other.map(|other| other.says.clone()).or_else(|| asked.map(ToString::to_string)).unwrap_or_default();
         if step.version.is_none() && step.capabilities.is_none() && self.speaks_modern().is_none() {
             // Probes were seen over HTTP, where they leave nothing behind; a channel that answers one speaks the newer era.
             // Of a server that speaks the newer era such a client would learn that, and there would be no handshake.

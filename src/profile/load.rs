@@ -216,7 +216,12 @@ impl<'a> Draft<'a> {
             ));
         }
         let mut rest: Map<String, Value> = need(file, &mut top, "fields")?;
-        refuse_rest(file, "", &top, "id, title, client, version, sdk, seen, popular, variant-of, note, stated, fields")?;
+        refuse_rest(
+            file,
+            "",
+            &top,
+            "id, title, client, version, sdk, seen, popular, variant-of, note, stated, fields",
+        )?;
         let fields = Fields::take(file, &mut rest, &stated)?;
         refuse_rest(file, "fields.", &rest, &Fields::NAMES.join(", "))?;
         Ok(Self { file, about, fields })
@@ -339,7 +344,11 @@ fn refuse_contradictions(file: &str, profile: &Profile) -> Result<(), ProfileErr
     }
     let named = profile.names_version.value.as_ref().map(|other| other.instead_of.as_str());
     if named.is_some_and(|named| profile.opens_with.value.0.iter().all(|revision| revision.name() != named)) {
-        return refuse("names_version", "is said instead of a revision that `opens_with` lacks", "name one of `opens_with`");
+        return refuse(
+            "names_version",
+            "is said instead of a revision that `opens_with` lacks",
+            "name one of `opens_with`",
+        );
     }
     let transports = &profile.transports.value;
     if transports.order.is_empty() {

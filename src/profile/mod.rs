@@ -15,7 +15,9 @@ pub use error::ProfileError;
 pub use habits::{Extras, Limits, NamesVersion, PreRequest, Progress, ProgressTokens, Token};
 pub use known::{Evidence, Known};
 pub use load::{About, Profile, parse};
-pub use oauth::{Begins, CarriesResource, OAuth, OAuthHeaders, OnDeadRefresh, OnStepUp, Place, Registration, ScopeFrom};
+pub use oauth::{
+    Begins, CarriesResource, OAuth, OAuthHeaders, OnDeadRefresh, OnStepUp, Place, Registration, ScopeFrom,
+};
 pub use shipped::{find, ids, shipped};
 pub use values::{
     Accepts, Answer, Answers, Authorization, Fallback, GetStream, Header, KeyOrder, ListenHabit, Modern, OnSession404,

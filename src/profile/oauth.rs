@@ -106,6 +106,7 @@ pub struct OAuthHeaders {
 /// How a client gets its token and keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent habits of a client, not a state")]
 pub struct OAuth {
     /// How a login begins.
     pub begins: Begins,

@@ -30,8 +30,14 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
     if let Some(reason) = not_by_this_way(scenario, &survey.entry) {
         return Some(reason);
     }
-    if !modern && survey.via == Via::StreamableHttp && profile.session_per_call.value.is_some() && outlasts_calls(scenario) {
-        return Some("this client opens a session for each call and ends it then, so that nothing outlives a call".to_owned());
+    if !modern
+        && survey.via == Via::StreamableHttp
+        && profile.session_per_call.value.is_some()
+        && outlasts_calls(scenario)
+    {
+        return Some(
+            "this client opens a session for each call and ends it then, so that nothing outlives a call".to_owned(),
+        );
     }
     let needed = scenario.needs.iter().find_map(|need| reason(need, profile, revision, survey));
     needed.or_else(|| called(scenario).into_iter().find_map(|tool| not_allowed(&tool, survey)))
@@ -46,7 +52,7 @@ fn outlasts_calls(scenario: &Scenario) -> bool {
     };
     let steps = scenario.all_steps();
     let ends = steps.iter().filter(|step| matches!(step.action, Action::Shutdown(_))).count();
-    ends > 1 || !steps.iter().all(|step| lone(&step))
+    ends > 1 || !steps.iter().all(lone)
 }
 
 /// Why the scenario, or the client, does not go with the transport.

@@ -51,10 +51,7 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
 /// Whether a call of this tool is refused because no page with it was fetched.
 fn is_unlisted(call: &Call, name: &str) -> bool {
     let strict = !call.app.faults.holds(Rule::UnlistedToolsServed);
-    strict
-        && name == LISTED_LAST
-        && call.session.revision < Revision::V2026_07_28
-        && !call.session.marked(LISTED_LAST)
+    strict && name == LISTED_LAST && call.session.revision < Revision::V2026_07_28 && !call.session.marked(LISTED_LAST)
 }
 
 /// Whether the call wants a stream, because it may say something before its result.

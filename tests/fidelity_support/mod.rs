@@ -62,8 +62,9 @@ pub(crate) async fn compared(folder: &Path, client: &str, profile: &str, run: Ru
     let wanted = wanted::read(&folder.join(format!("{}.jsonl", log_of(client, run)?)))?;
     let played = played::play(profile, run, &wanted).await;
     let came = played::sent(&played.events);
-    Some(compare(&wanted.sent, &came, &mcp_rehearsal::recording::fidelity::Sameness {
-        wanted: wanted.words,
-        came: played.words,
-    }))
+    Some(compare(
+        &wanted.sent,
+        &came,
+        &mcp_rehearsal::recording::fidelity::Sameness { wanted: wanted.words, came: played.words },
+    ))
 }

@@ -1,5 +1,6 @@
 //! What a simulated client sends in the same situation, from its transcript.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,9 +57,9 @@ fn script(wanted: &Wanted, own_sessions: bool) -> String {
     for (method, params) in &wanted.calls {
         if method == "tools/call" {
             let (tool, arguments) = (&params["name"], &params["arguments"]);
-            steps.push_str(&format!("  - invoke: {{ tool: {tool}, arguments: {arguments} }}\n"));
+            let _ = writeln!(steps, "  - invoke: {{ tool: {tool}, arguments: {arguments} }}");
         } else if !own_sessions {
-            steps.push_str(&format!("  - invoke: {{ method: {method} }}\n"));
+            let _ = writeln!(steps, "  - invoke: {{ method: {method} }}");
         }
     }
     steps.push_str("  - shutdown\n");
