@@ -294,7 +294,8 @@ impl Events {
 async fn rehearsed(redis: &RedisServer, nodes: usize, via: Via) {
     let mut profiles = profile::shipped().expect("profiles load");
     // What clients do differently shows over HTTP; over the other transports it is the server's turn.
-    profiles.retain(|profile| via == Via::StreamableHttp || profile.id() == "reference");
+    let over_http = via == Via::StreamableHttp;
+    profiles.retain(|profile| profile.is_neutral() || (over_http && profile.about.popular));
     let selection = Selection {
         scenarios: scenario::shipped().into_iter().map(Arc::new).collect(),
         profiles: profiles.into_iter().map(Arc::new).collect(),

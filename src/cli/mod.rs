@@ -91,7 +91,7 @@ enum Command {
 pub async fn execute(cli: Cli) -> ExitCode {
     let code = match cli.command {
         Command::Run(args) => Box::pin(run::run(*args, cli.color)).await,
-        Command::Doctor(args) => doctor::doctor(args, cli.color).await,
+        Command::Doctor(args) => Box::pin(doctor::doctor(args, cli.color)).await,
         Command::Serve(args) => serve::serve(*args).await,
         Command::Proxy(args) => proxy::proxy(args).await,
         Command::Record(args) => Box::pin(record::record(args)).await,

@@ -20,6 +20,9 @@ use crate::scenario::{self, Scenario};
 use crate::server::{RunningServer, StoreConfig};
 use crate::verdict::{Cell, Summary};
 
+/// The clients that many people use, and the one that stands for none.
+const POPULAR: &str = "popular";
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -38,8 +41,8 @@ pub(super) struct RunArgs {
     /// Scenario ids, comma-separated, `*` allowed; or a folder of your own scenario files.
     #[arg(short, long)]
     scenarios: Option<String>,
-    /// Clients: `all`, `popular`, or names, comma-separated.
-    #[arg(short, long, default_value = "all")]
+    /// Clients: `all`, `popular` (with the neutral one), or names, comma-separated, `*` allowed.
+    #[arg(short, long, default_value = POPULAR)]
     clients: String,
     /// Profiles of your own: a file, or a folder of them. `derive` makes one of a recording.
     #[arg(long, value_name = "PATH")]
@@ -186,7 +189,8 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
         bar.set_length(progress.all as u64);
         bar.set_position(progress.done as u64);
     };
-    let summary = match rehearse(rehearsal, tell, interrupt).await {
+    let played = rehearsal.selection.profiles.len();
+    let summary = match Box::pin(rehearse(rehearsal, tell, interrupt)).await {
         Ok(summary) => summary,
         Err(error) => {
             bar.finish_and_clear();
@@ -199,7 +203,9 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
         }
     };
     bar.finish_and_clear();
-    finish(&args, color, &summary)
+    let code = finish(&args, color, &summary);
+    tell_of_the_others(&args, played);
+    code
 }
 
 #[cfg(unix)]
@@ -389,18 +395,27 @@ fn profiles(wanted: &str, own: Option<&Path>) -> Result<Vec<Arc<Profile>>, Stopp
     if let Some(own) = own {
         shipped.extend(crate::profile::load(own, &shipped).map_err(told)?);
     }
-    if wanted == "all" || wanted == "popular" {
-        return Ok(shipped
-            .into_iter()
-            .filter(|profile| wanted == "all" || profile.about.popular)
-            .map(Arc::new)
-            .collect());
-    }
     let names: Vec<&str> = wanted.split(',').map(str::trim).collect();
+    let fits = |name: &str, profile: &Profile| match name {
+        "all" => true,
+        POPULAR => profile.about.popular || profile.is_neutral(),
+        name => glob(name, profile.id()),
+    };
     for name in &names {
-        if !shipped.iter().any(|profile| profile.id() == *name) {
+        if !shipped.iter().any(|profile| fits(name, profile)) {
             return Err(Stopped::Usage(format!("no client is called `{name}`; `list clients` names them")));
         }
     }
-    Ok(shipped.into_iter().filter(|profile| names.contains(&profile.id())).map(Arc::new).collect())
+    let chosen = |profile: &Profile| names.iter().any(|name| fits(name, profile));
+    Ok(shipped.into_iter().filter(chosen).map(Arc::new).collect())
+}
+
+/// Says which clients were left out, where nobody chose.
+fn tell_of_the_others(args: &RunArgs, played: usize) {
+    let others = crate::profile::ids().count().saturating_sub(played);
+    if args.clients == POPULAR && others > 0 && !args.quiet {
+        say(&format!(
+            "Played {played} clients; {others} more, and variants, are known: `--clients all` plays them too."
+        ));
+    }
 }

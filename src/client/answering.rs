@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::compose;
 use super::exchange::Options;
 use super::sim::Sim;
 use crate::profile::Answer;
@@ -38,16 +39,13 @@ impl Sim {
             let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
             let answers = self.state().answers.clone();
             let answer = self.answer_to(&answers, method, &request["params"]);
-            let mut message = serde_json::Map::new();
-            message.insert("jsonrpc".to_owned(), Value::from("2.0"));
-            message.insert("id".to_owned(), request.get("id").cloned().unwrap_or_default());
-            match answer {
-                Answer::Result(result) => message.insert("result".to_owned(), result),
-                Answer::Error { code, message: text } => {
-                    message.insert("error".to_owned(), serde_json::json!({"code": code, "message": text}))
-                }
+            let (member, value) = match answer {
+                Answer::Result(result) => ("result", result),
+                Answer::Error { code, message } => ("error", serde_json::json!({"code": code, "message": message})),
             };
-            let request = self.post(&Value::Object(message), None, None);
+            let id = request.get("id").cloned().unwrap_or_default();
+            let message = compose::response(self.profile.key_order.value, id, member, value);
+            let request = self.post(&message, None, None);
             let within = self.target.patience;
             self.exchange(request, Options { within, ..Options::default() }).await;
         })

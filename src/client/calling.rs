@@ -42,6 +42,11 @@ impl Sim {
         if step.recover {
             self.prepare(turn.within).await;
         }
+        let turn = Turn { within: self.patience_for_calls(turn.within), ..turn };
+        let apart = self.profile.session_per_call.value.as_deref().filter(|_| self.opens_for_each_call());
+        if apart.is_some() {
+            self.open_for_call(turn.within).await;
+        }
         let id = step.id.clone().unwrap_or_else(|| self.next_id());
         let (request, id) = self.calling(step, method, params.clone(), id);
         let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
@@ -75,6 +80,12 @@ impl Sim {
                 (answered, asked) = retried.unwrap_or((answered, asked));
             }
             self.subject(turn, answered.exchange, Some(id_text(&asked)));
+            if method == "tools/call" {
+                self.cancel_late(&answered, &asked, turn.within).await;
+            }
+            if let Some(after) = apart {
+                self.end_of_call(after, turn.within).await;
+            }
             return;
         };
         let number = self.tap.next_exchange();
@@ -106,6 +117,7 @@ impl Sim {
             }
             self.modern_request(method, params, &id, Some(&meta)).1
         } else {
+            let params = self.habitual(method, params, &id);
             let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params);
             self.post(&message, Some(method), name_of(&message))
         };

@@ -65,30 +65,26 @@ pub(super) fn apply(headers: &mut Headers, overrides: &Overrides) {
 
 /// A request or (without id) a notification, its members in the client's order.
 pub(super) fn message(order: KeyOrder, id: Option<Value>, method: &str, params: Option<Value>) -> Value {
-    let mut object = Map::new();
-    let body = |object: &mut Map<String, Value>| {
-        object.insert("method".to_owned(), json!(method));
-        if let Some(params) = params {
-            object.insert("params".to_owned(), params);
-        }
+    let method_first = match order {
+        // Cancellations are put together by hand where other messages are not.
+        KeyOrder::MethodFirst => method != "notifications/cancelled",
+        KeyOrder::RequestsMethodFirst => id.is_some() && !matches!(method, "server/discover" | "subscriptions/listen"),
+        KeyOrder::JsonrpcFirst => false,
     };
-    match order {
-        KeyOrder::MethodFirst => {
-            body(&mut object);
-            object.insert("jsonrpc".to_owned(), json!("2.0"));
-            if let Some(id) = id {
-                object.insert("id".to_owned(), id);
-            }
-        }
-        KeyOrder::JsonrpcFirst => {
-            object.insert("jsonrpc".to_owned(), json!("2.0"));
-            if let Some(id) = id {
-                object.insert("id".to_owned(), id);
-            }
-            body(&mut object);
-        }
-    }
-    Value::Object(object)
+    let head = [Some(("jsonrpc", json!("2.0"))), id.map(|id| ("id", id))];
+    let body = [Some(("method", json!(method))), params.map(|params| ("params", params))];
+    let (first, second) = if method_first { (body, head) } else { (head, body) };
+    let members = first.into_iter().chain(second).flatten();
+    Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// A response, its members in the client's order: those that begin requests with `method` begin results with `result`.
+pub(super) fn response(order: KeyOrder, id: Value, member: &str, value: Value) -> Value {
+    let head = [("jsonrpc", json!("2.0")), ("id", id)];
+    let mut members: Map<String, Value> = head.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let result_first = order != KeyOrder::JsonrpcFirst && member == "result";
+    members.shift_insert(if result_first { 0 } else { 2 }, member.to_owned(), value);
+    Value::Object(members)
 }
 
 #[cfg(test)]
@@ -109,6 +105,22 @@ mod tests {
         assert_eq!(text, r#"{"method":"ping","jsonrpc":"2.0","id":0}"#);
         let text = message(KeyOrder::JsonrpcFirst, Some(json!(0)), "ping", None).to_string();
         assert_eq!(text, r#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#);
+        let mixed = |id, method| message(KeyOrder::RequestsMethodFirst, id, method, None).to_string();
+        assert_eq!(mixed(Some(json!(0)), "ping"), r#"{"method":"ping","jsonrpc":"2.0","id":0}"#);
+        assert_eq!(
+            mixed(None, "notifications/initialized"),
+            r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
+        );
+        let text = message(KeyOrder::MethodFirst, None, "notifications/cancelled", None).to_string();
+        assert_eq!(text, r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#);
+    }
+
+    #[test]
+    fn responses_have_an_order_too() {
+        let text = |order, member| response(order, json!("a"), member, json!({})).to_string();
+        assert_eq!(text(KeyOrder::MethodFirst, "result"), r#"{"result":{},"jsonrpc":"2.0","id":"a"}"#);
+        assert_eq!(text(KeyOrder::MethodFirst, "error"), r#"{"jsonrpc":"2.0","id":"a","error":{}}"#);
+        assert_eq!(text(KeyOrder::JsonrpcFirst, "result"), r#"{"jsonrpc":"2.0","id":"a","result":{}}"#);
     }
 
     #[test]

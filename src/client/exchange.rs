@@ -194,6 +194,9 @@ impl Sim {
             let _ = told.send(());
         }
         answered.status = Some(head.status);
+        if request.method == "GET" && request.target == self.target.path && self.state().session.is_some() {
+            self.note_no_stream(head.status);
+        }
         answered.headers.clone_from(&head.headers);
         let stream = header(&head.headers, "content-type")
             .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
@@ -423,8 +426,10 @@ impl Sim {
             answered.resumable = true;
             let mut state = self.state();
             state.interrupted.push(id);
-            // The server says how long to wait (2025-11-25 basic/transports#sending-messages-to-the-server).
-            if let (Ok(End::Complete), Some(ms)) = (&result, pause) {
+            // The server says how long to wait (2025-11-25 basic/transports#sending-messages-to-the-server); where it
+            // does not, the client waits as long as it always does.
+            if let Ok(End::Complete) = &result {
+                let ms = pause.unwrap_or(self.profile.reconnect_ms.value);
                 state.resume_at = Some(self.clock.elapsed() + Duration::from_millis(ms));
             }
         }
@@ -461,6 +466,7 @@ impl Sim {
         };
         for message in messages {
             self.hear(number, &message);
+            self.hear_change(&message);
             // Without a handshake servers do not ask on streams (2026-07-28 basic/transports/streamable-http), so that
             // nothing there is answered.
             let answerable = !self.is_modern()

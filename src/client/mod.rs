@@ -10,6 +10,7 @@ mod control;
 mod driver;
 mod entry;
 mod exchange;
+mod habits;
 mod mirror;
 mod modern;
 mod network;

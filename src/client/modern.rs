@@ -16,7 +16,7 @@ use super::mirror::{self, Mirrored};
 use super::sim::Sim;
 use super::step::name_of;
 use crate::model::{Era, Revision, Via, id_text};
-use crate::profile::{Answer, Modern, ProgressTokens};
+use crate::profile::{Answer, KeyOrder, Modern, ProgressTokens};
 use crate::scenario::{Answers, Headers as Overrides, Negotiate, StateSource};
 use crate::wire::Request;
 
@@ -117,6 +117,7 @@ impl Sim {
                     self.note_once(&format!("the server speaks {other} instead of {version}; the client asks again"));
                     (version, changed) = (other, true);
                 }
+                Told::Legacy if self.gives_up_on(&answered) => return Some(here),
                 Told::Legacy if step.version.is_none() => {
                     if answered.status.is_some() || !answered.messages.is_empty() {
                         self.note_once("the server does not speak 2026-07-28: the client goes on with initialize");
@@ -189,6 +190,8 @@ impl Sim {
         id: &Value,
         meta: Option<&Value>,
     ) -> (Value, Request) {
+        // Where `params` is there for `_meta` alone, some put it behind what was there before.
+        let added = params.is_none() && self.profile.key_order.value == KeyOrder::RequestsMethodFirst;
         let mut params = match params {
             Some(Value::Object(params)) => params,
             // What is no object is sent as it is: there is no place for `_meta` in it.
@@ -199,7 +202,7 @@ impl Sim {
             }
             None => Map::new(),
         };
-        let mut all = self.meta_of(method);
+        let mut all = self.meta_of(method, id);
         for (key, value) in meta.and_then(Value::as_object).into_iter().flatten() {
             if value.is_null() {
                 all.shift_remove(key);
@@ -211,28 +214,31 @@ impl Sim {
         if !all.is_empty() {
             params.insert("_meta".to_owned(), Value::Object(all));
         }
-        let message =
+        let mut message =
             compose::message(self.profile.key_order.value, Some(id.clone()), method, Some(Value::Object(params)));
+        if let Some(members) = message.as_object_mut().filter(|_| added)
+            && let Some(params) = members.shift_remove("params")
+        {
+            members.insert("params".to_owned(), params);
+        }
         let request = self.post(&message, Some(method), name_of(&message));
         (message, request)
     }
 
-    fn meta_of(&self, method: &str) -> Map<String, Value> {
+    fn meta_of(&self, method: &str, id: &Value) -> Map<String, Value> {
+        let mut meta = if method == "tools/call" { self.call_meta() } else { Map::new() };
         let mut state = self.state();
         let Some(dress) = &mut state.modern else { return Map::new() };
-        let mut meta = Map::new();
         meta.insert(VERSION.to_owned(), json!(dress.version));
         meta.insert(INFO.to_owned(), Value::Object(self.profile.client_info.value.clone()));
         meta.insert(CAPABILITIES.to_owned(), dress.capabilities.clone());
         let tokens = self.profile.modern.value.as_ref().map_or(ProgressTokens::Never, |habits| habits.progress_tokens);
-        let sends = match tokens {
-            ProgressTokens::Never => false,
-            ProgressTokens::Calls => method == "tools/call",
-            ProgressTokens::Always => method != "server/discover",
-        };
-        if sends {
-            meta.insert("progressToken".to_owned(), json!(dress.tokens));
-            dress.tokens += 1;
+        if method != "server/discover" {
+            meta.extend(self.profile.extras.value.modern_meta.clone());
+        }
+        if tokens.are_on(method) {
+            let token = self.progress_token(id, &mut dress.tokens);
+            meta.insert("progressToken".to_owned(), token);
         }
         meta
     }

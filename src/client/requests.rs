@@ -7,7 +7,7 @@ use super::mirror;
 use super::sim::Sim;
 use super::step::name_of;
 use crate::profile::Header;
-use crate::transcript::header;
+use crate::transcript::{Headers, header};
 use crate::wire::Request;
 
 impl Sim {
@@ -28,7 +28,8 @@ impl Sim {
             host: &host,
             length: Some(body.len()),
             session: state.session.as_deref(),
-            revision: state.revision.as_deref(),
+            // With `initialize` it can only be the version that is asked for.
+            revision: state.revision.as_deref().or_else(|| message["params"]["protocolVersion"].as_str()),
             method,
             name,
         };
@@ -57,6 +58,12 @@ impl Sim {
         };
         self.mirror(&mut headers, message);
         Request { headers, body, ..Request::to(self.target.path.clone(), "POST") }
+    }
+
+    /// These headers, of which only `{host}` has a value.
+    pub(super) fn plain_headers(&self, templates: &[Header]) -> Headers {
+        let host = self.host();
+        compose::headers(templates, &Slots { host: &host, ..Slots::default() })
     }
 
     /// A GET or DELETE with the headers of the profile.

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
 use super::auth::{Credential, Site};
+use super::habits::first_number;
 use super::modern::Dress;
 use super::target::Target;
 use super::transport::Line;
@@ -134,6 +135,8 @@ pub(super) struct State {
     /// Whether the rest of the steps makes no sense on this target.
     pub(super) left_out: bool,
     pub(super) answers: Answers,
+    /// How many progress tokens were given out after a handshake.
+    pub(super) tokens: i64,
     /// How the conversation was opened, so that it can be opened again.
     pub(super) opening: Option<Negotiate>,
     pub(super) credential: Credential,
@@ -171,7 +174,7 @@ impl Sim {
         clock: Arc<dyn Clock>,
         rng: Rng,
     ) -> Self {
-        let first = profile.first_request_id.value.as_i64().unwrap_or(0);
+        let first = first_number(&profile.first_request_id.value);
         let spoken = target.via.unwrap_or_else(|| profile.transports.value.first());
         Self {
             name: name.to_owned(),
@@ -197,11 +200,6 @@ impl Sim {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next request id, counted as the profile counts.
-    pub(super) fn next_id(&self) -> Value {
-        json!(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(super) fn next_connection(&self) -> u32 {

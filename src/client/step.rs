@@ -47,13 +47,7 @@ impl Sim {
         match action {
             // What is asked before any handshake is asked by HTTP.
             Action::Connect(_) if self.via() != Via::StreamableHttp => {}
-            Action::Connect(_) => {
-                for request in &self.profile.pre_requests.value {
-                    let target = request.path.replace("{endpoint}", &self.target.path);
-                    let request = Request { target, ..self.bare(&request.method) };
-                    self.exchange(request, self.options(within)).await;
-                }
-            }
+            Action::Connect(_) => self.ask_beforehand(false, within).await,
             Action::Negotiate(step) => self.negotiate(step, turn).await,
             Action::Invoke(step) => self.invoke(step, turn).await,
             Action::Await(step) => self.wait_for_call(step, turn).await,
@@ -104,8 +98,15 @@ impl Sim {
         if self.is_modern() {
             return self.modern_request(method, params, id, None).1;
         }
+        let params = self.habitual(method, params, id);
         let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params);
         self.post(&message, Some(method), name_of(&message))
+    }
+
+    /// A notification in the client's order of members.
+    pub(super) fn notification(&self, method: &str, params: Option<Value>) -> Value {
+        let id = self.profile.extras.value.null_ids.then_some(Value::Null);
+        compose::message(self.profile.key_order.value, id, method, params)
     }
 
     /// Opens a stream in the background and goes on once its head came or it is over.
@@ -141,7 +142,7 @@ impl Sim {
         headers: &crate::scenario::Headers,
         turn: Turn,
     ) {
-        let message = compose::message(self.profile.key_order.value, None, method, params);
+        let message = self.notification(method, params);
         let mut request = self.post(&message, Some(method), None);
         compose::apply(&mut request.headers, headers);
         let answered = self.exchange(request, self.options(turn.within)).await;

@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use crate::model::Via;
 
 use super::error::ProfileError;
+use super::habits::{Extras, Limits, NamesVersion, PreRequest, Progress};
 use super::known::Known;
 use super::oauth::OAuth;
 use super::values::{
-    Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, Modern, OnSession404, OpensWith, PreRequest,
-    Probe, ProbeSession, Transports,
+    Accepts, Answer, Answers, Authorization, GetStream, Header, KeyOrder, Modern, OnSession404, OpensWith, Probe,
+    ProbeSession, Transports,
 };
 
 /// Whose behaviour a profile holds.
@@ -58,7 +59,13 @@ macro_rules! fields {
         impl Fields {
             const NAMES: &[&str] = &[$(stringify!($name)),*];
 
-            fn take(file: &str, from: &mut Map<String, Value>) -> Result<Self, ProfileError> {
+            /// What a field does not say about its evidence is what `stated` says about all.
+            fn take(file: &str, from: &mut Map<String, Value>, stated: &Map<String, Value>) -> Result<Self, ProfileError> {
+                for field in from.values_mut().filter_map(Value::as_object_mut) {
+                    for (key, value) in stated {
+                        field.entry(key.clone()).or_insert_with(|| value.clone());
+                    }
+                }
                 Ok(Self { $($name: take(file, from, "fields.", stringify!($name))?,)* })
             }
 
@@ -126,6 +133,8 @@ fields! {
     get_stream: GetStream,
     /// Methods it calls after the handshake, in order.
     listing: Vec<String>,
+    /// It asks for those lists too that the server did not declare.
+    lists_unadvertised: bool,
     /// It calls them all at once.
     parallel_listing: bool,
     /// It asks for the next page.
@@ -142,6 +151,23 @@ fields! {
     answers: Answers,
     /// Requests before any handshake.
     pre_requests: Vec<PreRequest>,
+    /// How it asks for progress after a handshake, and what its tokens are.
+    progress: Progress,
+    /// A version that it names in `initialize` in place of one of `opens_with`.
+    names_version: Option<NamesVersion>,
+    /// What it adds to its messages.
+    extras: Extras,
+    /// The level of logs that it asks for after the handshake; none if it never does.
+    log_level: Option<String>,
+    /// The lists that it fetches again when the server says that the tools changed.
+    refetches: Vec<String>,
+    /// It tells the server to cancel calls that were answered already; the reason that it gives.
+    cancels_answered: Option<String>,
+    /// It opens a session for each call and ends it after that; what it asks in it after the call. None if it has one
+    /// session for all.
+    session_per_call: Option<Vec<String>>,
+    /// What it can take.
+    limits: Limits,
 }
 
 impl Profile {
@@ -180,9 +206,23 @@ impl<'a> Draft<'a> {
             variant_of: take(file, &mut top, "", "variant-of")?,
             note: take(file, &mut top, "", "note")?,
         };
+        let stated: Map<String, Value> = take(file, &mut top, "", "stated")?.unwrap_or_default();
+        if let Some(other) = stated.keys().find(|key| !matches!(key.as_str(), "evidence" | "date" | "ref")) {
+            return Err(ProfileError::new(
+                file,
+                format!("stated.{other}"),
+                "says nothing about evidence",
+                "it holds `evidence`, `date` and `ref` for the fields that do not say them",
+            ));
+        }
         let mut rest: Map<String, Value> = need(file, &mut top, "fields")?;
-        refuse_rest(file, "", &top, "id, title, client, version, sdk, seen, popular, variant-of, note, fields")?;
-        let fields = Fields::take(file, &mut rest)?;
+        refuse_rest(
+            file,
+            "",
+            &top,
+            "id, title, client, version, sdk, seen, popular, variant-of, note, stated, fields",
+        )?;
+        let fields = Fields::take(file, &mut rest, &stated)?;
         refuse_rest(file, "fields.", &rest, &Fields::NAMES.join(", "))?;
         Ok(Self { file, about, fields })
     }
@@ -279,6 +319,7 @@ fn fill_user_agent(profile: &mut Profile) {
     let agent = profile.user_agent.value.clone();
     let probe = profile.probe.value.iter_mut().flat_map(|probe| probe.headers.iter_mut());
     let modern = profile.modern.value.iter_mut().flat_map(|modern| modern.headers.iter_mut());
+    let beforehand = profile.pre_requests.value.iter_mut().flat_map(|asked| asked.headers.iter_mut().flatten());
     let headers = profile
         .headers_initialize
         .value
@@ -291,6 +332,10 @@ fn fill_user_agent(profile: &mut Profile) {
     for header in headers.filter(|header| header.name.eq_ignore_ascii_case("user-agent")) {
         header.value.clone_from(&agent);
     }
+    // Those beside the conversation may name somebody else.
+    for header in beforehand.filter(|header| header.value == "{user_agent}") {
+        header.value.clone_from(&agent);
+    }
 }
 
 fn refuse_contradictions(file: &str, profile: &Profile) -> Result<(), ProfileError> {
@@ -301,6 +346,14 @@ fn refuse_contradictions(file: &str, profile: &Profile) -> Result<(), ProfileErr
 
     if profile.opens_with.value.0.is_empty() {
         return refuse("opens_with", "names no revision", "name at least one");
+    }
+    let named = profile.names_version.value.as_ref().map(|other| other.instead_of.as_str());
+    if named.is_some_and(|named| profile.opens_with.value.0.iter().all(|revision| revision.name() != named)) {
+        return refuse(
+            "names_version",
+            "is said instead of a revision that `opens_with` lacks",
+            "name one of `opens_with`",
+        );
     }
     let transports = &profile.transports.value;
     if transports.order.is_empty() {

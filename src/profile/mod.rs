@@ -5,6 +5,7 @@
 
 mod error;
 mod folder;
+mod habits;
 mod known;
 mod load;
 mod oauth;
@@ -13,11 +14,14 @@ mod values;
 
 pub use error::ProfileError;
 pub use folder::load;
+pub use habits::{Extras, Limits, NamesVersion, PreRequest, Progress, ProgressTokens, Token};
 pub use known::{Evidence, Known};
 pub use load::{About, Profile, parse};
-pub use oauth::{Begins, CarriesResource, OAuth, OnDeadRefresh, OnStepUp, Place, Registration, ScopeFrom};
+pub use oauth::{
+    Begins, CarriesResource, OAuth, OAuthHeaders, OnDeadRefresh, OnStepUp, Place, Registration, ScopeFrom,
+};
 pub use shipped::{find, ids, shipped};
 pub use values::{
     Accepts, Answer, Answers, Authorization, Fallback, GetStream, Header, KeyOrder, ListenHabit, Modern, OnSession404,
-    OpensWith, PreRequest, Probe, ProbeSession, ProgressTokens, Transports,
+    OpensWith, Probe, ProbeSession, Transports,
 };

@@ -1,6 +1,9 @@
 //! How a client gets its token and keeps it, as data. It must not know HTTP or any server.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::values::Header;
 
 /// How a login begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -10,6 +13,8 @@ pub enum Begins {
     Challenge,
     /// With the metadata of the resource, before any request.
     Metadata,
+    /// With the challenge of a GET that is sent for it alone.
+    Get,
 }
 
 /// Where the metadata of a resource is looked for when no challenge names it (RFC 9728 section 3.1).
@@ -80,22 +85,68 @@ pub enum OnDeadRefresh {
     GiveUp,
 }
 
+/// Headers of the requests around a token; templates as in [`Header`], of which `{host}` and `{length}` have a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OAuthHeaders {
+    /// Of the GET that a login begins with; empty for those of the GET that opens the stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<Header>,
+    /// Of a GET for metadata.
+    pub metadata: Vec<Header>,
+    /// Of a GET for the metadata of an authorization server, where they are others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_metadata: Vec<Header>,
+    /// Of a registration; empty where none was seen.
+    pub registration: Vec<Header>,
+    /// Of a token request.
+    pub token: Vec<Header>,
+}
+
 /// How a client gets its token and keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent habits of a client, not a state")]
 pub struct OAuth {
     /// How a login begins.
     pub begins: Begins,
     /// Where the metadata of the resource is looked for, in order, when no challenge names it.
     pub resource_metadata: Vec<Place>,
-    /// Ways to a `client_id`, in order.
+    /// It does not look at the `resource_metadata` of a challenge.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignores_challenge: bool,
+    /// It goes no further with metadata whose `resource` is not its URL, letter for letter.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict_resource: bool,
+    /// Ways to a `client_id`, in order; none if it knows no login at all.
     pub registration: Vec<Registration>,
     /// URL of its metadata document.
     pub document: Option<String>,
+    /// It shows its document only where the server lists `none` among the ways to prove oneself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub document_wants_none: bool,
     /// `client_name` of its registration.
     pub client_name: String,
     /// Its redirect URI.
     pub redirect_uri: String,
+    /// Redirect URIs that it registers besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_redirect_uris: Vec<String>,
+    /// Members of its registration beside those that follow from the others; they replace what follows.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub registers_with: Map<String, Value>,
+    /// Its registration names the scopes that it is going to ask for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub registers_scope: bool,
+    /// It takes no answer to an authorization request without `iss` (RFC 9207), whether or not the server announced it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_iss: bool,
+    /// Headers of those requests, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<OAuthHeaders>,
+    /// `User-Agent` of its requests for metadata, registration and tokens, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
     /// `token_endpoint_auth_method` of its registration, where it names one.
     pub client_auth: Option<String>,
     /// `application_type` of its registration, where it names one.
@@ -114,6 +165,9 @@ pub struct OAuth {
     pub on_step_up: OnStepUp,
     /// What it does when its refresh token is refused.
     pub on_dead_refresh: OnDeadRefresh,
+    /// Its request ids count from the beginning again after a login.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts_anew: bool,
     /// It revokes its tokens when it leaves.
     pub revokes: bool,
     /// It uses no metadata of an authorization server that names another issuer than the one it was found for (RFC 8414

@@ -9,6 +9,13 @@ const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped_profi
 /// The profile that stands for no client, and comes first.
 const NEUTRAL: &str = "reference";
 
+impl Profile {
+    /// Whether it stands for no client.
+    pub fn is_neutral(&self) -> bool {
+        self.id() == NEUTRAL
+    }
+}
+
 /// All shipped profiles, the neutral one first, the others by name.
 pub fn shipped() -> Result<Vec<Profile>, ProfileError> {
     let mut drafts = FILES.iter().map(|(file, text)| Draft::read(file, text)).collect::<Result<Vec<_>, _>>()?;

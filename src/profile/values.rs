@@ -4,6 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::habits::ProgressTokens;
 use crate::model::{Revision, Via};
 
 /// Revisions asked for in `initialize`, preferred one first.
@@ -68,6 +69,8 @@ pub enum Fallback {
     /// Any status from 400 to 499 but 401 and 403.
     #[serde(rename = "any-4xx")]
     Any4xx,
+    /// Any status from 400 on, a refusal for want of a token too.
+    AnyError,
     /// Status 400.
     #[serde(rename = "400")]
     BadRequest,
@@ -95,6 +98,7 @@ impl Transports {
             Fallback::ByRevision if revision.facts().falls_back_on_any_4xx => any,
             Fallback::ByRevision => few,
             Fallback::Any4xx => any,
+            Fallback::AnyError => status >= 400,
             Fallback::BadRequest => status == 400,
             Fallback::NotFound => status == 404,
             Fallback::NoPost => status == 405,
@@ -112,30 +116,6 @@ pub struct Authorization {
     pub after: String,
 }
 
-/// A request without a body before any handshake.
-///
-/// The path may hold `{endpoint}`, the path of the MCP endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(String, String)", into = "(String, String)")]
-pub struct PreRequest {
-    /// HTTP method.
-    pub method: String,
-    /// Path, perhaps with `{endpoint}` in it.
-    pub path: String,
-}
-
-impl From<(String, String)> for PreRequest {
-    fn from((method, path): (String, String)) -> Self {
-        Self { method, path }
-    }
-}
-
-impl From<PreRequest> for (String, String) {
-    fn from(request: PreRequest) -> Self {
-        (request.method, request.path)
-    }
-}
-
 /// The request of the newer era that some clients try before `initialize`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +126,9 @@ pub struct Probe {
     pub method: String,
     /// Its headers, in order.
     pub headers: Vec<Header>,
+    /// Statuses after which it gives up instead of trying `initialize`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fatal: Vec<u16>,
 }
 
 /// How a client speaks the era without a handshake (2026-07-28), where it does.
@@ -162,18 +145,6 @@ pub struct Modern {
     pub listing: Vec<String>,
     /// The requests with which it sends a progress token, counted like an id.
     pub progress_tokens: ProgressTokens,
-}
-
-/// The requests with which a client sends a progress token by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProgressTokens {
-    /// None.
-    Never,
-    /// `tools/call`.
-    Calls,
-    /// Every one but its probe.
-    Always,
 }
 
 /// The subscription that a client opens by itself.
@@ -196,6 +167,9 @@ pub struct ProbeSession {
     pub capabilities: Map<String, Value>,
     /// The revision it asks for.
     pub opens_with: OpensWith,
+    /// It stops after `initialize`, once it has seen the status.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stops_there: bool,
 }
 
 /// Order of the members of a JSON-RPC message.
@@ -204,6 +178,8 @@ pub struct ProbeSession {
 pub enum KeyOrder {
     /// `method`, `params`, `jsonrpc`, `id`.
     MethodFirst,
+    /// So in requests, but `jsonrpc` first in probes, notifications and answers.
+    RequestsMethodFirst,
     /// `jsonrpc`, `id`, `method`, `params`.
     JsonrpcFirst,
 }
@@ -216,6 +192,8 @@ pub enum Accepts {
     Known,
     /// Whatever the server says, even a revision that does not exist.
     Any,
+    /// Only the one that it asked for; it leaves otherwise.
+    Asked,
 }
 
 /// What a client does about the server's own stream.

@@ -30,8 +30,29 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
     if let Some(reason) = not_by_this_way(scenario, &survey.entry) {
         return Some(reason);
     }
+    if !modern
+        && survey.via == Via::StreamableHttp
+        && profile.session_per_call.value.is_some()
+        && outlasts_calls(scenario)
+    {
+        return Some(
+            "this client opens a session for each call and ends it then, so that nothing outlives a call".to_owned(),
+        );
+    }
     let needed = scenario.needs.iter().find_map(|need| reason(need, profile, revision, survey));
     needed.or_else(|| called(scenario).into_iter().find_map(|tool| not_allowed(&tool, survey)))
+}
+
+/// Whether the scenario is about more than calls that are made one by one.
+fn outlasts_calls(scenario: &Scenario) -> bool {
+    let lone = |step: &&Step| match &step.action {
+        Action::Connect(_) | Action::Negotiate(_) | Action::Shutdown(_) => true,
+        Action::Invoke(call) => call.r#as.is_none(),
+        _ => false,
+    };
+    let steps = scenario.all_steps();
+    let ends = steps.iter().filter(|step| matches!(step.action, Action::Shutdown(_))).count();
+    ends > 1 || !steps.iter().all(lone)
 }
 
 /// Why the scenario, or the client, does not go with the transport.
@@ -160,6 +181,9 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         ),
         "clock" => missing(survey.clock, "the target's clock cannot be moved (--control names its control endpoint)"),
         "reference" => missing(survey.reference, "only the reference server has the fixtures for this"),
+        "auth" if survey.auth && profile.oauth.value.registration.is_empty() => {
+            Some("this client knows no login; it can be given a token by hand at most".to_owned())
+        }
         "auth" => missing(survey.auth, "the target asks for no authorization"),
         "mint" => missing(
             survey.mint,

@@ -365,6 +365,7 @@ pub(crate) enum Rule {
     UnknownRevoked,
     UnknownSessionRefused,
     UnknownToolRefused,
+    UnlistedToolsServed,
     UnsignedRefused,
     UnsubscribeHonoured,
     UpdatesSent,

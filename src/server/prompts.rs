@@ -11,6 +11,9 @@ use super::session::Session;
 use super::tools::{PNG, WAV};
 use crate::model::Revision;
 
+/// The prompt with a sound in it, which the oldest revision does not know.
+const SOUND: &str = "test_prompt_with_audio";
+
 /// The prompt that asks the user first.
 const ASKING: &str = "test_input_required_result_prompt";
 
@@ -39,7 +42,7 @@ fn catalogue() -> Vec<Value> {
 /// `prompts/list`.
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let mut items = catalogue();
-    items.retain(|prompt| session.revision.facts().audio || prompt["name"] != "test_prompt_with_audio");
+    items.retain(|prompt| session.revision.facts().audio || prompt["name"] != SOUND);
     items.retain(|prompt| session.revision >= Revision::V2026_07_28 || prompt["name"] != ASKING);
     if session.marked("prompts") {
         items.push(json!({"name": "test_added_prompt", "description": "Was not there at the beginning"}));
@@ -68,7 +71,9 @@ pub(crate) async fn get(call: &Call, params: &Value) -> Outcome {
         }
         Some(_) => return Err(RpcError::params("arguments has to be an object of strings")),
     };
-    let known = arguments_of(name).filter(|_| name != ASKING || call.session.revision >= Revision::V2026_07_28);
+    let known = arguments_of(name)
+        .filter(|_| name != ASKING || call.session.revision >= Revision::V2026_07_28)
+        .filter(|_| name != SOUND || call.session.revision.facts().audio);
     let Some(needed) = known else {
         if app.faults.holds(Rule::UnknownPromptRefused) {
             return Err(RpcError::params(format!("Unknown prompt: {name}")));

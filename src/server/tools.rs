@@ -25,6 +25,9 @@ const MAX_TICKS: u64 = 10;
 /// How long `test_reconnection` leaves its client alone.
 const AWAY_MS: u64 = 100;
 
+/// The tool that is listed last by a server that refuses tools it was not asked to list.
+const LISTED_LAST: &str = "test_audio_content";
+
 /// `tools/list`.
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let strict = app.faults.holds(Rule::FeaturesByRevision);
@@ -33,7 +36,22 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let mut items: Vec<Value> = entries.filter(|(tool, _)| fits(tool)).map(|(_, entry)| entry.clone()).collect();
     items.extend(session.marked("tools").then(|| definitions::ADDED.definition()));
     trim_all(&mut items, session.revision);
-    page(app, "tools/list", params, "tools", items, usize::MAX / 2)
+    if app.faults.holds(Rule::UnlistedToolsServed) || session.revision >= Revision::V2026_07_28 {
+        return page(app, "tools/list", params, "tools", items, usize::MAX / 2);
+    }
+    // The last page holds one tool.
+    let (kept, last): (Vec<Value>, Vec<Value>) = items.into_iter().partition(|tool| tool["name"] != LISTED_LAST);
+    let size = kept.len();
+    if params.get("cursor").is_some() {
+        session.mark(LISTED_LAST);
+    }
+    page(app, "tools/list", params, "tools", kept.into_iter().chain(last).collect(), size)
+}
+
+/// Whether a call of this tool is refused because no page with it was fetched.
+fn is_unlisted(call: &Call, name: &str) -> bool {
+    let strict = !call.app.faults.holds(Rule::UnlistedToolsServed);
+    strict && name == LISTED_LAST && call.session.revision < Revision::V2026_07_28 && !call.session.marked(LISTED_LAST)
 }
 
 /// Whether the call wants a stream, because it may say something before its result.
@@ -72,6 +90,7 @@ pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
     let empty = json!({});
     let arguments = params.get("arguments").unwrap_or(&empty);
     let name = match params.get("name").and_then(Value::as_str) {
+        Some(name) if is_unlisted(call, name) => return Err(RpcError::params(format!("Unknown tool: {name}"))),
         Some(name) if arguments.is_object() => known(call, name)?,
         _ if !holds(Rule::MalformedCallRefused) => return Ok(content(&[])),
         Some(_) => return Err(RpcError::params("arguments has to be an object")),

@@ -88,6 +88,8 @@ pub(in crate::client) struct Credential {
     pub(in crate::client) ends: Option<Duration>,
     /// Scopes that were asked for, to widen them.
     pub(in crate::client) scope: Option<String>,
+    /// Scopes that the authorization request under way will ask for.
+    pub(in crate::client) scope_ahead: Option<String>,
     /// Scopes that a refusal asked for and that a new authorization was made for.
     pub(in crate::client) widened: HashSet<String>,
     /// The issuer that the client id belongs to; it is shown to no other.

@@ -18,7 +18,8 @@ impl Sim {
         let Ok(endpoint) = Url::parse(&self.target.url) else { return false };
         let origin = endpoint.origin().ascii_serialization();
         let mut resource = self.resource_metadata(challenge, &origin, endpoint.path(), within).await;
-        let mut issuer = match resource.as_ref().map(|document| issuer_in(document, &self.target.url)) {
+        let strict = self.profile.oauth.value.strict_resource;
+        let mut issuer = match resource.as_ref().map(|document| issuer_in(document, &self.target.url, strict)) {
             // Without metadata of the resource the authorization server is where the resource is (2025-03-26).
             None => origin.clone(),
             Some(Ok(issuer)) => issuer,
@@ -75,7 +76,8 @@ impl Sim {
         path: &str,
         within: Duration,
     ) -> Option<Value> {
-        if let Some(url) = challenge.and_then(|challenge| challenge.param("resource_metadata")) {
+        let told = challenge.filter(|_| !self.profile.oauth.value.ignores_challenge);
+        if let Some(url) = told.and_then(|challenge| challenge.param("resource_metadata")) {
             return self.document(url, within).await;
         }
         let known = "/.well-known/oauth-protected-resource";
@@ -115,9 +117,9 @@ impl Sim {
 }
 
 /// The issuer that the metadata of a resource names, or why a client goes no further with it.
-fn issuer_in(document: &Value, endpoint: &str) -> Result<String, String> {
+fn issuer_in(document: &Value, endpoint: &str, strict: bool) -> Result<String, String> {
     let stated = document["resource"].as_str().unwrap_or_default();
-    if !covers(stated, endpoint) {
+    if !covers(stated, endpoint) || (strict && stated != endpoint) {
         return Err(format!("the metadata is of another resource ({stated}), so the client goes no further"));
     }
     let issuer = document["authorization_servers"][0].as_str().map(str::to_owned);

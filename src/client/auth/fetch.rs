@@ -10,6 +10,7 @@ use crate::client::compose;
 use crate::client::exchange::{Answered, Options};
 use crate::client::sim::Sim;
 use crate::model::Via;
+use crate::transcript::Headers;
 use crate::wire::{Place, Request};
 
 /// What is sent.
@@ -40,15 +41,7 @@ impl Sim {
         let port = url.port_or_known_default()?;
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        let mut headers = vec![
-            ("host".to_owned(), authority),
-            ("user-agent".to_owned(), self.profile.user_agent.value.clone()),
-            ("accept".to_owned(), "application/json".to_owned()),
-        ];
-        if let Some(kind) = ask.content_type {
-            headers.push(("content-type".to_owned(), kind.to_owned()));
-            headers.push(("content-length".to_owned(), ask.body.len().to_string()));
-        }
+        let mut headers = self.headers_for(&ask, &authority);
         if let Some(authorization) = ask.authorization {
             headers.push(("authorization".to_owned(), authorization));
         }
@@ -70,10 +63,43 @@ impl Sim {
         Some(answered)
     }
 
+    /// The headers of the profile for such a request, or the plainest that do.
+    fn headers_for(&self, ask: &Ask<'_>, authority: &str) -> Headers {
+        let does = &self.profile.oauth.value;
+        let known = does.headers.as_ref().map(|headers| match (ask.method, ask.content_type) {
+            ("POST", Some("application/json")) => &headers.registration,
+            ("POST", _) => &headers.token,
+            _ if of_server(ask.url) && !headers.server_metadata.is_empty() => &headers.server_metadata,
+            _ => &headers.metadata,
+        });
+        if let Some(known) = known.filter(|known| !known.is_empty()) {
+            let length = (!ask.body.is_empty()).then_some(ask.body.len());
+            return compose::headers(known, &compose::Slots { host: authority, length, ..compose::Slots::default() });
+        }
+        let agent = does.user_agent.as_ref().unwrap_or(&self.profile.user_agent.value);
+        let mut headers = vec![
+            ("host".to_owned(), authority.to_owned()),
+            ("user-agent".to_owned(), agent.clone()),
+            ("accept".to_owned(), "application/json".to_owned()),
+        ];
+        // Some clients do not name themselves.
+        headers.retain(|(_, value)| !value.is_empty());
+        if let Some(kind) = ask.content_type {
+            headers.push(("content-type".to_owned(), kind.to_owned()));
+            headers.push(("content-length".to_owned(), ask.body.len().to_string()));
+        }
+        headers
+    }
+
     /// A JSON object by GET, where it comes with 200.
     pub(super) async fn document(self: &Arc<Self>, url: &str, within: Duration) -> Option<Value> {
         let answered = self.fetch(Ask { method: "GET", url, ..Ask::default() }, within).await?;
         let document = answered.messages.into_iter().next()?;
         (answered.status == Some(200) && document.is_object()).then_some(document)
     }
+}
+
+/// Whether a URL is that of the metadata of an authorization server.
+fn of_server(url: &str) -> bool {
+    url.contains("/.well-known/oauth-authorization-server") || url.contains("/.well-known/openid-configuration")
 }

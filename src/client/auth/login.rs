@@ -36,10 +36,14 @@ impl Sim {
         more: Option<&str>,
         within: Duration,
     ) -> bool {
-        if !self.discover(challenge, within).await || !self.identify(within).await {
+        if !self.discover(challenge, within).await {
             return false;
         }
         let scope = self.scope_to_ask(challenge, more);
+        self.state().credential.scope_ahead.clone_from(&scope);
+        if !self.identify(within).await {
+            return false;
+        }
         if more.is_none() {
             self.state().credential.widened.clear();
         }
@@ -80,7 +84,10 @@ impl Sim {
         let does = &self.profile.oauth.value;
         // A document of the profile names other places for the way back than the one that is listened at.
         let own_place = self.redirect_uri.get().is_some();
-        let documents = credential.server["client_id_metadata_document_supported"] == true && !own_place;
+        let methods = credential.server["token_endpoint_auth_methods_supported"].as_array();
+        let none = methods.is_some_and(|methods| methods.iter().any(|method| method == "none"));
+        let announced = credential.server["client_id_metadata_document_supported"] == true;
+        let documents = announced && !own_place && (none || !does.document_wants_none);
         let document = does.document.clone().filter(|url| documents && self.document_can_be_read(url));
         let registers = credential.endpoint("registration_endpoint", "register").is_some();
         let open = |way: &Registration| match way {
@@ -135,9 +142,14 @@ impl Sim {
     ) -> Option<(String, Option<String>, String)> {
         let url = credential.endpoint("registration_endpoint", "register")?;
         let does = &self.profile.oauth.value;
+        let mut uris = vec![self.redirect_uri()];
+        // What it registers besides would go to nobody here who listens at a place of the user's.
+        if self.redirect_uri.get().is_none() {
+            uris.extend(does.other_redirect_uris.iter().cloned());
+        }
         let mut body = json!({
             "client_name": does.client_name,
-            "redirect_uris": [self.redirect_uri()],
+            "redirect_uris": uris,
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
         });
@@ -147,6 +159,12 @@ impl Sim {
             if let Some(value) = value {
                 body[name] = json!(value);
             }
+        }
+        if let Some(scope) = credential.scope_ahead.as_ref().filter(|_| does.registers_scope) {
+            body["scope"] = json!(scope);
+        }
+        for (name, value) in &does.registers_with {
+            body[name] = value.clone();
         }
         let body = body.to_string().into_bytes();
         let ask = Ask { method: "POST", url: &url, content_type: Some("application/json"), body, ..Ask::default() };
@@ -244,8 +262,8 @@ impl Sim {
                 self.note("the iss that came back is another issuer (RFC 9207), so the client stops");
                 return None;
             }
-            None if advertised => {
-                self.note("the iss that was announced did not come (RFC 9207), so the client stops");
+            None if advertised || self.profile.oauth.value.needs_iss => {
+                self.note("the iss that was announced, or that this client wants anyway, did not come (RFC 9207), so the client stops");
                 return None;
             }
             _ => {}

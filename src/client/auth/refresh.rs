@@ -30,8 +30,23 @@ impl Sim {
             (state.credential.stage, state.credential.ends)
         };
         let does = &self.profile.oauth.value;
-        if stage == Stage::Anonymous && (does.begins == Begins::Metadata || self.comes_with_token()) {
-            self.login(None, None, within).await;
+        if stage == Stage::Anonymous && (does.begins != Begins::Challenge || self.comes_with_token()) {
+            let mut challenge = None;
+            if does.begins == Begins::Get && !self.comes_with_token() {
+                // A stream in place of a refusal would not end.
+                let options = self.options(within.min(Duration::from_secs(2)));
+                let mut request = self.bare("GET");
+                if let Some(own) = does.headers.as_ref().map(|own| &own.first).filter(|first| !first.is_empty()) {
+                    request.headers = self.plain_headers(own);
+                }
+                let answered = self.exchange(request, options).await;
+                // A server that lets it in asks for no login.
+                if answered.status != Some(401) {
+                    return;
+                }
+                challenge = bearer(&answered);
+            }
+            self.login(challenge.as_ref(), None, within).await;
             return;
         }
         let Some(margin) = does.refresh_before_s else { return };

@@ -26,6 +26,11 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "lifecycle.instructions-list" breaks ["lifecycle.instructions-optional", "shape.result"]
         Outgoing(|message, context| set_result(message, context, "initialize", "instructions", json!(["Be", "kind"])))
         "instructions is an array";
+    "lifecycle.probe-503" breaks ["transport.http.version-header-invalid-400"]
+        Head(|reply, ask| if ask.rpc_method.as_deref() == Some("server/discover") && reply.status >= 400 {
+            reply.status = 503;
+            reply.body = Some(b"upstream connect error".to_vec());
+        }) "A server that knows only initialize answers a probe of the newer era with 503";
     "lifecycle.asks-early" breaks ["lifecycle.server-early-requests"]
         Rule(Rule::WaitsForInitialized) "The server asks before the client is initialized";
     "lifecycle.early-ping-refused" breaks ["lifecycle.early-ping-answered"]

@@ -14,6 +14,8 @@ const SPARE: &str = "json_schema_2020_12_tool";
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "tools.unknown-served" breaks ["features.tools.unknown-tool", "features.tools.name-case-sensitive"]
         Rule(Rule::UnknownToolRefused) "An unknown tool succeeds";
+    "tools.unlisted-refused" breaks ["lifecycle.declared-feature-works"]
+        Rule(Rule::UnlistedToolsServed) "A tool is unknown until the page with it was fetched";
     "tools.errors-as-rpc" breaks ["features.tools.execution-error", "features.tools.input-validation-is-error"]
         Rule(Rule::ToolErrorsAreResults) "Failures inside a tool are JSON-RPC errors";
     "tools.list-refused" breaks ["features.tools.list-responds-legacy", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
