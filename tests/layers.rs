@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("verdict", &["model", "transcript", "check", "scenario"]),
     ("report", &["model", "transcript", "check", "verdict"]),
     ("client", &["model", "profile", "scenario", "transcript", "wire", "proxy"]),
+    ("fuzz", &["model", "server", "wire"]),
     ("doctor", &["model", "profile", "scenario", "transcript", "client", "check", "verdict", "report"]),
 ];
 

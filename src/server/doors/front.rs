@@ -22,6 +22,12 @@ impl FrontDoor {
         Self { nodes, connection }
     }
 
+    /// Another connection to the same server.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self::of(Arc::clone(&self.nodes))
+    }
+
     /// Serves one request, at the node whose turn it is.
     pub async fn ask(&self, request: Request<Body>) -> Response<Body> {
         match serve(self.nodes.next(), request, Arc::clone(&self.connection)).await {

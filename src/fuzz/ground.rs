@@ -1,0 +1,82 @@
+//! Where lifecycles are played: a reference server of its own for each, on a clock that stands still.
+
+use std::time::Duration;
+
+use super::ask::{ELSEWHERE, Places};
+use super::link::Link;
+use crate::model::{HybridClock, Rng};
+use crate::server::{AuthConfig, RunningServer, ServerConfig, ServerError, StoreConfig, start};
+
+/// When the clock of a lifecycle begins, in seconds since the Unix epoch: a whole second, as tokens end at whole seconds.
+const BEGINNING: Duration = Duration::from_secs(1_800_000_000);
+/// How long is waited for anything of a server of this process.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How requests travel to the embedded server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Travel {
+    /// HTTP over loopback.
+    #[default]
+    Loopback,
+    /// Calls of its front door, without a network.
+    InProcess,
+}
+
+/// How the servers are run.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// Names of faults.
+    pub faults: Vec<String>,
+    /// Where sessions and grants are kept.
+    pub store: StoreConfig,
+    /// How many nodes answer in turn.
+    pub nodes: usize,
+    /// How requests get there.
+    pub travel: Travel,
+}
+
+/// A server under way, and the way to it.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) link: Link,
+    pub(crate) places: Places,
+    pub(crate) clock: HybridClock,
+    /// Runs until it is dropped.
+    _server: RunningServer,
+}
+
+impl Ground {
+    /// Starts the server of one lifecycle.
+    pub(crate) async fn stand(&self, seed: u64) -> Result<Standing, ServerError> {
+        let clock = HybridClock::still(BEGINNING);
+        let auth =
+            AuthConfig { elsewhere: vec![ELSEWHERE.to_owned()], documents_on_loopback: true, ..AuthConfig::default() };
+        let config = ServerConfig {
+            faults: self.faults.clone(),
+            store: self.store.clone(),
+            nodes: self.nodes,
+            auth: Some(auth),
+            idle_session: super::Terms::reference().idle,
+            ..ServerConfig::default()
+        };
+        let server = start(config, clock.clone(), Rng::seeded(seed)).await?;
+        let link = match self.travel {
+            Travel::Loopback => Link::network(server.addr(), PATIENCE),
+            Travel::InProcess => Link::here(server.front_door(), PATIENCE),
+        };
+        let host = server.addr().to_string();
+        let issuer = server.issuer().unwrap_or_default();
+        let base = issuer.strip_prefix(&format!("http://{host}")).unwrap_or_default();
+        let base = base.split('?').next().unwrap_or_default();
+        let places = Places {
+            endpoint: "/mcp".to_owned(),
+            resource: server.url(),
+            register: format!("{base}/register"),
+            authorize: format!("{base}/authorize"),
+            token: format!("{base}/token"),
+            revoke: format!("{base}/revoke"),
+            host,
+        };
+        Ok(Standing { link, places, clock, _server: server })
+    }
+}
