@@ -45,12 +45,6 @@ impl Weights {
         let found = self.0.iter_mut().find(|(known, _)| *known == name);
         found.map(|(_, known)| *known = weight).is_some()
     }
-
-    /// Leaves kinds out.
-    pub(crate) fn without(mut self, names: &[&str]) -> Self {
-        self.0.iter_mut().filter(|(name, _)| names.contains(name)).for_each(|(_, weight)| *weight = 0);
-        self
-    }
 }
 
 /// Mostly the newest, sometimes the one before, at times any.
@@ -194,6 +188,5 @@ mod tests {
         assert!(weights.set("refresh", 0) && !weights.set("no-such-kind", 1));
         let kinds: Vec<&str> = weights.names().collect();
         assert_eq!(kinds.len(), 16);
-        assert!(weights.without(&kinds).0.iter().all(|(_, weight)| *weight == 0));
     }
 }

@@ -19,6 +19,9 @@ pub struct Terms {
     pub idle: Duration,
     /// How much earlier than that it may end, where its use is not noted each time.
     pub idle_early: Duration,
+    /// Whether it is known what the server does where the rules leave it a choice: any second use of a code or of an old
+    /// refresh token ends the grant, and a request that is refused for another reason changes nothing.
+    pub strict: bool,
     /// How far from an edge it is certain on which side of it a request comes.
     pub margin: Duration,
 }
@@ -35,6 +38,7 @@ impl Terms {
             leeway: auth.leeway,
             idle: Duration::from_secs(24 * 3600),
             idle_early: Duration::ZERO,
+            strict: true,
             // A scenario is played on a clock that goes, and tokens end at whole seconds.
             margin: Duration::from_secs(3),
         }

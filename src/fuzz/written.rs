@@ -88,6 +88,11 @@ impl Given {
     }
 }
 
+/// A length of time as scenarios write it.
+fn delay(length: std::time::Duration) -> String {
+    if length.subsec_millis() == 0 { format!("{}s", length.as_secs()) } else { format!("{}ms", length.as_millis()) }
+}
+
 fn resource(resource: Resource) -> Value {
     match resource {
         Resource::Here => json!("{resource}"),
@@ -168,7 +173,7 @@ fn steps(given: &Given, deed: &Deed, number: u32) -> Vec<(&'static str, Value)> 
             let headers = in_session(given, Some(session), bearer);
             vec![("raw", json!({"method": "DELETE", "version": LEGACY, "headers": headers}))]
         }
-        Deed::Pass(length) => vec![("wait", json!({"for": format!("{}ms", length.as_millis())}))],
+        Deed::Pass(length) => vec![("wait", json!({"for": delay(length)}))],
         Deed::Reconnect => vec![("disconnect", json!({})), ("reconnect", json!({"resume": false}))],
         Deed::Start { .. } | Deed::Drop { .. } | Deed::Cancel { .. } | Deed::Finish { .. } => Vec::new(),
     }
@@ -216,7 +221,7 @@ fn of_call(
         }
         Deed::Finish { call, passes, resumes, .. } => {
             let (client, name) = named(call);
-            let mut all = vec![("wait", json!({"for": format!("{}ms", passes.as_millis())}))];
+            let mut all = vec![("wait", json!({"for": delay(passes)}))];
             if resumes {
                 all.push(("reconnect", json!({"client": client})));
             }
@@ -238,6 +243,7 @@ fn expectation(broken: &Broken) -> Value {
         Want::Responses(_) => json!({"outcome": "result"}),
         Want::Else => return Value::Null,
     };
+    expect["firm"] = json!(true);
     if requirements().get(broken.invariant).is_some() {
         expect["clause"] = json!(broken.invariant);
     }

@@ -41,6 +41,10 @@ fn refused(case: Case<'_>, reasons: &[Reason], right: &Broken) -> Result<(), Bro
         if error == "invalid_client" {
             return Err(Broken::error(CLIENT_KNOWN, first.error));
         }
+        // Where nothing is wrong with the grant, this is no other name for what is.
+        if error == "invalid_grant" {
+            return Err(Broken { invariant: right.invariant, ..Broken::error(ERROR_FORMAT, first.error) });
+        }
         return Err(Broken::error(first.misnamed, first.error));
     }
     if *status == 400 { Ok(()) } else { Err(Broken::error(ERROR_FORMAT, first.error)) }
@@ -130,12 +134,15 @@ pub(super) fn exchange(
     refused(case, &reasons, &Broken::success(CODE_WORKS, "tokens for the fresh code"))?;
     let right_otherwise = code.client == client && flaw.is_none();
     let Some(grant) = code.used else {
-        code.tried = true;
+        code.tried = !case.terms.strict;
         return Ok(Judged::one(next, situation));
     };
     // The second use of a code ends its grant, as long as the server still knows the code.
     let mut ended = next.clone();
     ended.end_grant(grant, Why::CodeReplay, ISOLATED);
+    if case.terms.strict {
+        return Ok(Judged::one(if right_otherwise { ended } else { next }, situation));
+    }
     let sure = right_otherwise && alive == Sure::Yes;
     Ok(Judged { worlds: if sure { vec![ended] } else { vec![next, ended] }, situation })
 }
@@ -198,7 +205,7 @@ pub(super) fn refresh(
     let mut ended = world.clone();
     ended.end_grant(token.grant, Why::Reuse, ISOLATED);
     // Who asks for what is refused anyway may have been refused for that alone.
-    let for_that = reasons.len() == 1;
+    let for_that = reasons.len() == 1 || case.terms.strict;
     Ok(Judged { worlds: if for_that { vec![ended] } else { vec![world.clone(), ended] }, situation })
 }
 
@@ -282,7 +289,10 @@ pub(super) fn revoke(world: &World, case: Case<'_>, token: Token, client: Id) ->
             let situation = if current { "own refresh token" } else { "own refresh token from before" };
             // One that is over already is as good as revoked, and a server may leave it at that.
             let over = grant.ended.is_some() || lives(world.now, grant.idle_end) != Sure::Yes;
-            Ok(Judged { worlds: if current || over { vec![next] } else { vec![next, world.clone()] }, situation })
+            Ok(Judged {
+                worlds: if current || over || case.terms.strict { vec![next] } else { vec![next, world.clone()] },
+                situation,
+            })
         }
     }
 }

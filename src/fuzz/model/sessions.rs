@@ -107,7 +107,7 @@ fn idle(now: Duration, session: &Session, terms: &Terms) -> Sure {
 pub(super) fn served(
     case: Case<'_>,
     against: &[Refusal],
-    right: &'static str,
+    (right, entry): (&'static str, &'static str),
     expected: &str,
 ) -> Result<(bool, &'static str), Broken> {
     if let Some(broken) = failed(case.seen) {
@@ -131,6 +131,13 @@ pub(super) fn served(
     }
     // What only might have been refused was refused for no reason at all.
     let sure = against.iter().any(|refusal| refusal.sure == Sure::Yes);
+    if sure && first.status == 401 && matches!(status, 403 | 404) {
+        // Whoever looks at scopes and sessions has taken the token.
+        return Err(Broken::status(first.served, 401));
+    }
+    if sure && *status == 401 {
+        return Err(Broken::status(entry, first.status));
+    }
     Err(if sure { Broken::status(first.misnamed, first.status) } else { Broken::success(right, expected) })
 }
 
@@ -149,7 +156,7 @@ pub(super) fn open(world: &World, case: Case<'_>, bearer: Bearer) -> Result<Judg
     let admission = admit(world, case.terms, bearer, false);
     let against: Vec<Refusal> = admission.refusal.into_iter().collect();
     let right = if matches!(case.seen, Seen::Refused { status: 401 | 403, .. }) { admission.right } else { OPENS };
-    let (ok, situation) = served(case, &against, right, "200 and a session")?;
+    let (ok, situation) = served(case, &against, (right, admission.right), "200 and a session")?;
     let (mut next, now) = (world.clone(), world.now);
     if !ok {
         return Ok(Judged::one(next, situation));
@@ -166,14 +173,15 @@ pub(super) fn open(world: &World, case: Case<'_>, bearer: Bearer) -> Result<Judg
     Ok(Judged::one(next, situation))
 }
 
-/// What speaks against a request in a session, in the order in which a server looks, and the rule that a refusal breaks.
+/// What speaks against a request in a session, in the order in which a server looks, and the rules that a refusal breaks:
+/// any, and one of the token.
 pub(super) fn against(
     world: &World,
     case: Case<'_>,
     session: Option<Id>,
     bearer: Bearer,
     errand: Errand,
-) -> (Vec<Refusal>, &'static str) {
+) -> (Vec<Refusal>, (&'static str, &'static str)) {
     let admission = admit(world, case.terms, bearer, true);
     let mut against: Vec<Refusal> = admission.refusal.into_iter().collect();
     let let_in = admission.refusal.is_none_or(|refusal| refusal.sure != Sure::Yes);
@@ -190,7 +198,7 @@ pub(super) fn against(
         Seen::Refused { .. } => admission.right,
         _ => ANSWERED,
     };
-    (against, right)
+    (against, (right, admission.right))
 }
 
 /// Notes that a session was named, by somebody who was let in or might have been.
@@ -249,20 +257,20 @@ pub(super) fn ask(world: &World, case: Case<'_>, bearer: Bearer, errand: Errand)
         against.push(refusal(403, SCOPE, SCOPE, "too little scope"));
     }
     let right = if status(case).is_some() { admission.right } else { ANSWERED };
-    let (_, situation) = served(case, &against, right, "200 and the one response")?;
+    let (_, situation) = served(case, &against, (right, admission.right), "200 and the one response")?;
     Ok(Judged::one(world.clone(), situation))
 }
 
 /// The end of a session.
 pub(super) fn delete(world: &World, case: Case<'_>, session: Id, bearer: Bearer) -> Result<Judged, Broken> {
-    let (mut against, right) = against(world, case, Some(session), bearer, Errand::List);
+    let (mut against, (right, entry)) = against(world, case, Some(session), bearer, Errand::List);
     for refusal in &mut against {
         if refusal.served == SESSION_USER {
             refusal.served = SESSION_FOREIGN;
         }
     }
     let right = if right == ANSWERED { SESSION_DELETES } else { right };
-    let (ok, situation) = served(case, &against, right, "204")?;
+    let (ok, situation) = served(case, &against, (right, entry), "204")?;
     let mut next = world.clone();
     over_by(&mut next, case, Some(session), &against);
     note_use(&mut next, Some(session), false, status(case));
