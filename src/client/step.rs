@@ -180,7 +180,7 @@ impl Sim {
         if let Some(id) = resume {
             request.headers.push(("Last-Event-ID".to_owned(), id));
         }
-        compose::apply(&mut request.headers, &step.headers);
+        compose::apply(&mut request.headers, &self.filled(&step.headers));
         let exchange = self.open_stream(request, turn.within).await;
         self.subject(turn, exchange, None);
     }

@@ -30,6 +30,10 @@ struct Given {
     access: BTreeMap<Id, String>,
     refresh: BTreeMap<Id, String>,
     sessions: BTreeMap<Id, String>,
+    /// What each code is for.
+    resources: BTreeMap<Id, Resource>,
+    /// The clients of calls that are under way.
+    callers: Vec<String>,
     count: usize,
 }
 
@@ -128,6 +132,7 @@ fn steps(given: &Given, deed: &Deed, number: u32) -> Vec<(&'static str, Value)> 
                 "code_verifier": verifier,
                 "redirect_uri": if flaw == Some(Flaw::Redirect) { OTHER_REDIRECT } else { REDIRECT },
                 "client_id": given.client(client),
+                "resource": resource(given.resources.get(&code).copied().unwrap_or(Resource::Here)),
             });
             vec![("oauth", json!({"request": "exchange", "set": set}))]
         }
@@ -174,7 +179,10 @@ fn steps(given: &Given, deed: &Deed, number: u32) -> Vec<(&'static str, Value)> 
             vec![("raw", json!({"method": "DELETE", "version": LEGACY, "headers": headers}))]
         }
         Deed::Pass(length) => vec![("wait", json!({"for": delay(length)}))],
-        Deed::Reconnect => vec![("disconnect", json!({})), ("reconnect", json!({"resume": false}))],
+        Deed::Reconnect => {
+            let callers = given.callers.iter().map(|client| ("disconnect", json!({"client": client})));
+            callers.chain([("disconnect", json!({})), ("reconnect", json!({"resume": false}))]).collect()
+        }
         Deed::Start { .. } | Deed::Drop { .. } | Deed::Cancel { .. } | Deed::Finish { .. } => Vec::new(),
     }
 }
@@ -219,11 +227,14 @@ fn of_call(
             let headers = in_session(given, Some(session), bearer);
             vec![("raw", json!({"version": LEGACY, "headers": headers, "message": message}))]
         }
-        Deed::Finish { call, passes, resumes, .. } => {
+        Deed::Finish { call, bearer, passes, resumes } => {
             let (client, name) = named(call);
+            let session = calls.get(&call).map(|(_, session)| *session);
             let mut all = vec![("wait", json!({"for": delay(passes)}))];
             if resumes {
-                all.push(("reconnect", json!({"client": client})));
+                let headers = in_session(given, session, bearer);
+                all.push(("reconnect", json!({"client": client, "resume": false})));
+                all.push(("listen", json!({"client": client, "last-event-id": "latest", "headers": headers})));
             }
             all.push(("await", json!({"client": client, "call": name})));
             all
@@ -239,6 +250,7 @@ fn expectation(broken: &Broken) -> Value {
         Want::Status(status) => json!({"status": status}),
         Want::Error(code) => json!({"status": 400, "body": {"error": code}}),
         Want::Scope(scope) => json!({"status": 200, "body": {"scope": scope.to_string()}}),
+        Want::Lifetime => json!({"status": 200, "body": {"expires_in": {"$type": "number"}}}),
         Want::Responses(0) => json!({"outcome": "silence"}),
         Want::Responses(_) => json!({"outcome": "result"}),
         Want::Else => return Value::Null,
@@ -306,6 +318,16 @@ pub fn written(failure: &Failure, seed: u64) -> (String, String) {
             .collect();
         for (place, ((mut own, seen), act)) in before.into_iter().zip(&round.acts).enumerate() {
             let name = given.note(seen);
+            if let (Deed::Authorise { resource, .. }, Seen::Code(code)) = (&act.deed, seen) {
+                given.resources.insert(*code, *resource);
+            }
+            if let Seen::Call(call) = seen {
+                given.callers.push(format!("caller{call}"));
+                // What comes of a call shows where it is waited for.
+                if broken.is_some_and(|broken| broken.act == place) {
+                    own.push(("await", json!({"client": format!("caller{call}"), "call": format!("call{call}")})));
+                }
+            }
             let same = |broken: &Broken| {
                 let deed = round.acts.get(broken.act).map(|act| act.deed);
                 // Of two that are the same, either may be the one that fails next time.
@@ -320,7 +342,7 @@ pub fn written(failure: &Failure, seed: u64) -> (String, String) {
                     body["expect"] = expect;
                 }
             }
-            if let (Deed::Open { bearer }, Seen::Session(id)) = (&act.deed, seen) {
+            if let (Deed::Open { bearer }, Seen::Session(id), None) = (&act.deed, seen, broken) {
                 let headers = in_session(&given, Some(*id), *bearer);
                 let message = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
                 after.push(Step::One("raw", json!({"version": LEGACY, "headers": headers, "message": message})));

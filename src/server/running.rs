@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::config::{ServerConfig, ServerError, StoreConfig};
 use super::dispatch::{App, origin};
 use super::doors::{Channels, FrontDoor, Identity, names, serve_socket};
-use super::fault::Faults;
+use super::fault::{Faults, Rule};
 use super::modern::{Modern, Seal};
 use super::oauth::{AuthConfig, Issuer, minted};
 use super::session::Sessions;
@@ -123,6 +123,7 @@ async fn node(
         },
     };
     let sessions = Sessions::new(store, config.idle_session, rng.clone());
+    let sessions = sessions.counting_use(faults.holds(Rule::SessionUseCounts));
     let addr = addr.unwrap_or(config.listen);
     let origin = origin(&config, addr);
     let resources = config.issuer_for.clone().unwrap_or_else(|| vec![format!("{origin}{}", config.path)]);

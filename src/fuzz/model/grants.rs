@@ -5,7 +5,7 @@ use super::rules::{
     Broken, CLIENT_KNOWN, CODE_CLIENT, CODE_LIFE, CODE_ONCE, CODE_REDIRECT, CODE_VERIFIER, CODE_WORKS, ERROR_FORMAT,
     EXPIRES_IN, GRANT_ERROR, ISOLATED, REFRESH_CLIENT, REFRESH_LIFE, REFRESH_LIFE_ERROR, REFRESH_OLD, REFRESH_RACE,
     REFRESH_RESOURCE, REFRESH_ROTATES, REFRESH_SCOPE, REFRESH_SCOPE_KEPT, REFRESH_SCOPE_SAME, REFRESH_WORKS,
-    REVOKE_ACCESS, REVOKE_OWN, TOKEN_MEMBERS,
+    REVOKE_ACCESS, REVOKE_OWN, TOKEN_MEMBERS, Want,
 };
 use super::world::{Access, Grant, Refresh, Sure, Why, World, lives};
 use crate::fuzz::deed::{Flaw, Id, Resource, Scope, Seen, Token};
@@ -66,7 +66,7 @@ fn given(case: Case<'_>, reasons: &[Reason]) -> Result<Given, Broken> {
         return Err(Broken::error(reason.taken, reason.error));
     }
     if expires_in.is_none() {
-        return Err(Broken::of(EXPIRES_IN, "expires_in in the token response"));
+        return Err(Broken { want: Want::Lifetime, ..Broken::of(EXPIRES_IN, "expires_in in the token response") });
     }
     Ok(Given { access: *access, refresh: *refresh, scope: *scope })
 }

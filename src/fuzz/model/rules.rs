@@ -12,6 +12,8 @@ pub(crate) enum Want {
     Error(&'static str),
     /// Tokens with this scope.
     Scope(Scope),
+    /// Tokens that say how long they live.
+    Lifetime,
     /// So many responses on the stream of a call.
     Responses(u32),
     /// What no single answer tells.
