@@ -15,7 +15,7 @@ use super::coverage::Coverage;
 use super::ground::Ground;
 use super::op::Op;
 use super::play::{Played, play};
-use super::shrink::shrink;
+use super::shrink::{count, shrink};
 use super::strategy::{Weights, lifecycle};
 use super::terms::Terms;
 use crate::model::{Clock, Rng};
@@ -181,7 +181,7 @@ impl Campaign {
         outcome.took = clock.elapsed().saturating_sub(start);
         if let Some((case, played)) = found.pop_first() {
             progress(self.at(&outcome, true));
-            let before = generator.ops(case).len();
+            let before = count(&generator.ops(case));
             let again = async |ops: Vec<Op>| once(&self.ground, &ops, &terms, self.seed_of(case)).await;
             let (played, left) = shrink(&generator, case, played, again).await?;
             let invariant = played.broken.as_ref().map_or("", |broken| broken.invariant);

@@ -103,6 +103,20 @@ pub(crate) enum Op {
     Together(Vec<Op>),
 }
 
+impl Op {
+    /// The same about the token, or the code, that came before.
+    pub(crate) fn one_back(&self) -> Self {
+        let back = |pick: Pick| Pick(pick.0.saturating_add(1));
+        match self.clone() {
+            Self::Exchange { code, by, flaw } => Self::Exchange { code: back(code), by, flaw },
+            Self::Refresh { token, by, scope, resource } => Self::Refresh { token: back(token), by, scope, resource },
+            Self::RevokeAccess { token, by } => Self::RevokeAccess { token: back(token), by },
+            Self::RevokeRefresh { token, by } => Self::RevokeRefresh { token: back(token), by },
+            other => other,
+        }
+    }
+}
+
 /// What an operation comes to, given what there is; nothing where there is nothing to choose from.
 pub(crate) fn decide(op: &Op, names: &Names, world: &World, terms: &Terms) -> Vec<Deed> {
     match op {

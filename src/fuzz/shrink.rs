@@ -4,6 +4,8 @@
 //! works, because an operation may stand in the way of another's removal.
 
 use super::campaign::Generator;
+use super::deed::Errand;
+use super::model::Side;
 use super::op::Op;
 use super::play::Played;
 
@@ -70,6 +72,20 @@ where
         Ok(false)
     }
 
+    /// Puts a plainer operation in the place of another.
+    async fn plainer(&mut self) -> Result<bool, E> {
+        for at in 0..self.best.0.len() {
+            for plain in plainer(&self.best.0[at]) {
+                let mut ops = self.best.0.clone();
+                ops.splice(at..=at, plain);
+                if self.fails(ops).await? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Puts one of the operations in the place of those that are done at once.
     async fn apart(&mut self) -> Result<bool, E> {
         for at in 0..self.best.0.len() {
@@ -93,6 +109,37 @@ where
         }
         Ok(false)
     }
+}
+
+/// The plainer operations that one might be replaced by.
+fn plainer(op: &Op) -> Vec<Vec<Op>> {
+    match op {
+        // One after the other is easier to follow than at once, and always goes the same way.
+        Op::Together(ops) => {
+            let (first, rest) = ops.split_at(1);
+            // What came first may have given something newer, by which the others count.
+            let older = rest.iter().map(Op::one_back);
+            let shifted = first.iter().cloned().chain(older).collect();
+            vec![ops.clone(), shifted, ops.iter().rev().cloned().collect()]
+        }
+        Op::Start { session, bearer } => {
+            vec![vec![Op::Call { session: Some(*session), bearer: *bearer, errand: Errand::Read }]]
+        }
+        Op::Call { session, bearer, errand: Errand::Read } => {
+            vec![vec![Op::Call { session: *session, bearer: *bearer, errand: Errand::List }]]
+        }
+        // On a clock that goes, nobody hits an edge.
+        Op::Pass { edge, side: Side::At } => {
+            vec![vec![Op::Pass { edge: *edge, side: Side::After }], vec![Op::Pass { edge: *edge, side: Side::Before }]]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// How many operations there are, those at once one by one.
+pub(super) fn count(ops: &[Op]) -> usize {
+    let one = |op: &Op| if let Op::Together(ops) = op { ops.len() } else { 1 };
+    ops.iter().map(one).sum()
 }
 
 /// Shrinks the lifecycle of a number; gives how its shortest form went, and how many operations that has.
@@ -124,11 +171,11 @@ where
         for width in [4, 2, 1] {
             shorter |= shrinker.without(width).await?;
         }
-        shorter = shorter || shrinker.apart().await? || shrinker.without_pairs().await?;
+        shorter = shorter || shrinker.apart().await? || shrinker.plainer().await? || shrinker.without_pairs().await?;
         if !shorter {
             break;
         }
     }
     let (ops, played) = shrinker.best;
-    Ok((played, ops.len()))
+    Ok((played, count(&ops)))
 }
