@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::judge::{Case, Judged, failed};
 use super::rules::{Broken, CALL_ANSWERED, CALL_RESUMES, CALL_SURVIVES, CANCEL_SILENT, NO_REPEATS};
 use super::sessions::{against, note_use, over_by, served};
-use super::world::{Call, World};
+use super::world::{Call, Sure, World};
 use crate::fuzz::deed::{Bearer, Errand, Id, Seen};
 
 /// How long such a call takes.
@@ -20,7 +20,7 @@ pub(super) fn start(world: &World, case: Case<'_>, session: Id, bearer: Bearer) 
     note_use(&mut next, Some(session), ok, None);
     if let (true, Seen::Call(id), Bearer::Access(bearer)) = (ok, case.seen, bearer) {
         let done = world.now + WORK;
-        next.calls.insert(*id, Call { session, bearer, done, dropped: false, cancelled: false, read: false });
+        next.calls.insert(*id, Call { session, bearer, done, dropped: false, cancelled: Sure::No, read: false });
     }
     Ok(Judged::one(next, situation))
 }
@@ -60,8 +60,10 @@ pub(super) fn cancel(world: &World, case: Case<'_>, call: Id, bearer: Bearer) ->
     let mut next = world.clone();
     over_by(&mut next, case, Some(session), &against);
     note_use(&mut next, Some(session), ok, None);
-    if let Some(call) = next.calls.get_mut(&call).filter(|call| ok && call.done > world.now) {
-        call.cancelled = true;
+    if let Some(call) = next.calls.get_mut(&call).filter(|_| ok) {
+        // One that comes when the work is done may still be in time, as nobody has seen the response yet.
+        let now = if call.done > world.now { Sure::Yes } else { Sure::Perhaps };
+        call.cancelled = call.cancelled.max(now);
     }
     Ok(Judged::one(next, situation))
 }
@@ -87,7 +89,7 @@ pub(super) fn finish(
         let (against, _) = against(&next, case, Some(session), bearer, Errand::List);
         if matches!(case.seen, Seen::Refused { .. }) {
             // What a cancelled call said may be forgotten.
-            return if against.is_empty() && !cancelled {
+            return if against.is_empty() && cancelled == Sure::No {
                 Err(Broken::success(CALL_RESUMES, "200 and what the stream said since"))
             } else {
                 Ok(Judged::one(next, "cannot be resumed"))
@@ -103,11 +105,13 @@ pub(super) fn finish(
     }
     match (*responses, cancelled, deleted) {
         (0 | 1, _, true) => Ok(Judged::one(next, "session was ended")),
-        (0, true, _) => Ok(Judged::one(next, "cancelled call")),
-        (_, true, _) => Err(Broken::responses(CANCEL_SILENT, 0)),
-        (1, false, _) => Ok(Judged::one(next, if resumes { "broken stream" } else { "whole stream" })),
-        (0, false, _) if resumes => Err(Broken::responses(CALL_SURVIVES, 1)),
-        (0, false, _) => Err(Broken::responses(CALL_ANSWERED, 1)),
+        (0, Sure::Yes | Sure::Perhaps, _) => Ok(Judged::one(next, "cancelled call")),
+        (_, Sure::Yes, _) => Err(Broken::responses(CANCEL_SILENT, 0)),
+        (1, Sure::No | Sure::Perhaps, _) => {
+            Ok(Judged::one(next, if resumes { "broken stream" } else { "whole stream" }))
+        }
+        (0, Sure::No, _) if resumes => Err(Broken::responses(CALL_SURVIVES, 1)),
+        (0, Sure::No, _) => Err(Broken::responses(CALL_ANSWERED, 1)),
         _ => Err(Broken::responses(super::rules::ANSWERED, 1)),
     }
 }

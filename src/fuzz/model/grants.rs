@@ -198,7 +198,9 @@ pub(super) fn refresh(
         None => REFRESH_WORKS,
     };
     refused(case, &reasons, &Broken::success(rule, "tokens: the grant lives, and the refresh token is good"))?;
-    let reused = !current && in_grace != Sure::Yes && grant.ended.is_none() && alive != Sure::No;
+    // Whoever is told that something else is wrong was within the grace.
+    let taken_for_reuse = matches!(case.seen, Seen::Refused { error, .. } if error == "invalid_grant");
+    let reused = taken_for_reuse && !current && in_grace != Sure::Yes && grant.ended.is_none() && alive != Sure::No;
     if !reused {
         return Ok(Judged::one(world.clone(), situation));
     }

@@ -7,7 +7,7 @@ use super::rules::{CODE_REPLAY, REUSE_ACCESS, REUSE_FAMILY, REVOKE_CASCADE, REVO
 use crate::fuzz::deed::{Id, Resource, Scope};
 
 /// Whether something holds, as far as can be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Sure {
     No,
     Perhaps,
@@ -118,7 +118,7 @@ pub(crate) struct Call {
     /// When its work is done.
     pub(crate) done: Duration,
     pub(crate) dropped: bool,
-    pub(crate) cancelled: bool,
+    pub(crate) cancelled: Sure,
     /// Its stream was read to the end.
     pub(crate) read: bool,
 }
