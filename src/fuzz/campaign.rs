@@ -140,7 +140,7 @@ impl Campaign {
         progress: impl Fn(Progress),
         interrupt: impl Future<Output = ()>,
     ) -> Result<Outcome, ServerError> {
-        let terms = Arc::new(Terms::reference());
+        let terms = Arc::new(self.ground.terms());
         let generator = Generator::new(&self.weights, self.length, self.seed);
         let start = clock.elapsed();
         let (mut outcome, mut tasks) = (Outcome::default(), JoinSet::new());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ask::{ELSEWHERE, Places};
 use super::link::Link;
+use super::terms::Terms;
 use crate::model::{HybridClock, Rng};
 use crate::server::{AuthConfig, RunningServer, ServerConfig, ServerError, StoreConfig, start};
 
@@ -46,6 +47,14 @@ pub(crate) struct Standing {
 }
 
 impl Ground {
+    /// What is known of the servers.
+    pub(crate) fn terms(&self) -> Terms {
+        let terms = Terms::reference();
+        // A shared store is not told of every use.
+        let idle_early = if self.store == StoreConfig::Memory { Duration::ZERO } else { terms.idle / 64 };
+        Terms { idle_early, ..terms }
+    }
+
     /// Starts the server of one lifecycle.
     pub(crate) async fn stand(&self, seed: u64) -> Result<Standing, ServerError> {
         let clock = HybridClock::still(BEGINNING);
@@ -56,10 +65,12 @@ impl Ground {
             store: self.store.clone(),
             nodes: self.nodes,
             auth: Some(auth),
-            idle_session: super::Terms::reference().idle,
+            idle_session: self.terms().idle,
             ..ServerConfig::default()
         };
-        let server = start(config, clock.clone(), Rng::seeded(seed)).await?;
+        // In a store that others use too, the same ids must not come twice.
+        let rng = if self.store == StoreConfig::Memory { Rng::seeded(seed) } else { Rng::from_system() };
+        let server = start(config, clock.clone(), rng).await?;
         let link = match self.travel {
             Travel::Loopback => Link::network(server.addr(), PATIENCE),
             Travel::InProcess => Link::here(server.front_door(), PATIENCE),
