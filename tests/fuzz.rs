@@ -43,7 +43,8 @@ fn planted_faults_are_found_shrunk_and_replayed() {
         let story = text(&found);
         assert_eq!(found.status.code(), Some(10), "{fault}: {story}");
         assert!(story.starts_with(&format!("✗ {invariant}")), "{fault}: {story}");
-        let left = story.split(" to ").nth(1).and_then(|rest| rest.split('.').next()).and_then(|left| left.parse().ok());
+        let left =
+            story.split(" to ").nth(1).and_then(|rest| rest.split('.').next()).and_then(|left| left.parse().ok());
         assert!(left.is_some_and(|left: usize| (1..=6).contains(&left)), "{fault}: {story}");
         let scenario = written(&folder);
         let with = program(&["run", "--quiet", "--fault", fault, "-s", &scenario]);

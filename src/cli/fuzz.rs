@@ -8,12 +8,16 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{ExitCode, out, say};
-use crate::fuzz::{Campaign, Ground, Outcome, Progress, Travel, Weights, story, written};
+use crate::fuzz::{
+    Campaign, Foreign, ForeignError, Ground, Outcome, Progress, Stage, Travel, Weights, story, unreached, written,
+};
 use crate::model::{Clock as _, WallClock, duration, quoted};
 use crate::server::StoreConfig;
 
 /// Lifecycles that are played where nothing ends the campaign earlier.
 const CASES: u64 = 2_000;
+/// The same at a server of somebody else's.
+const FOREIGN_CASES: u64 = 100;
 
 /// How requests get to the embedded server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,6 +31,10 @@ enum By {
 /// Arguments of `fuzz`.
 #[derive(Debug, Args)]
 pub(super) struct FuzzArgs {
+    /// Address of a server, such as `http://localhost:8080/mcp`; without it, the embedded reference server. Only what the
+    /// server allows is done there, and what cannot be shown there is told.
+    #[arg(conflicts_with_all = ["fault", "store", "nodes", "by"])]
+    target: Option<String>,
     /// What all lifecycles are made from; the same seed makes the same ones.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -97,6 +105,25 @@ fn bar(args: &FuzzArgs) -> ProgressBar {
     ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
+fn ground(args: &FuzzArgs) -> Ground {
+    Ground {
+        faults: args.fault.clone(),
+        store: args.store.clone(),
+        nodes: usize::from(args.nodes),
+        travel: if args.by == By::InProcess { Travel::InProcess } else { Travel::Loopback },
+    }
+}
+
+/// What cannot be shown at a target, and why.
+fn tell_of(foreign: &Foreign) {
+    let unreached = unreached(foreign);
+    out(&format!("{} lacks {}.", foreign.name, foreign.lacks.join(", ")));
+    out(&format!("{} invariants cannot be reached there:", unreached.len()));
+    for (id, need) in unreached {
+        out(&format!("  {id:<52} needs {need}"));
+    }
+}
+
 pub(super) async fn fuzz(args: FuzzArgs) -> ExitCode {
     let weights = match weights(&args.weight) {
         Ok(weights) => weights,
@@ -105,16 +132,29 @@ pub(super) async fn fuzz(args: FuzzArgs) -> ExitCode {
             return ExitCode::Usage;
         }
     };
+    let (stage, weights) = match &args.target {
+        None => (Stage::Embedded(ground(&args)), weights),
+        Some(target) => match Foreign::meet(target).await {
+            Ok(foreign) => {
+                tell_of(&foreign);
+                let weights = weights.without(&foreign.without());
+                (Stage::Foreign(Box::new(foreign)), weights)
+            }
+            Err(error) => {
+                say(&format!("error: {error}"));
+                return match error {
+                    ForeignError::Address(..) => ExitCode::Usage,
+                    ForeignError::Unreachable(..) => ExitCode::Unreachable,
+                    ForeignError::NoWayIn(..) => ExitCode::NothingRan,
+                };
+            }
+        },
+    };
     let unlimited = args.cases.is_none() && args.time.is_none() && args.ops.is_none();
     let campaign = Campaign {
-        ground: Ground {
-            faults: args.fault.clone(),
-            store: args.store.clone(),
-            nodes: usize::from(args.nodes),
-            travel: if args.by == By::InProcess { Travel::InProcess } else { Travel::Loopback },
-        },
+        stage,
         seed: args.seed,
-        cases: if unlimited { Some(CASES) } else { args.cases },
+        cases: if unlimited { Some(if args.target.is_some() { FOREIGN_CASES } else { CASES }) } else { args.cases },
         time: args.time,
         operations: args.ops,
         length: args.length,
@@ -167,7 +207,12 @@ fn finish(args: &FuzzArgs, outcome: &Outcome) -> ExitCode {
         return if outcome.operations == 0 { ExitCode::NothingRan } else { ExitCode::Ok };
     };
     out(&story(failure, args.seed));
-    let (name, text) = written(failure, args.seed);
+    let needs: &[&str] = match (&args.target, failure.logs_in()) {
+        (None, _) => &["auth", "reference"],
+        (Some(_), true) => &["auth"],
+        (Some(_), false) => &[],
+    };
+    let (name, text) = written(failure, args.seed, needs);
     let path = args.write.join(name);
     if let Err(error) = std::fs::write(&path, text) {
         say(&format!("error: the scenario cannot be written to {}: {error}", path.display()));
@@ -175,6 +220,7 @@ fn finish(args: &FuzzArgs, outcome: &Outcome) -> ExitCode {
     }
     let faults: Vec<String> = args.fault.iter().map(|fault| format!(" --fault {}", quoted(fault))).collect();
     let path = path.display().to_string();
-    out(&format!("  Again     mcp-rehearsal run{} -s {}", faults.concat(), quoted(&path)));
+    let target = args.target.iter().map(|target| format!(" {}", quoted(target))).collect::<String>();
+    out(&format!("  Again     mcp-rehearsal run{target}{} -s {}", faults.concat(), quoted(&path)));
     ExitCode::Failures
 }

@@ -42,6 +42,10 @@ pub(crate) struct Places {
     pub(crate) authorize: String,
     pub(crate) token: String,
     pub(crate) revoke: String,
+    /// The revision of sessions that is spoken there.
+    pub(crate) revision: String,
+    /// Whether the scopes are those of the reference server.
+    pub(crate) scopes: bool,
 }
 
 /// The PKCE challenge of a verifier.
@@ -152,7 +156,7 @@ impl Writer<'_> {
             .uri(&self.places.endpoint)
             .header("host", &self.places.host)
             .header("accept", "text/event-stream")
-            .header("mcp-protocol-version", LEGACY)
+            .header("mcp-protocol-version", &self.places.revision)
             .header("mcp-session-id", session);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -201,17 +205,20 @@ impl Writer<'_> {
                 request.header("content-type", "application/json").body(Body::from(body.to_string())).ok()
             }
             Deed::Authorise { client, user, scope, resource } => {
-                let query = encoded(&[
+                let (scope, user, hashed) = (scope.to_string(), user_name(user), challenge(self.verifier));
+                let mut pairs = vec![
                     ("response_type", "code"),
                     ("client_id", self.client(client)),
                     ("redirect_uri", REDIRECT),
                     ("state", "s"),
-                    ("code_challenge", &challenge(self.verifier)),
+                    ("code_challenge", hashed.as_str()),
                     ("code_challenge_method", "S256"),
-                    ("scope", &scope.to_string()),
                     ("resource", self.resource(resource)),
-                    ("login_hint", &user_name(user)),
-                ]);
+                ];
+                if self.places.scopes {
+                    pairs.extend([("scope", scope.as_str()), ("login_hint", user.as_str())]);
+                }
+                let query = encoded(&pairs);
                 let joint = if self.places.authorize.contains('?') { '&' } else { '?' };
                 let place = format!("{}{joint}{query}", self.places.authorize);
                 Request::get(place).header("host", &self.places.host).body(Body::empty()).ok()
@@ -254,7 +261,7 @@ impl Writer<'_> {
             Deed::Open { bearer } => self.post(&initialize(self.id), None, bearer, &[]),
             Deed::Call { session, bearer, errand } => {
                 let session = session.map_or(NO_SESSION, |id| self.session(id));
-                let version = [("mcp-protocol-version", LEGACY)];
+                let version = [("mcp-protocol-version", self.places.revision.as_str())];
                 self.post(&message(errand, self.id), Some(session), bearer, &version)
             }
             Deed::Ask { bearer, errand } => {
@@ -264,7 +271,7 @@ impl Writer<'_> {
             Deed::Delete { session, bearer } => self.bare("DELETE", self.session(session), bearer, None),
             Deed::Start { session, bearer } => {
                 let message = long_call(self.id, super::model::WORK.as_millis());
-                let version = [("mcp-protocol-version", LEGACY)];
+                let version = [("mcp-protocol-version", self.places.revision.as_str())];
                 self.post(&message, Some(self.session(session)), bearer, &version)
             }
             Deed::Drop { .. } | Deed::Cancel { .. } | Deed::Finish { .. } | Deed::Pass(_) | Deed::Reconnect => None,

@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::task::JoinSet;
 
 use super::coverage::Coverage;
-use super::ground::Ground;
+use super::ground::Stage;
 use super::op::Op;
 use super::play::{Played, play};
 use super::shrink::{count, shrink};
@@ -25,7 +25,7 @@ use crate::server::ServerError;
 #[derive(Debug, Clone)]
 pub struct Campaign {
     /// Where lifecycles are played.
-    pub ground: Ground,
+    pub stage: Stage,
     /// What all lifecycles are made from.
     pub seed: u64,
     /// How many lifecycles at most.
@@ -68,6 +68,14 @@ pub struct Failure {
     pub operations: (usize, usize),
     /// How it went.
     pub(crate) played: Played,
+}
+
+impl Failure {
+    /// Whether a login is part of it.
+    pub fn logs_in(&self) -> bool {
+        let acts = self.played.rounds.iter().flat_map(|round| &round.acts);
+        acts.into_iter().any(|act| matches!(act.deed, super::deed::Deed::Register))
+    }
 }
 
 /// What came of a campaign.
@@ -140,7 +148,7 @@ impl Campaign {
         progress: impl Fn(Progress),
         interrupt: impl Future<Output = ()>,
     ) -> Result<Outcome, ServerError> {
-        let terms = Arc::new(self.ground.terms());
+        let terms = Arc::new(self.stage.terms());
         let generator = Generator::new(&self.weights, self.length, self.seed);
         let start = clock.elapsed();
         let (mut outcome, mut tasks) = (Outcome::default(), JoinSet::new());
@@ -152,10 +160,10 @@ impl Campaign {
                 if !found.is_empty() || !self.goes_on(next, &outcome, clock.elapsed().saturating_sub(start)) {
                     break;
                 }
-                let (ground, terms, seed, ops) =
-                    (self.ground.clone(), Arc::clone(&terms), self.seed_of(next), generator.ops(next));
+                let (stage, terms, seed, ops) =
+                    (self.stage.clone(), Arc::clone(&terms), self.seed_of(next), generator.ops(next));
                 let case = next;
-                tasks.spawn(async move { (case, once(&ground, &ops, &terms, seed).await) });
+                tasks.spawn(async move { (case, once(&stage, &ops, &terms, seed).await) });
                 next += 1;
             }
             let joined = tokio::select! {
@@ -182,7 +190,7 @@ impl Campaign {
         if let Some((case, played)) = found.pop_first() {
             progress(self.at(&outcome, true));
             let before = count(&generator.ops(case));
-            let again = async |ops: Vec<Op>| once(&self.ground, &ops, &terms, self.seed_of(case)).await;
+            let again = async |ops: Vec<Op>| once(&self.stage, &ops, &terms, self.seed_of(case)).await;
             let (played, left) = shrink(&generator, case, played, again).await?;
             let invariant = played.broken.as_ref().map_or("", |broken| broken.invariant);
             outcome.failure = Some(Failure { invariant, case: case + 1, operations: (left, before), played });
@@ -202,7 +210,7 @@ impl Campaign {
 }
 
 /// Plays one lifecycle on a server of its own.
-async fn once(ground: &Ground, ops: &[Op], terms: &Terms, seed: u64) -> Result<Played, ServerError> {
-    let standing = ground.stand(seed).await?;
+async fn once(stage: &Stage, ops: &[Op], terms: &Terms, seed: u64) -> Result<Played, ServerError> {
+    let standing = stage.stand(seed).await?;
     Ok(play(&standing, ops, terms, seed).await)
 }

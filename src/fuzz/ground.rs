@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::ask::{ELSEWHERE, Places};
+use super::ask::{ELSEWHERE, LEGACY, Places};
+use super::foreign::Foreign;
 use super::link::Link;
 use super::terms::Terms;
 use crate::model::{HybridClock, Rng};
@@ -42,8 +43,46 @@ pub(crate) struct Standing {
     pub(crate) link: Link,
     pub(crate) places: Places,
     pub(crate) clock: HybridClock,
-    /// Runs until it is dropped.
-    _server: RunningServer,
+    /// Runs until it is dropped; none where it is somebody else's.
+    server: Option<RunningServer>,
+}
+
+impl Standing {
+    /// Whether time is the server's own affair.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.server.is_none()
+    }
+}
+
+/// Where lifecycles are played.
+#[derive(Debug, Clone)]
+pub enum Stage {
+    /// Reference servers made anew for each.
+    Embedded(Ground),
+    /// One server that somebody else runs.
+    Foreign(Box<Foreign>),
+}
+
+impl Stage {
+    pub(crate) fn terms(&self) -> Terms {
+        match self {
+            Self::Embedded(ground) => ground.terms(),
+            Self::Foreign(foreign) => foreign.terms.clone(),
+        }
+    }
+
+    /// Makes ready what one lifecycle needs.
+    pub(crate) async fn stand(&self, seed: u64) -> Result<Standing, ServerError> {
+        match self {
+            Self::Embedded(ground) => ground.stand(seed).await,
+            Self::Foreign(foreign) => Ok(Standing {
+                link: Link::anywhere(PATIENCE),
+                places: foreign.places.clone(),
+                clock: HybridClock::new(),
+                server: None,
+            }),
+        }
+    }
 }
 
 impl Ground {
@@ -86,8 +125,10 @@ impl Ground {
             authorize: format!("{base}/authorize"),
             token: format!("{base}/token"),
             revoke: format!("{base}/revoke"),
+            revision: LEGACY.to_owned(),
+            scopes: true,
             host,
         };
-        Ok(Standing { link, places, clock, _server: server })
+        Ok(Standing { link, places, clock, server: Some(server) })
     }
 }

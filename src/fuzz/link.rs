@@ -2,6 +2,7 @@
 //!
 //! It must not know what a request is for.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,8 +23,10 @@ const MOST: usize = 8 * 1024 * 1024;
 /// How requests get to a server.
 #[derive(Debug)]
 pub(crate) enum Way {
-    /// Over TCP, to one of these nodes in turn.
+    /// Over TCP, to one address.
     Network { at: SocketAddr, idle: Mutex<Vec<SendRequest<Body>>> },
+    /// Over TCP, to whatever host the URL of a request names.
+    Anywhere(Mutex<HashMap<String, Vec<SendRequest<Body>>>>),
     /// Without a network; each connection of it is a front door of its own.
     Here(Mutex<Arc<FrontDoor>>),
 }
@@ -64,6 +67,18 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
+    /// The response to a request, if it is on the stream.
+    pub(crate) async fn message(&mut self, id: u32) -> Option<serde_json::Value> {
+        while let Some(frame) = self.next().await {
+            let Frame::Event { data: Some(data), .. } = frame else { continue };
+            let message: serde_json::Value = serde_json::from_str(&data).unwrap_or_default();
+            if message["id"] == id {
+                return Some(message);
+            }
+        }
+        None
+    }
+
     /// The next event; nothing where the stream has ended, in order or not.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
@@ -92,6 +107,11 @@ impl Link {
         Self { way: Way::Network { at, idle: Mutex::default() }, patience }
     }
 
+    /// Over TCP, to wherever requests are for.
+    pub(crate) fn anywhere(patience: Duration) -> Self {
+        Self { way: Way::Anywhere(Mutex::default()), patience }
+    }
+
     /// Straight into a server.
     pub(crate) fn here(door: FrontDoor, patience: Duration) -> Self {
         Self { way: Way::Here(Mutex::new(Arc::new(door))), patience }
@@ -101,6 +121,7 @@ impl Link {
     pub(crate) fn hang_up(&self) {
         match &self.way {
             Way::Network { idle, .. } => idle.lock().unwrap_or_else(PoisonError::into_inner).clear(),
+            Way::Anywhere(idle) => idle.lock().unwrap_or_else(PoisonError::into_inner).clear(),
             Way::Here(door) => {
                 let mut door = door.lock().unwrap_or_else(PoisonError::into_inner);
                 *door = Arc::new(door.another());
@@ -118,7 +139,11 @@ impl Link {
     }
 
     async fn sent(&self, request: Request<Body>) -> Result<(Response<Body>, Option<SendRequest<Body>>), String> {
+        if let Way::Anywhere(idle) = &self.way {
+            return sent_anywhere(idle, request).await;
+        }
         let (at, idle) = match &self.way {
+            Way::Anywhere(_) => return Err("no address".to_owned()),
             Way::Here(door) => {
                 let door = Arc::clone(&door.lock().unwrap_or_else(PoisonError::into_inner));
                 return Ok((door.ask(request).await, None));
@@ -136,7 +161,7 @@ impl Link {
         };
         let mut connection = match kept() {
             Some(connection) => connection,
-            None => connect(at).await?,
+            None => connect(&at.to_string()).await?,
         };
         connection.ready().await.map_err(|error| error.to_string())?;
         let response = connection.send_request(request).await.map_err(|error| error.to_string())?;
@@ -169,7 +194,29 @@ impl Link {
     }
 }
 
-async fn connect(at: SocketAddr) -> Result<SendRequest<Body>, String> {
+/// Sends a request to the host of its URL. The connection is not kept, as its place is known by then no more.
+async fn sent_anywhere(
+    idle: &Mutex<HashMap<String, Vec<SendRequest<Body>>>>,
+    mut request: Request<Body>,
+) -> Result<(Response<Body>, Option<SendRequest<Body>>), String> {
+    let uri = request.uri().clone();
+    let authority = uri.authority().ok_or("the URL names no host")?;
+    let place = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = path.parse().map_err(|_| "the URL has no path")?;
+    let host = authority.as_str().parse().map_err(|_| "the host is none")?;
+    request.headers_mut().insert("host", host);
+    let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&place).and_then(Vec::pop);
+    let mut connection = match kept.filter(|connection| !connection.is_closed()) {
+        Some(connection) => connection,
+        None => connect(&place).await?,
+    };
+    connection.ready().await.map_err(|error| error.to_string())?;
+    let response = connection.send_request(request).await.map_err(|error| error.to_string())?;
+    Ok((response.map(Body::new), Some(connection)))
+}
+
+async fn connect(at: &str) -> Result<SendRequest<Body>, String> {
     let stream = TcpStream::connect(at).await.map_err(|error| error.to_string())?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;

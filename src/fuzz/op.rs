@@ -133,6 +133,7 @@ fn one(op: &Op, names: &Names, world: &World, terms: &Terms) -> Option<Deed> {
     let bearer = |pick: BearerPick, session: Option<Id>| match pick {
         BearerPick::Forged => Some(Bearer::Forged),
         BearerPick::Nothing => Some(Bearer::Nothing),
+        _ if !terms.guarded => Some(Bearer::Nothing),
         BearerPick::Any(pick) => pick.of(names.access.len()).map(Bearer::Access),
         BearerPick::Own => {
             let user = session.and_then(|id| names.sessions.get(usize::from(id))).map(|session| session.user);
@@ -140,6 +141,8 @@ fn one(op: &Op, names: &Names, world: &World, terms: &Terms) -> Option<Deed> {
             user.map_or_else(newest, |user| names.newest_of(user)).map(Bearer::Access)
         }
     };
+    // Which tools there are, and what they do, is known of the reference server alone.
+    let allowed = |errand: Errand| if terms.strict { errand } else { Errand::List };
     let living = |pick: Pick| {
         let calls: Vec<Id> = world.calls.iter().filter(|(_, call)| !call.read).map(|(id, _)| *id).collect();
         pick.of(calls.len()).map(|at| calls[usize::from(at)])
@@ -148,9 +151,9 @@ fn one(op: &Op, names: &Names, world: &World, terms: &Terms) -> Option<Deed> {
         Op::Register => Deed::Register,
         Op::Authorise { client, other_user, wide, elsewhere } => Deed::Authorise {
             client: client.of(names.clients.len())?,
-            user: u8::from(*other_user),
+            user: u8::from(*other_user && terms.strict),
             scope: if *wide { Scope::WRITE } else { Scope::READ },
-            resource: if *elsewhere { Resource::Elsewhere } else { Resource::Here },
+            resource: if *elsewhere && terms.strict { Resource::Elsewhere } else { Resource::Here },
         },
         Op::Exchange { code, by, flaw } => {
             let code = code.of(names.codes.len())?;
@@ -160,7 +163,9 @@ fn one(op: &Op, names: &Names, world: &World, terms: &Terms) -> Option<Deed> {
         Op::Refresh { token, by, scope, resource } => {
             let token = token.of(names.refresh.len())?;
             let own = names.refresh.get(usize::from(token))?.client;
-            Deed::Refresh { token, client: client(own, *by)?, scope: *scope, resource: *resource }
+            let resource = resource.filter(|resource| terms.strict || *resource == Resource::Here);
+            let scope = scope.filter(|_| terms.strict);
+            Deed::Refresh { token, client: client(own, *by)?, scope, resource }
         }
         Op::RevokeAccess { token, by } => {
             let token = token.of(names.access.len())?;
@@ -178,9 +183,9 @@ fn one(op: &Op, names: &Names, world: &World, terms: &Terms) -> Option<Deed> {
                 Some(pick) => Some(pick.of(names.sessions.len())?),
                 None => None,
             };
-            Deed::Call { session, bearer: bearer(*pick, session)?, errand: *errand }
+            Deed::Call { session, bearer: bearer(*pick, session)?, errand: allowed(*errand) }
         }
-        Op::Ask { bearer: pick, errand } => Deed::Ask { bearer: bearer(*pick, None)?, errand: *errand },
+        Op::Ask { bearer: pick, errand } => Deed::Ask { bearer: bearer(*pick, None)?, errand: allowed(*errand) },
         Op::Delete { session, bearer: pick } => {
             let session = session.of(names.sessions.len())?;
             Deed::Delete { session, bearer: bearer(*pick, Some(session))? }

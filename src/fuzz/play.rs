@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use super::ask::{LEGACY, Writer, understand};
 use super::deed::{Bearer, Deed, Id, Seen};
 use super::ground::Standing;
-use super::link::{Answered, Events};
+use super::link::{Answer, Answered, Events};
 use super::model::{Broken, World};
 use super::names::Names;
 use super::op::{BearerPick, Op, Pick, Whose, decide};
 use super::terms::Terms;
 use super::worlds::{Act, Verdict, Worlds};
-use crate::model::Rng;
+use crate::model::{Clock as _, Rng};
 use crate::wire::Frame;
 
 /// How long the first event of a stream may take, and what may follow a response.
@@ -51,8 +51,11 @@ pub(crate) struct Played {
 }
 
 /// What comes before the operations: a client registers, logs in and opens a session.
-pub(crate) fn preamble() -> Vec<Op> {
+pub(crate) fn preamble(terms: &Terms) -> Vec<Op> {
     let newest = Pick(0);
+    if !terms.guarded {
+        return vec![Op::Open { bearer: BearerPick::Nothing }];
+    }
     vec![
         Op::Register,
         Op::Authorise { client: newest, other_user: false, wide: false, elsewhere: false },
@@ -111,7 +114,7 @@ pub(crate) async fn play(standing: &Standing, ops: &[Op], terms: &Terms, seed: u
         played: Played::default(),
     };
     let mut worlds = Worlds::new();
-    let preamble = preamble();
+    let preamble = preamble(terms);
     for (number, op) in preamble.iter().chain(ops).enumerate() {
         let deeds = decide(op, &player.names, worlds.any(), terms);
         if deeds.is_empty() {
@@ -122,6 +125,12 @@ pub(crate) async fn play(standing: &Standing, ops: &[Op], terms: &Terms, seed: u
             player.played.operations += deeds.len() as u64;
         }
         let acts = player.round(&deeds).await;
+        if standing.is_foreign() {
+            let passed = standing.clock.elapsed().saturating_sub(at);
+            let act = Act { deed: Deed::Pass(passed), seen: Seen::Done, began: 0, over: 1 };
+            // Time passes in every state.
+            let _ = worlds.take(&[act], terms);
+        }
         let before = worlds.any().clone();
         let verdict = worlds.take(&acts, terms);
         player.played.rounds.push(Round { at, acts });
@@ -143,6 +152,13 @@ pub(crate) async fn play(standing: &Standing, ops: &[Op], terms: &Terms, seed: u
         }
     }
     player.played
+}
+
+/// Reads an answer that comes as a stream to its response, so that it is one whole answer.
+async fn whole(answer: &mut Answer, events: Option<Events>, id: u32, patience: Duration) {
+    let Some(mut events) = events else { return };
+    let message = tokio::time::timeout(patience, events.message(id)).await.ok().flatten();
+    answer.body = message.unwrap_or_default().to_string().into_bytes();
 }
 
 impl Player<'_> {
@@ -176,17 +192,20 @@ impl Player<'_> {
             answers.insert(at, (place, began, over, answered));
             over += 1;
         }
+        drop(under_way);
         // Numbers are given in the order of the deeds, so that what comes later does not hang on who was quicker.
         for (at, (place, began, over, answered)) in answers {
             let deed = deeds[at];
             let (id, verifier) = &written[place];
             let seen = match answered {
-                Ok((answer, _)) => understand(&deed, &answer, &mut self.names, *id, verifier),
+                Ok((mut answer, events)) => {
+                    whole(&mut answer, events, *id, self.standing.link.patience()).await;
+                    understand(&deed, &answer, &mut self.names, *id, verifier)
+                }
                 Err(why) => Seen::Silence(why),
             };
             acts[at] = Some(Act { deed, seen, began, over });
         }
-        drop(under_way);
         let acts: Vec<Act> = acts.into_iter().flatten().collect();
         for act in &acts {
             self.introduce(&act.deed, &act.seen).await;
@@ -223,10 +242,13 @@ impl Player<'_> {
         let writer = Writer { places: &self.standing.places, names: &self.names, id, verifier: &verifier };
         let Some(request) = writer.request(deed) else { return Seen::Odd("nothing could be sent".to_owned()) };
         self.played.requests += 1;
-        let (answer, events): Answered = match self.standing.link.ask(request).await {
+        let (mut answer, mut events): Answered = match self.standing.link.ask(request).await {
             Ok(answered) => answered,
             Err(why) => return Seen::Silence(why),
         };
+        if !matches!(deed, Deed::Start { .. }) {
+            whole(&mut answer, events.take(), id, self.standing.link.patience()).await;
+        }
         let seen = understand(deed, &answer, &mut self.names, id, &verifier);
         if let (Deed::Start { session, .. }, Seen::Call(call), Some(mut events)) = (deed, &seen, events) {
             let mut stream = Stream {

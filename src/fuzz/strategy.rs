@@ -40,6 +40,13 @@ impl Weights {
         self.0.iter().map(|(name, _)| *name)
     }
 
+    /// Leaves kinds out that make no sense somewhere.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.0.iter_mut().filter(|(name, _)| names.contains(name)).for_each(|(_, weight)| *weight = 0);
+        self
+    }
+
     /// Sets one; says whether there is one of that name.
     pub fn set(&mut self, name: &str, weight: u32) -> bool {
         let found = self.0.iter_mut().find(|(known, _)| *known == name);

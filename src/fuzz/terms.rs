@@ -22,6 +22,10 @@ pub struct Terms {
     /// Whether it is known what the server does where the rules leave it a choice: any second use of a code or of an old
     /// refresh token ends the grant, and a request that is refused for another reason changes nothing.
     pub strict: bool,
+    /// How long after its end each of them may live on all the same, where nobody knows.
+    pub loose: Duration,
+    /// Whether requests need a token.
+    pub guarded: bool,
     /// How far from an edge it is certain on which side of it a request comes.
     pub margin: Duration,
 }
@@ -39,6 +43,8 @@ impl Terms {
             idle: Duration::from_secs(24 * 3600),
             idle_early: Duration::ZERO,
             strict: true,
+            loose: Duration::ZERO,
+            guarded: true,
             // A scenario is played on a clock that goes, and tokens end at whole seconds.
             margin: Duration::from_secs(3),
         }

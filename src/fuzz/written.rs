@@ -302,7 +302,9 @@ fn push(text: &mut String, step: &Step, indent: &str) {
 }
 
 /// The name and the text of the scenario file of a failure.
-pub fn written(failure: &Failure, seed: u64) -> (String, String) {
+///
+/// `needs` is what a target has to have for it: `reference` where it uses what only the reference server has.
+pub fn written(failure: &Failure, seed: u64, needs: &[&str]) -> (String, String) {
     let mut given = Given::default();
     let (mut all, mut calls, mut number) = (vec![Step::One("connect", json!({}))], BTreeMap::new(), 0);
     let last = failure.played.rounds.len().saturating_sub(1);
@@ -372,7 +374,8 @@ pub fn written(failure: &Failure, seed: u64) -> (String, String) {
     if requirements().get(failure.invariant).is_none() {
         text.push_str(&format!("field: [{}]\n", failure.invariant));
     }
-    text.push_str("needs: [auth, reference]\nclients: [reference]\nrevisions: [\"2025-11-25\"]\nsteps:\n");
+    text.push_str(&format!("needs: [{}]\n", needs.join(", ")));
+    text.push_str("clients: [reference]\nrevisions: [\"2025-11-25\"]\nsteps:\n");
     all.iter().for_each(|step| push(&mut text, step, "  "));
     (format!("fuzz-{slug}-{seed}.yaml"), text)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::rules::{CODE_REPLAY, REUSE_ACCESS, REUSE_FAMILY, REVOKE_CASCADE, REVOKE_NOW, REVOKE_REFRESH, REVOKED};
-use crate::fuzz::deed::{Id, Resource, Scope};
+use crate::fuzz::deed::{Bearer, Id, Resource, Scope};
 
 /// Whether something holds, as far as can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,7 +100,7 @@ pub(crate) struct Refresh {
 pub(crate) struct Session {
     pub(crate) user: u8,
     /// The token it was opened with.
-    pub(crate) opened_with: Id,
+    pub(crate) opened_with: Bearer,
     pub(crate) deleted: bool,
     /// It was found to be over when it might have been.
     pub(crate) gone: bool,
@@ -176,11 +176,13 @@ impl World {
     }
 }
 
-/// Whether something still lives that ends then: right at its end, nobody can tell.
-pub(super) fn lives(now: Duration, end: Duration) -> Sure {
-    match now.cmp(&end) {
-        std::cmp::Ordering::Less => Sure::Yes,
-        std::cmp::Ordering::Equal => Sure::Perhaps,
-        std::cmp::Ordering::Greater => Sure::No,
+/// Whether something still lives that ends then, or so much later: in between, nobody can tell.
+pub(super) fn lives(now: Duration, end: Duration, loose: Duration) -> Sure {
+    if now < end {
+        Sure::Yes
+    } else if now <= end + loose {
+        Sure::Perhaps
+    } else {
+        Sure::No
     }
 }
