@@ -13,6 +13,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod doctor;
+pub mod fuzz;
 pub mod model;
 pub mod profile;
 pub mod proxy;

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["model", "transcript", "check", "verdict"]),
     ("client", &["model", "profile", "scenario", "transcript", "wire", "proxy"]),
     ("recording", &["model", "profile", "scenario", "transcript", "wire", "proxy"]),
+    ("fuzz", &["model", "server", "wire"]),
     ("doctor", &["model", "profile", "scenario", "transcript", "client", "check", "verdict", "report"]),
 ];
 

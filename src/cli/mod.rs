@@ -9,6 +9,7 @@ mod config;
 mod derive;
 mod doctor;
 mod explain;
+mod fuzz;
 mod keep;
 mod kill_nodes;
 mod list;
@@ -50,6 +51,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Walk the road of a client to TARGET, and say where it breaks and what to change.
     Doctor(doctor::DoctorArgs),
+    /// Make up lifecycles of tokens and sessions, and compare a server with a model of what has to hold.
+    Fuzz(Box<fuzz::FuzzArgs>),
     /// The reference server: correct by default, wrong on request.
     Serve(Box<serve::ServeArgs>),
     /// A network between any client and a server that is late, cuts, holds back or rewrites, as `--fault` says.
@@ -92,6 +95,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
     let code = match cli.command {
         Command::Run(args) => Box::pin(run::run(*args, cli.color)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(args, cli.color)).await,
+        Command::Fuzz(args) => Box::pin(fuzz::fuzz(*args)).await,
         Command::Serve(args) => serve::serve(*args).await,
         Command::Proxy(args) => proxy::proxy(args).await,
         Command::Record(args) => Box::pin(record::record(args)).await,

@@ -209,12 +209,12 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
 }
 
 #[cfg(unix)]
-type Interrupts = tokio::signal::unix::Signal;
+pub(super) type Interrupts = tokio::signal::unix::Signal;
 #[cfg(windows)]
-type Interrupts = tokio::signal::windows::CtrlC;
+pub(super) type Interrupts = tokio::signal::windows::CtrlC;
 
 /// Listens to Ctrl-C from now on; `None` where the system does not let us, and the run cannot be interrupted early.
-fn interrupts() -> Option<Interrupts> {
+pub(super) fn interrupts() -> Option<Interrupts> {
     #[cfg(unix)]
     let signals = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
     #[cfg(windows)]
@@ -223,7 +223,7 @@ fn interrupts() -> Option<Interrupts> {
 }
 
 /// Waits for Ctrl-C. From then on another one ends the program at once, whatever it is doing.
-async fn interrupted(signals: Option<Interrupts>) {
+pub(super) async fn interrupted(signals: Option<Interrupts>) {
     let Some(mut signals) = signals else { return std::future::pending().await };
     tokio::select! {
         _ = signals.recv() => {}

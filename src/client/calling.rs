@@ -121,7 +121,7 @@ impl Sim {
             let message = compose::message(self.profile.key_order.value, Some(id.clone()), method, params);
             self.post(&message, Some(method), name_of(&message))
         };
-        compose::apply(&mut request.headers, &step.headers);
+        compose::apply(&mut request.headers, &self.filled(&step.headers));
         self.state().responses.remove(&id_text(&id));
         (request, id)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::network::Network;
-use super::sim::{Handed, Sim};
+use super::sim::{Handed, Named, Sim};
 use super::step::Turn;
 use super::target::Target;
 use crate::model::{Clock, Rng};
@@ -45,6 +45,7 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
         }
     };
     let mut handed = Handed::default();
+    let named = Arc::new(Named::default());
     for step in &drive.scenario.steps {
         if let Some(sim) = clients.values().find(|sim| sim.has_given_up()) {
             let text = "the target stays silent; the rest of the steps was left out".to_owned();
@@ -63,14 +64,14 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
             Action::Together(steps) => {
                 let mut tasks = tokio::task::JoinSet::new();
                 for step in steps {
-                    let sim = client(&mut clients, step, &drive, &tap);
+                    let sim = client(&mut clients, step, &drive, (&tap, &named));
                     let (action, turn) = (step.action.clone(), turn(step, &drive.target));
                     tasks.spawn(async move { sim.perform(&action, turn).await });
                 }
                 while tasks.join_next().await.is_some() {}
             }
             action => {
-                let sim = client(&mut clients, step, &drive, &tap);
+                let sim = client(&mut clients, step, &drive, (&tap, &named));
                 sim.state().handed.or(&handed);
                 sim.perform(action, turn(step, &drive.target)).await;
                 handed = sim.state().handed.clone();
@@ -100,14 +101,19 @@ fn turn(step: &Step, target: &Target) -> Turn {
     Turn { number: step.number, within, node: step.node() }
 }
 
-fn client(clients: &mut HashMap<String, Arc<Sim>>, step: &Step, drive: &Drive, tap: &Arc<Tap>) -> Arc<Sim> {
+fn client(
+    clients: &mut HashMap<String, Arc<Sim>>,
+    step: &Step,
+    drive: &Drive,
+    (tap, named): (&Arc<Tap>, &Arc<Named>),
+) -> Arc<Sim> {
     let name = step.client();
     let made = || {
         Arc::new(Sim::new(
             name,
             Arc::clone(&drive.profile),
             Arc::clone(&drive.target),
-            Arc::clone(tap),
+            (Arc::clone(tap), Arc::clone(named)),
             Arc::clone(&drive.clock),
             drive.rng.clone(),
         ))

@@ -1,6 +1,6 @@
 //! The state of one simulated client: session, version, ids, connections, what has come in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(super) struct Sim {
     pub(super) target: Arc<Target>,
     pub(super) tap: Arc<Tap>,
     pub(super) rng: Rng,
+    /// What answers gave to any client of the scenario, by name.
+    pub(super) named: Arc<Named>,
     /// The client's own time.
     pub(super) clock: Arc<dyn Clock>,
     /// Held while tokens are got or refreshed, so that one does it for all.
@@ -82,6 +84,35 @@ impl Handed {
     pub(super) fn or(&mut self, other: &Self) {
         self.task = self.task.take().or_else(|| other.task.clone());
         self.state = self.state.take().or_else(|| other.state.clone());
+    }
+}
+
+/// What answers gave, by the names that the scenario gave it: `name.access`. All clients of a scenario share it.
+#[derive(Default)]
+pub(super) struct Named(Mutex<BTreeMap<String, String>>);
+
+impl std::fmt::Debug for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // They are secrets.
+        f.write_str("Named(…)")
+    }
+}
+
+impl Named {
+    /// Remembers what an answer gave; what it did not give is forgotten.
+    pub(super) fn note(&self, name: &str, what: &str, value: Option<&str>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = format!("{name}.{what}");
+        match value {
+            Some(value) => all.insert(key, value.to_owned()),
+            None => all.remove(&key),
+        };
+    }
+
+    /// Puts it in the place of its words in braces; a word for what nobody gave stands for nothing.
+    pub(super) fn fill(&self, text: &str) -> String {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().fold(text.to_owned(), |text, (key, value)| text.replace(&format!("{{{key}}}"), value))
     }
 }
 
@@ -170,7 +201,7 @@ impl Sim {
         name: &str,
         profile: Arc<Profile>,
         target: Arc<Target>,
-        tap: Arc<Tap>,
+        (tap, named): (Arc<Tap>, Arc<Named>),
         clock: Arc<dyn Clock>,
         rng: Rng,
     ) -> Self {
@@ -182,6 +213,7 @@ impl Sim {
             target,
             tap,
             rng,
+            named,
             clock,
             credentials: tokio::sync::Mutex::default(),
             pool: Mutex::default(),

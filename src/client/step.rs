@@ -20,7 +20,7 @@ use crate::scenario::{
     Action, Delay, Disconnect, DisconnectWhen, HeaderSource, LastEventId, Listen, NodeChoice, Notify, Raw, Reconnect,
     SessionSource, Shutdown, Wait,
 };
-use crate::transcript::EventKind;
+use crate::transcript::{EventKind, header};
 use crate::wire::Request;
 
 /// How long what was written to a channel may take to be acted on.
@@ -181,7 +181,7 @@ impl Sim {
         if let Some(id) = resume {
             request.headers.push(("Last-Event-ID".to_owned(), id));
         }
-        compose::apply(&mut request.headers, &step.headers);
+        compose::apply(&mut request.headers, &self.filled(&step.headers));
         let exchange = self.open_stream(request, turn.within).await;
         self.subject(turn, exchange, None);
     }
@@ -361,6 +361,9 @@ impl Sim {
                 if ends && answered.accepted() {
                     self.see_streams_end().await;
                 }
+                if let Some(name) = &step.r#as {
+                    self.named.note(name, "session", header(&answered.headers, "mcp-session-id"));
+                }
                 answered.exchange
             };
             self.subject(turn, exchange, id.as_ref().map(id_text));
@@ -403,7 +406,7 @@ impl Sim {
     }
 
     /// Headers of a scenario with the client's own session, revision and secrets in them.
-    fn filled(&self, headers: &crate::scenario::Headers) -> crate::scenario::Headers {
+    pub(super) fn filled(&self, headers: &crate::scenario::Headers) -> crate::scenario::Headers {
         headers.iter().map(|(name, value)| (name.clone(), value.as_ref().map(|text| self.filled_text(text)))).collect()
     }
 

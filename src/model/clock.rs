@@ -59,17 +59,26 @@ impl Clock for WallClock {
 /// The machine's time plus an offset that can be moved forward.
 ///
 /// A sleeper wakes when real time or the offset has carried the clock past its edge, so nothing can hang on a
-/// clock that nobody moves, and an hour passes in no time when somebody does.
+/// clock that nobody moves, and an hour passes in no time when somebody does. A clock that stands still is the exception:
+/// it has no time but the offset.
 #[derive(Debug, Clone)]
 pub struct HybridClock {
     wall: WallClock,
     offset: Arc<watch::Sender<Duration>>,
+    /// Where it stands, since the Unix epoch, if it does not go by itself.
+    stands: Option<Duration>,
 }
 
 impl HybridClock {
     /// A clock that starts now, with no offset.
     pub fn new() -> Self {
-        Self { wall: WallClock::new(), offset: Arc::new(watch::Sender::new(Duration::ZERO)) }
+        Self { wall: WallClock::new(), offset: Arc::new(watch::Sender::new(Duration::ZERO)), stands: None }
+    }
+
+    /// A clock that stands at this time since the Unix epoch until it is moved, so that what happens at an edge does not
+    /// hang on how fast the machine is.
+    pub fn still(unix: Duration) -> Self {
+        Self { stands: Some(unix), ..Self::new() }
     }
 
     /// Moves the clock forward and wakes whoever waited for that.
@@ -91,11 +100,12 @@ impl Default for HybridClock {
 
 impl Clock for HybridClock {
     fn elapsed(&self) -> Duration {
-        self.wall.elapsed().saturating_add(self.offset())
+        let wall = if self.stands.is_some() { Duration::ZERO } else { self.wall.elapsed() };
+        wall.saturating_add(self.offset())
     }
 
     fn unix(&self) -> Duration {
-        self.wall.unix().saturating_add(self.offset())
+        self.stands.unwrap_or_else(|| self.wall.unix()).saturating_add(self.offset())
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -108,7 +118,7 @@ impl Clock for HybridClock {
                     return;
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(left) => {}
+                    () = tokio::time::sleep(left), if self.stands.is_none() => {}
                     changed = moved.changed() => if changed.is_err() { return },
                 }
             }
@@ -131,6 +141,18 @@ mod tests {
         clock.advance(Duration::from_hours(1));
         tokio::time::timeout(Duration::from_secs(5), sleeper).await.expect("woken").expect("no panic");
         assert!(clock.elapsed() >= Duration::from_hours(1));
+    }
+
+    #[tokio::test]
+    async fn a_still_clock_goes_only_where_it_is_moved() {
+        let clock = HybridClock::still(Duration::from_secs(1000));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!((clock.elapsed(), clock.unix()), (Duration::ZERO, Duration::from_secs(1000)));
+        let mut sleeper = clock.sleep(Duration::from_millis(1));
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut sleeper).await.is_err());
+        clock.advance(Duration::from_millis(1));
+        sleeper.await;
+        assert_eq!(clock.unix(), Duration::from_millis(1_000_001));
     }
 
     #[tokio::test]

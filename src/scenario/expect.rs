@@ -54,6 +54,9 @@ pub struct Expect {
     /// The requirement this expectation stands for.
     #[serde(default)]
     pub clause: Option<String>,
+    /// Whether the case fails where this is not seen, however strong the clause, and whatever else tells why.
+    #[serde(default)]
+    pub firm: bool,
     /// Alternatives, one of which has to hold as well.
     #[serde(default)]
     pub one_of: Vec<Expect>,

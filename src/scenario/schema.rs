@@ -337,6 +337,9 @@ bodies! {
         /// How often to send it, one after the other.
         #[serde(default = "once")]
         repeat: u32,
+        /// A name for the session id that the answer gives: `{NAME.session}` from here on, for every client.
+        #[serde(default)]
+        r#as: Option<String>,
     }
 
     /// Start the target, or the node that the client is at, again; or its store.

@@ -39,6 +39,10 @@ bodies! {
         /// Whether the client keeps what it gets: client id, code, tokens.
         #[serde(default)]
         keep: bool,
+        /// A name for what the answer gives: `{NAME.client}` and `{NAME.secret}`, `{NAME.code}` and `{NAME.verifier}`,
+        /// `{NAME.access}` and `{NAME.refresh}` from here on, for every client.
+        #[serde(default)]
+        r#as: Option<String>,
     }
 
     /// Give the client an access token that the issuer signs to order, in place of the one it holds; what is left out

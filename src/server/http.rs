@@ -5,9 +5,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::{Body, BodyDataStream};
+use axum::BoxError;
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::http::{HeaderMap, Method, Request, Response};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 
@@ -34,11 +34,15 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 }
 
 /// Serves one request.
-pub(crate) async fn serve(
+pub(crate) async fn serve<B>(
     app: Arc<App>,
-    mut request: Request<Incoming>,
+    mut request: Request<B>,
     connection: Arc<Connection>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<Body>, Infallible>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let on = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let mut body = Body::new(body).into_data_stream();

@@ -36,7 +36,7 @@ mod store;
 mod tools;
 
 pub use config::{Eras, ServerConfig, ServerError, StateKey, StoreConfig, Tls};
-pub use doors::serve_io;
+pub use doors::{FrontDoor, serve_io};
 pub use fault::Fault;
 pub use faults::faults;
 pub use oauth::{AuthConfig, Consent, KnownClient, RefreshPolicy, TokenFormat};

@@ -189,6 +189,10 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
                 let reply = Reply::json(200, &app.outgoing(Some(&method), message));
                 settled(&session, id.as_ref(), reply).await
             }
+            // Whoever ended the session meanwhile has cancelled the request, but it is still owed an answer.
+            Ok(None) if session.closed() => {
+                Reply::refuse(404, id.as_ref(), code::SESSION_NOT_FOUND, "Session not found")
+            }
             Ok(None) => Reply::empty(202),
             Err(_) => Reply::refuse(500, None, code::INTERNAL, "Internal error"),
         };

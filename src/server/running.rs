@@ -11,8 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::{ServerConfig, ServerError, StoreConfig};
 use super::dispatch::{App, origin};
-use super::doors::{Channels, Identity, names, serve_socket};
-use super::fault::Faults;
+use super::doors::{Channels, FrontDoor, Identity, names, serve_socket};
+use super::fault::{Faults, Rule};
 use super::modern::{Modern, Seal};
 use super::oauth::{AuthConfig, Issuer, minted};
 use super::session::Sessions;
@@ -46,6 +46,7 @@ impl Nodes {
 #[derive(Debug)]
 pub struct RunningServer {
     app: Arc<App>,
+    nodes: Arc<Nodes>,
     identity: Option<Identity>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -84,8 +85,8 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
     let app = Arc::clone(&apps[0]);
     let nodes = Arc::new(Nodes { apps, turn: AtomicUsize::new(0) });
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(accept(nodes, identity.clone(), listener, stopped));
-    Ok(RunningServer { app, identity, stop: Some(stop), task })
+    let task = tokio::spawn(accept(Arc::clone(&nodes), identity.clone(), listener, stopped));
+    Ok(RunningServer { app, nodes, identity, stop: Some(stop), task })
 }
 
 /// A server that listens nowhere.
@@ -122,6 +123,7 @@ async fn node(
         },
     };
     let sessions = Sessions::new(store, config.idle_session, rng.clone());
+    let sessions = sessions.counting_use(faults.holds(Rule::SessionUseCounts));
     let addr = addr.unwrap_or(config.listen);
     let origin = origin(&config, addr);
     let resources = config.issuer_for.clone().unwrap_or_else(|| vec![format!("{origin}{}", config.path)]);
@@ -291,6 +293,11 @@ impl RunningServer {
     pub fn minter(&self) -> Option<Arc<dyn Mint>> {
         self.app.issuer.as_ref()?;
         Some(Arc::new(Minter(Arc::clone(&self.app))))
+    }
+
+    /// A way in for this process, without a network.
+    pub fn front_door(&self) -> FrontDoor {
+        FrontDoor::of(Arc::clone(&self.nodes))
     }
 
     /// The address the server listens on.

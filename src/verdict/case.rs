@@ -143,7 +143,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
         let again =
             unmet.exchange.is_some() && unmet_steps[..index].iter().any(|earlier| earlier.exchange == unmet.exchange);
         let follows = index > opening || unplayed || again || ended_by_us(unmet);
-        if follows || explained(unmet, &findings, &stories, &view) {
+        if !unmet.firm && (follows || explained(unmet, &findings, &stories, &view)) {
             let wanted = unmet.breach.expected.join(" or ");
             let why = amiss(unmet).map(|words| format!(": {words}")).unwrap_or_default();
             consequences.push(format!("step `{}` (line {}) did not see {wanted}{why}", unmet.word, unmet.line));
@@ -289,7 +289,7 @@ pub(super) fn story_of(finding: &Finding, view: &View<'_>) -> Option<Story> {
 
 fn story_of_step(scenario: &Scenario, unmet: &Unmet, view: &View<'_>) -> Story {
     let requirement = unmet.clause.as_deref().and_then(|clause| requirements().get(clause));
-    let fails = requirement.is_none_or(crate::model::Requirement::may_fail);
+    let fails = unmet.firm || requirement.is_none_or(crate::model::Requirement::may_fail);
     Story {
         id: unmet.clause.clone().unwrap_or_else(|| format!("{}:{}", scenario.id, unmet.line)),
         level: match requirement {

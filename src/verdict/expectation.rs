@@ -16,6 +16,8 @@ pub struct Unmet {
     pub word: &'static str,
     /// Id of the requirement that the expectation rests on.
     pub clause: Option<String>,
+    /// Whether the case fails for it in any case.
+    pub firm: bool,
     /// What was expected and what came.
     pub breach: Breach,
     /// Number of the exchange that the step is about, if it took place.
@@ -30,7 +32,7 @@ pub fn judge_expectations(scenario: &Scenario, view: &View<'_>) -> (u32, Vec<Unm
     for step in scenario.all_steps() {
         let Some(expect) = step.expect() else { continue };
         let index = step.number;
-        if index >= first || elsewhere(expect, index, view) || unread(index, view) {
+        if index >= first || (!expect.firm && elsewhere(expect, index, view)) || unread(index, view) {
             continue;
         }
         match judge_step(expect, index, view) {
@@ -101,7 +103,8 @@ fn sentence(text: &str) -> String {
 }
 
 fn unmet_at(step: &Step, expect: &Expect, breach: Breach, exchange: Option<u32>) -> Unmet {
-    Unmet { line: step.line, word: step.action.word(), clause: expect.clause.clone(), breach, exchange }
+    let (clause, firm) = (expect.clause.clone(), expect.firm);
+    Unmet { line: step.line, word: step.action.word(), clause, firm, breach, exchange }
 }
 
 /// What a step saw.

@@ -39,9 +39,27 @@ impl Sim {
         };
         let Some(answered) = self.send_custom(step, &credential, &url, turn).await else { return };
         self.subject(turn, answered.exchange, None);
+        if let Some(name) = &step.r#as {
+            self.name(name, &answered, credential.verifier.as_deref());
+        }
         if step.keep {
             self.keep_custom(step.request, &answered);
         }
+    }
+
+    /// Remembers what an answer gave under a name of the scenario.
+    fn name(&self, name: &str, answered: &Answered, verifier: Option<&str>) {
+        let document = answered.messages.first().cloned().unwrap_or_default();
+        for (word, member) in [
+            ("client", "client_id"),
+            ("secret", "client_secret"),
+            ("access", "access_token"),
+            ("refresh", "refresh_token"),
+        ] {
+            self.named.note(name, word, document[member].as_str());
+        }
+        self.named.note(name, "code", code_of(answered).as_deref());
+        self.named.note(name, "verifier", verifier);
     }
 
     fn place(&self, request: OAuthRequest, credential: &Credential) -> Option<String> {
@@ -196,9 +214,10 @@ impl Sim {
             ("{endpoint}", &Some(self.target.url.clone())),
             ("{origin}", &Some(origin_of(&self.target.url))),
         ];
-        words.iter().fold(text.to_owned(), |text, (word, value)| {
+        let text = words.iter().fold(text.to_owned(), |text, (word, value)| {
             if text.contains(word) { text.replace(word, value.as_deref().unwrap_or_default()) } else { text }
-        })
+        });
+        self.named.fill(&text)
     }
 
     fn keep_custom(&self, request: OAuthRequest, answered: &Answered) {
@@ -218,11 +237,7 @@ impl Sim {
                 self.move_to(Stage::Registered, "the client registered again");
             }
             OAuthRequest::Authorize => {
-                let place = header(&answered.headers, "location").and_then(|place| Url::parse(place).ok());
-                let code = place.and_then(|place| {
-                    place.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned())
-                });
-                self.state().credential.code = code;
+                self.state().credential.code = code_of(answered);
             }
             OAuthRequest::Exchange | OAuthRequest::Refresh | OAuthRequest::ClientCredentials => {
                 if let Some(status) = answered.status {
@@ -240,6 +255,12 @@ impl Sim {
             _ => {}
         }
     }
+}
+
+/// The code that an answer sends the client back with.
+fn code_of(answered: &Answered) -> Option<String> {
+    let place = Url::parse(header(&answered.headers, "location")?).ok()?;
+    place.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned())
 }
 
 /// An object with the scenario's changes.

@@ -32,6 +32,10 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
+    pub(crate) fn of(number: u64) -> Arc<Self> {
+        Arc::new(Self { number, afterwards: Mutex::new(None) })
+    }
+
     /// Leaves what is to be done on the connection once it is no HTTP any more.
     pub(crate) fn afterwards(&self, task: impl Future<Output = ()> + Send + 'static) {
         *self.afterwards.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(task));
@@ -60,7 +64,7 @@ where
 {
     let app = Arc::clone(nodes.first());
     let number = app.connections.opened();
-    let connection = Arc::new(Connection { number, afterwards: Mutex::new(None) });
+    let connection = Connection::of(number);
     let stream =
         Spelling::new(stream, app.faults.holds(Rule::HeaderNamesCaseless), app.faults.holds(Rule::HeaderBlanksTrimmed));
     let of = Arc::clone(&connection);

@@ -5,6 +5,7 @@
 mod channel;
 mod channels;
 mod connection;
+mod front;
 mod legacy_sse;
 mod lines;
 mod socket;
@@ -15,6 +16,7 @@ mod websocket;
 pub(crate) use channel::Channel;
 pub(crate) use channels::Channels;
 pub(crate) use connection::{Connection, serve_socket};
+pub use front::FrontDoor;
 pub(crate) use legacy_sse::{open as open_legacy, post as post_legacy, post_path, refuse as refuse_legacy};
 pub use stdio::serve_io;
 pub(crate) use tls::{Identity, names};

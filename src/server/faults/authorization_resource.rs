@@ -249,6 +249,12 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ExpiryEnforced) "An expired token goes on working";
     "rs.revoked-served" breaks ["auth.resource-server.401-revoked", "auth.authorization.code-replay-revoke", "auth.token.introspection-inactive", "auth.token.refresh-reuse-revokes-access", "auth.token.revocation-cascade", "auth.token.revocation-immediate"]
         Rule(Rule::RevocationEnforced) "A revoked token goes on working";
+    "rs.expired-served-a-minute" breaks ["auth.resource-server.401-expired"]
+        Rule(Rule::ExpiryPrompt) "An expired token goes on working for another minute";
+    "rs.expires-early" breaks ["auth.resource-server.own-token-served"]
+        Rule(Rule::ServedToTheEnd) "A token is refused in the last minute of its life";
+    "rs.revoked-cached" breaks ["auth.token.revocation-immediate"]
+        Rule(Rule::RevocationAtOnce) "A token that was served a moment ago is served without a look at revocations";
     "rs.malformed-500" breaks ["auth.resource-server.400-malformed", "base.implements-core"]
         Head(|reply, _| if names(reply, "invalid_request") { restatus(reply, 400, 500) })
         "A malformed Authorization header gets 500";

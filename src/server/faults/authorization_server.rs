@@ -207,6 +207,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         }) "A wrong verifier gets invalid_request";
     "as.code-reused" breaks ["auth.authorization.code-one-time"]
         Rule(Rule::CodeOnce) "A code works as often as one likes";
+    "as.code-race" breaks ["auth.authorization.code-one-time"]
+        Rule(Rule::CodeTakenAtOnce) "Of two exchanges of a code at the same moment, both get tokens";
     "as.code-replay-harmless" breaks ["auth.authorization.code-replay-revoke"]
         Rule(Rule::CodeReplayRevokes) "The tokens of a code live on after the code was used again";
     "as.code-lives-long" breaks ["auth.authorization.code-short-lived"]

@@ -104,6 +104,12 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ReuseEndsAccess) "After a reuse the access tokens of the grant go on working";
     "as.refresh-strict" breaks ["auth.token.refresh-rotated-not-lost", "auth.token.refresh-concurrent"]
         Rule(Rule::LostAnswerRepeated) "A refresh that is repeated at once ends the grant";
+    "as.refresh-race" breaks ["auth.token.refresh-concurrent"]
+        Rule(Rule::RefreshSideBySide) "A refresh that comes while another one is under way ends the grant";
+    "as.refresh-grace-for-good" breaks ["auth.token.refresh-old-invalid", "auth.token.refresh-reuse-detection"]
+        Rule(Rule::GraceEnds) "The refresh token before the last is taken for a repetition for ever";
+    "as.refresh-life-not-renewed" breaks ["auth.token.refresh-rotated-not-lost"]
+        Rule(Rule::RefreshRenewsLife) "A grant ends a while after the login, however often it is refreshed";
     "as.refresh-refusal-burns" breaks ["auth.token.refresh-rotated-not-lost"]
         Rule(Rule::RefusalCostsNothing) "A refused refresh burns the refresh token";
     "as.refresh-never-expires" breaks ["auth.token.refresh-inactivity-expiry"]
@@ -125,6 +131,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::RevocationCascades) "The access tokens of a revoked refresh token go on working";
     "as.revoke-everybody" breaks ["auth.token.refresh-chain-isolated"]
         Rule(Rule::RevocationScoped) "Revoking one grant ends all grants";
+    "as.revoke-overtaken" breaks ["auth.token.revocation-cascade"]
+        Rule(Rule::RevocationNotOvertaken) "A revocation is lost that comes while a refresh is under way";
     "as.revoke-unknown-400" breaks ["auth.token.revocation-unknown-200"]
         Rule(Rule::UnknownRevoked) "Revoking an unknown token gets 400";
     "as.revoke-any-client" breaks ["auth.token.revocation-client-auth"]

@@ -126,7 +126,8 @@ impl Grant {
             return Err(if terms.faults.holds(Rule::ExpiredNamed) { dead() } else { failed });
         }
         let current = family.generation;
-        let repeated = generation.checked_add(1) == Some(current) && now.saturating_sub(family.since) <= terms.grace;
+        let repeated = generation.checked_add(1) == Some(current)
+            && (now.saturating_sub(family.since) <= terms.grace || !terms.faults.holds(Rule::GraceEnds));
         let honest = generation == current || (repeated && terms.faults.holds(Rule::LostAnswerRepeated));
         if !honest && terms.faults.holds(Rule::ReuseRefused) {
             if !terms.faults.holds(Rule::ReuseEndsAccess) {
@@ -147,7 +148,9 @@ impl Grant {
                 family.generation += 1;
                 family.since = now;
             }
-            family.expires = now + terms.refresh_ttl;
+            if terms.faults.holds(Rule::RefreshRenewsLife) {
+                family.expires = now + terms.refresh_ttl;
+            }
         }
         Ok(self.refresh.as_ref().map_or(current, |family| family.generation))
     }

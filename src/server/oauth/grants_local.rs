@@ -77,7 +77,7 @@ impl LocalGrants {
         let mut inner = self.lock();
         inner.tidy(now);
         let code = inner.codes.get(text).ok_or_else(unknown_code)?;
-        if let Some(used) = code.used.filter(|_| faults.holds(Rule::CodeOnce)) {
+        if let Some(used) = code.used.filter(|_| faults.holds(Rule::CodeOnce) && faults.holds(Rule::CodeTakenAtOnce)) {
             if faults.holds(Rule::CodeReplayRevokes)
                 && let Some(grant) = inner.grants.get_mut(&used)
             {
@@ -134,6 +134,13 @@ impl LocalGrants {
     pub(super) fn revoke(&self, id: &GrantId) {
         if let Some(grant) = self.lock().grants.get_mut(id) {
             grant.revoked = true;
+        }
+    }
+
+    /// Forgets that a grant was revoked; only a fault does so.
+    pub(super) fn revive(&self, id: &GrantId) {
+        if let Some(grant) = self.lock().grants.get_mut(id) {
+            grant.revoked = false;
         }
     }
 

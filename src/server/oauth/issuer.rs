@@ -13,6 +13,7 @@ use super::error::OAuthError;
 use super::grant::{Family, Grant, GrantId};
 use super::grants::Grants;
 use super::keys_shared::SharedKeys;
+use super::races::Races;
 use super::tokens::{Claims, Names, Tokens};
 use super::uris::canonical_resource;
 use crate::model::{Clock as _, HybridClock, Rng};
@@ -24,6 +25,8 @@ pub(crate) const OFFLINE: &str = "offline_access";
 /// What the scopes of the reference server are, weakest first; the last implies the others.
 pub(crate) const SCOPES: [&str; 3] = ["mcp:read", "mcp:write", "mcp:admin"];
 
+/// How much longer, or shorter, tokens live where a fault has them do so.
+const A_MINUTE: Duration = Duration::from_secs(60);
 /// How long registrations are kept where a fault forgets them.
 const FORGOTTEN: Duration = Duration::from_secs(1800);
 
@@ -45,6 +48,7 @@ pub(crate) struct Issuer {
     pub(crate) rng: Rng,
     pub(crate) faults: Arc<Faults>,
     pub(super) serials: AtomicU64,
+    pub(super) races: Races,
     pub(super) shared_keys: Option<SharedKeys>,
 }
 
@@ -79,6 +83,7 @@ impl Issuer {
             pending: Pending::default(),
             counts: Counts::default(),
             serials: AtomicU64::new(1),
+            races: Races::default(),
             shared_keys: None,
             config,
             origin,
@@ -248,14 +253,19 @@ impl Issuer {
     /// What claims stand for, given their grant.
     fn living(&self, claims: Claims, grant: Grant) -> Option<Bearer> {
         let now = self.now();
-        if claims.end() + self.config.leeway <= now && self.faults.holds(Rule::ExpiryEnforced) {
+        let more = if self.faults.holds(Rule::ExpiryPrompt) { self.config.leeway } else { A_MINUTE };
+        if claims.end() + more <= now && self.faults.holds(Rule::ExpiryEnforced) {
+            return None;
+        }
+        if claims.end() <= now + A_MINUTE && !self.faults.holds(Rule::ServedToTheEnd) {
             return None;
         }
         if Duration::from_secs(claims.issued) > now + self.config.leeway {
             return None;
         }
         let revoked = grant.revoked || grant.revoked_access.iter().any(|(serial, _)| *serial == claims.serial);
-        if revoked && self.faults.holds(Rule::RevocationEnforced) {
+        let cached = !self.faults.holds(Rule::RevocationAtOnce) && self.races.served(claims.serial, now, !revoked);
+        if revoked && !cached && self.faults.holds(Rule::RevocationEnforced) {
             return None;
         }
         let scopes = grant

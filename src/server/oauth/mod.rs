@@ -22,6 +22,7 @@ mod metadata;
 mod mint;
 mod page;
 mod params;
+mod races;
 mod register;
 mod revoke;
 mod stated;

@@ -13,6 +13,7 @@ use super::error::OAuthError;
 use super::grant::{Grant, GrantId, dead, unknown_code};
 use super::issuer::{Issuer, OFFLINE};
 use super::params::Params;
+use super::races::Races;
 use super::uris::canonical_resource;
 use crate::server::answer::Reply;
 use crate::server::fault::Rule;
@@ -88,6 +89,13 @@ async fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Reply
     let resource = target(issuer, &code.resources, params)?;
     let refresh = issuer.refreshable(client, &code.scopes);
     let grant = issuer.grant(client, &code.subject, code.scopes.clone(), code.resources.clone(), refresh);
+    if !issuer.faults.holds(Rule::CodeTakenAtOnce) {
+        if let Some(used) = &code.used {
+            issuer.grants.revoke(used, issuer.now()).await?;
+            return Err(unknown_code());
+        }
+        Races::window().await;
+    }
     let id = issuer.grants.redeem(text, grant.clone(), issuer.now(), &issuer.rng, &issuer.faults).await?;
     issuer.counts.logins.one();
     let token = refresh.then(|| issuer.tokens.refresh(&id, 1));
@@ -162,6 +170,22 @@ async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Re
         }
         Ok(())
     };
+    if !issuer.faults.holds(Rule::RefreshSideBySide) {
+        let alone = issuer.races.begin(&id);
+        Races::window().await;
+        if !alone {
+            issuer.grants.revoke(&id, issuer.now()).await?;
+            return Err(dead());
+        }
+        issuer.races.end(&id);
+    }
+    if !issuer.faults.holds(Rule::RevocationNotOvertaken) {
+        let living = issuer.grants.get(&id).await?.is_some_and(|grant| !grant.revoked);
+        Races::window().await;
+        if living {
+            issuer.grants.revive(&id);
+        }
+    }
     let renewed = issuer.grants.rotate(&id, generation, issuer.now(), rotates, &issuer.faults, &mut check).await?;
     let mut scopes = asked.clone().unwrap_or_else(|| renewed.grant.scopes.clone());
     if asked.is_none() && !issuer.faults.holds(Rule::RefreshScopeKept) {

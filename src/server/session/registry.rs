@@ -29,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Sessions {
     store: Arc<dyn SessionStore>,
     idle: Duration,
+    /// Whether the use of a session puts off its end; only a fault has it otherwise.
+    use_counts: bool,
     rng: Rng,
     /// Where the store is this node's own: every session. Else those in which something goes on here.
     at_hand: Mutex<HashMap<String, Arc<Session>>>,
@@ -41,7 +43,20 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// The sessions of a store, each of which may lie idle for so long.
     pub(crate) fn new(store: Arc<dyn SessionStore>, idle: Duration, rng: Rng) -> Self {
-        Self { store, idle, rng, at_hand: Mutex::default(), lingering: Mutex::default(), swept: AtomicU64::new(0) }
+        Self {
+            store,
+            idle,
+            use_counts: true,
+            rng,
+            at_hand: Mutex::default(),
+            lingering: Mutex::default(),
+            swept: AtomicU64::new(0),
+        }
+    }
+
+    /// The same, where a fault has the end of each session fixed from its beginning.
+    pub(crate) fn counting_use(self, use_counts: bool) -> Self {
+        Self { use_counts, ..self }
     }
 
     fn map(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
@@ -112,8 +127,10 @@ impl Sessions {
                 self.drop_at_hand(id);
                 return Ok(None);
             };
-            memory.write_now(id, &Change::Used(now.saturating_add(self.idle)));
-            session.inner().last_used = now;
+            if self.use_counts {
+                memory.write_now(id, &Change::Used(now.saturating_add(self.idle)));
+                session.inner().last_used = now;
+            }
             return Ok(Some(session));
         }
         let at_rest = here.as_ref().and_then(|session| session.inner().journal.at_rest());

@@ -1,0 +1,174 @@
+//! A server of somebody else's: what it offers is found out once, and only what it allows is done there.
+//!
+//! There is no clock to move, nobody to be another user, and nothing is known of lifetimes but what the server says.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::Value;
+use url::Url;
+
+use super::ask::{LEGACY, Places, initialize};
+use super::link::{Answer, Link};
+use super::terms::Terms;
+use crate::model::challenges;
+
+/// How long is waited for anything.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long what just came to be is sure to live where nobody says so.
+const SURELY: Duration = Duration::from_secs(20);
+/// How long it may live: nobody knows.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The target cannot be fuzzed.
+#[derive(Debug, thiserror::Error)]
+pub enum ForeignError {
+    /// Not an address that can be used.
+    #[error("`{0}` cannot be fuzzed: {1}")]
+    Address(String, &'static str),
+    /// Nothing answered.
+    #[error("{0} cannot be reached: {1}")]
+    Unreachable(String, String),
+    /// It asks for tokens, and there is no way to one.
+    #[error("{0} asks for tokens, and the fuzzer comes by none: {1}")]
+    NoWayIn(String, String),
+}
+
+/// What is known of a target.
+#[derive(Debug, Clone)]
+pub struct Foreign {
+    /// What its user calls it.
+    pub name: String,
+    pub(crate) places: Places,
+    pub(crate) terms: Terms,
+    /// Kinds of operations that make no sense there.
+    pub(crate) without: Vec<&'static str>,
+    /// What it lacks, in words.
+    pub lacks: Vec<&'static str>,
+}
+
+/// A host and its port, as they are connected to and named.
+fn authority(url: &Url) -> Option<String> {
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+}
+
+fn get(url: &str) -> Option<Request<Body>> {
+    Request::get(url).header("accept", "application/json").body(Body::empty()).ok()
+}
+
+impl Foreign {
+    /// Kinds of operations that make no sense there.
+    pub fn without(&self) -> Vec<&str> {
+        self.without.clone()
+    }
+
+    /// Finds out what there is.
+    pub async fn meet(target: &str) -> Result<Self, ForeignError> {
+        let wrong = |why| ForeignError::Address(target.to_owned(), why);
+        let url = Url::parse(target).map_err(|_| wrong("it is no URL; write it like http://localhost:8080/mcp"))?;
+        if url.scheme() != "http" {
+            return Err(wrong("only http is spoken yet; put a proxy in front that ends TLS"));
+        }
+        let host = authority(&url).ok_or_else(|| wrong("it names no host"))?;
+        let link = Link::anywhere(PATIENCE);
+        let opening = Request::post(target)
+            .header("accept", "application/json, text/event-stream")
+            .header("content-type", "application/json")
+            .body(Body::from(initialize(1).to_string()))
+            .map_err(|_| wrong("it is no URL"))?;
+        let (answer, events) =
+            link.ask(opening).await.map_err(|why| ForeignError::Unreachable(target.to_owned(), why))?;
+        let places = Places {
+            host,
+            endpoint: target.to_owned(),
+            resource: target.to_owned(),
+            register: String::new(),
+            authorize: String::new(),
+            token: String::new(),
+            revoke: String::new(),
+            revision: LEGACY.to_owned(),
+            scopes: false,
+        };
+        let mut lacks = vec!["a clock that can be moved", "users and resources to tell apart", "known lifetimes"];
+        let mut without = vec!["time", "start", "drop", "cancel", "finish", "ask"];
+        let terms = Terms {
+            access: SURELY,
+            refresh: SURELY,
+            code: SURELY,
+            grace: Duration::ZERO,
+            leeway: Duration::from_secs(60),
+            idle: SURELY,
+            loose: FOR_EVER,
+            strict: false,
+            guarded: answer.status == 401,
+            ..Terms::reference()
+        };
+        if !terms.guarded {
+            lacks.push("authorization");
+            without.extend(["register", "authorise", "exchange", "refresh", "revoke"]);
+            let document = match events {
+                None => serde_json::from_slice(&answer.body).unwrap_or_default(),
+                Some(mut events) => events.message(1).await.unwrap_or_default(),
+            };
+            let revision = document["result"]["protocolVersion"].as_str().unwrap_or(LEGACY).to_owned();
+            return Ok(Self { name: target.to_owned(), places: Places { revision, ..places }, terms, without, lacks });
+        }
+        let places = way_in(&link, target, &answer, places)
+            .await
+            .map_err(|why| ForeignError::NoWayIn(target.to_owned(), why))?;
+        if places.revoke.is_empty() {
+            lacks.push("revocation");
+            without.push("revoke");
+        }
+        Ok(Self { name: target.to_owned(), places, terms, without, lacks })
+    }
+}
+
+/// The endpoints of the authorization server, found as clients find them.
+async fn way_in(link: &Link, target: &str, refusal: &Answer, places: Places) -> Result<Places, String> {
+    let url = Url::parse(target).map_err(|error| error.to_string())?;
+    let origin = url.origin().ascii_serialization();
+    let named = refusal.header("www-authenticate").and_then(|text| {
+        challenges(text).iter().find_map(|challenge| challenge.param("resource_metadata").map(str::to_owned))
+    });
+    let well_known = format!("{origin}/.well-known/oauth-protected-resource");
+    let resource = first(link, named.into_iter().chain([format!("{well_known}{}", url.path()), well_known])).await;
+    let resource = resource.ok_or("the metadata of the resource cannot be had")?;
+    let issuer = resource["authorization_servers"][0].as_str().ok_or("the metadata names no authorization server")?;
+    let issuer = Url::parse(issuer).map_err(|error| error.to_string())?;
+    let (origin, path) = (issuer.origin().ascii_serialization(), issuer.path().trim_end_matches('/').to_owned());
+    let server = first(
+        link,
+        [
+            format!("{origin}/.well-known/oauth-authorization-server{path}"),
+            format!("{origin}/.well-known/openid-configuration{path}"),
+            format!("{origin}{path}/.well-known/openid-configuration"),
+        ],
+    )
+    .await
+    .ok_or("the metadata of the authorization server cannot be had")?;
+    let endpoint = |name: &str| server[name].as_str().map(str::to_owned);
+    Ok(Places {
+        resource: resource["resource"].as_str().unwrap_or(target).to_owned(),
+        register: endpoint("registration_endpoint").ok_or("clients cannot register themselves")?,
+        authorize: endpoint("authorization_endpoint").ok_or("there is no authorization endpoint")?,
+        token: endpoint("token_endpoint").ok_or("there is no token endpoint")?,
+        revoke: endpoint("revocation_endpoint").unwrap_or_default(),
+        ..places
+    })
+}
+
+/// The first document that can be had.
+async fn first(link: &Link, places: impl IntoIterator<Item = String>) -> Option<Value> {
+    for place in places {
+        let Some(request) = get(&place) else { continue };
+        if let Ok((answer, None)) = link.ask(request).await
+            && answer.status == 200
+            && let Ok(document @ Value::Object(_)) = serde_json::from_slice(&answer.body)
+        {
+            return Some(document);
+        }
+    }
+    None
+}
