@@ -182,7 +182,8 @@ async fn any_node_serves_any_session() {
     }
     // The key under which the nodes sign requestState is what is left, and not for ever.
     assert_eq!(redis.size(), 1);
-    let left: i64 = redis.ask(&["TTL", "request-state:{key}"]).trim().trim_start_matches(':').parse().expect("a number");
+    let left: i64 =
+        redis.ask(&["TTL", "request-state:{key}"]).trim().trim_start_matches(':').parse().expect("a number");
     assert!(left > 0, "{left}");
 }
 

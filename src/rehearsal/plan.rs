@@ -71,6 +71,7 @@ pub fn plans(selection: &Selection, survey: &Survey) -> Vec<Planned> {
                 planned.push(Planned {
                     plan: Plan {
                         scenario: scenario.id.clone(),
+                        file: scenario.file.clone(),
                         title: scenario.title.clone(),
                         profile: profile.id().to_owned(),
                         profile_title: profile.about.title.clone(),

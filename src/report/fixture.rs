@@ -23,6 +23,7 @@ fn case(scenario: &str, profile: &str, revision: &str) -> Case {
     };
     let plan = Plan {
         scenario: scenario.to_owned(),
+        file: None,
         title: format!("The scenario {scenario}"),
         profile: profile.to_owned(),
         profile_title: title.to_owned(),

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::paint::{Paint, sign};
 use super::text::{QUOTE, WIDTH, clip, plain, width, wrap};
+use crate::model::quoted;
 use crate::verdict::{Case, Cell, Divergence, Story, Summary};
 
 /// How an inference of ours is marked wherever it is shown.
@@ -97,7 +98,8 @@ fn also(summary: &Summary, cases: &[&Case]) -> String {
 /// The command that plays a case again.
 pub(super) fn again(summary: &Summary, case: &Case) -> String {
     let plan = &case.plan;
-    let mut options = format!(" -s {} -c {}", plan.scenario, plan.profile);
+    let file = plan.file.as_deref().map(|file| quoted(&plain(file)));
+    let mut options = format!(" -s {} -c {}", file.as_ref().unwrap_or(&plan.scenario), plan.profile);
     if several(summary, case) {
         options.extend([" -r ", &plan.revision]);
     }

@@ -36,7 +36,7 @@ pub fn load_dir(folder: &Path) -> Result<Vec<Scenario>, Vec<Diagnostics>> {
         let name = file.display().to_string();
         let read = read(&file);
         match read.and_then(|text| unique(parse(&name, &text)?, &name, text, &mut ids)) {
-            Ok(scenario) => scenarios.push(scenario),
+            Ok(scenario) => scenarios.push(Scenario { file: Some(name), ..scenario }),
             Err(found) => mistakes.push(found),
         }
     }
@@ -45,7 +45,9 @@ pub fn load_dir(folder: &Path) -> Result<Vec<Scenario>, Vec<Diagnostics>> {
 
 /// The scenario of one file, or all mistakes in it.
 pub fn load_file(file: &Path) -> Result<Scenario, Diagnostics> {
-    parse(&file.display().to_string(), &read(file)?)
+    let name = file.display().to_string();
+    let scenario = parse(&name, &read(file)?)?;
+    Ok(Scenario { file: Some(name), ..scenario })
 }
 
 fn read(file: &Path) -> Result<String, Diagnostics> {

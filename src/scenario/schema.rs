@@ -57,6 +57,9 @@ pub struct Scenario {
     pub vars: BTreeMap<String, Value>,
     /// What happens, in order.
     pub steps: Vec<Step>,
+    /// The file it was read from, as it was named; `None` for what the program brings along.
+    #[serde(skip)]
+    pub file: Option<String>,
 }
 
 impl Scenario {

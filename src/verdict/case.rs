@@ -15,6 +15,8 @@ use crate::transcript::{Direction, End, Event, Exchange, Msg, View};
 pub struct Plan {
     /// Id of the scenario.
     pub scenario: String,
+    /// The file it stands in, if the program does not bring it along.
+    pub file: Option<String>,
     /// Its title.
     pub title: String,
     /// Id of the profile.
@@ -374,6 +376,7 @@ mod tests {
     fn plan() -> Plan {
         Plan {
             scenario: "negotiate.x".to_owned(),
+            file: None,
             title: "t".to_owned(),
             profile: "p".to_owned(),
             profile_title: "P".to_owned(),

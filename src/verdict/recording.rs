@@ -45,6 +45,7 @@ fn case(name: &str, again: &str, party: (&str, &str), view: &View<'_>, findings:
     Case {
         plan: Plan {
             scenario: name.to_owned(),
+            file: None,
             title: "A recording".to_owned(),
             profile: party.0.to_owned(),
             profile_title: party.1.to_owned(),
