@@ -45,7 +45,8 @@ pub(super) struct RecordArgs {
 pub(super) async fn record(args: RecordArgs) -> ExitCode {
     let stop = Stop::listen();
     let clock = Arc::new(WallClock::new());
-    let server = args.upstream.clone().unwrap_or_else(|| args.command.join(" "));
+    // The arguments of a command may hold keys, and are not kept.
+    let server = args.upstream.clone().or_else(|| args.command.first().cloned()).unwrap_or_default();
     let recorded = Recorded { on: day(clock.unix()), by: env!("CARGO_PKG_VERSION").to_owned(), server };
     let upstream = match args.upstream.as_deref().map(|text| upstream(text, &args)).transpose() {
         Ok(upstream) => upstream,
