@@ -27,15 +27,12 @@ pub(super) fn pieces(view: &View<'_>) -> Vec<Vec<Event>> {
     let mut room = 0;
     for conversation in order {
         let size = sizes[&conversation];
-        match packs.last_mut().filter(|_| room >= size) {
-            Some(pack) => {
-                pack.insert(conversation);
-                room -= size;
-            }
-            None => {
-                packs.push(HashSet::from([conversation]));
-                room = PIECE.saturating_sub(size);
-            }
+        if let Some(pack) = packs.last_mut().filter(|_| room >= size) {
+            pack.insert(conversation);
+            room -= size;
+        } else {
+            packs.push(HashSet::from([conversation]));
+            room = PIECE.saturating_sub(size);
         }
     }
     let belongs: HashMap<u32, usize> =
