@@ -9,7 +9,7 @@ use clap::Args;
 use super::output::{ExitCode, out, say};
 use super::pipes::{standard_input, standard_output};
 use super::proxy::trust;
-use super::stop::asked_to_stop;
+use super::stop::Stop;
 use crate::model::{Clock as _, Rng, WallClock};
 use crate::proxy::{Proxy, Upstream, Witness, Wording};
 use crate::recording::{Recorder, Shelf, between, day};
@@ -43,8 +43,10 @@ pub(super) struct RecordArgs {
 }
 
 pub(super) async fn record(args: RecordArgs) -> ExitCode {
+    let stop = Stop::listen();
     let clock = Arc::new(WallClock::new());
-    let server = args.upstream.clone().unwrap_or_else(|| args.command.join(" "));
+    // The arguments of a command may hold keys, and are not kept.
+    let server = args.upstream.clone().or_else(|| args.command.first().cloned()).unwrap_or_default();
     let recorded = Recorded { on: day(clock.unix()), by: env!("CARGO_PKG_VERSION").to_owned(), server };
     let upstream = match args.upstream.as_deref().map(|text| upstream(text, &args)).transpose() {
         Ok(upstream) => upstream,
@@ -62,10 +64,10 @@ pub(super) async fn record(args: RecordArgs) -> ExitCode {
     };
     let tap = Arc::new(Tap::into_sink(clock.clone(), Box::new(shelf.clone())));
     let told = if let Some(server) = upstream {
-        before_server(&args, server, &shelf, tap, clock).await
+        before_server(&args, server, &shelf, tap, clock, stop).await
     } else {
         let (output, written) = standard_output();
-        let ended = between(tap, clock, &args.command, standard_input(), output, asked_to_stop()).await;
+        let ended = between(tap, clock, &args.command, standard_input(), output, stop.asked()).await;
         written.all().await;
         ended.map(drop).map_err(|error| error.to_string())
     };
@@ -92,6 +94,7 @@ async fn before_server(
     shelf: &Shelf,
     tap: Arc<Tap>,
     clock: Arc<WallClock>,
+    stop: Stop,
 ) -> Result<(), String> {
     let witness = Arc::new(Recorder::new(tap));
     let seen = Some(Arc::clone(&witness) as Arc<dyn Witness>);
@@ -100,7 +103,7 @@ async fn before_server(
     out(&format!("listening {}", proxy.addr()));
     out(&format!("upstream  {}", args.upstream.as_deref().unwrap_or_default()));
     out(&format!("recording {}", shelf.path().display()));
-    asked_to_stop().await;
+    stop.asked().await;
     // What is under way ends with the recording, and not by anybody who is recorded.
     witness.finish();
     drop(proxy);

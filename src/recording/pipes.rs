@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use super::recorder::CLIENT;
-use crate::model::{Clock, Via, quoted};
+use crate::model::{Clock, Via};
 use crate::transcript::{End, Ended, EventKind, Headers};
 use crate::wire::{MAX_BODY, Tap};
 
@@ -132,14 +132,14 @@ pub async fn between(
     let started = command.spawn();
     let mut child = started.map_err(|source| PipesError::Start { program: program.clone(), source })?;
     let opening = tap.next_exchange();
-    let line: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     tap.record(
         CLIENT,
         EventKind::Request {
             exchange: opening,
             connection: 1,
             method: String::new(),
-            target: line.join(" "),
+            // Arguments may hold keys, and are not kept.
+            target: program.clone(),
             headers: Headers::new(),
             body: None,
             via: Via::Stdio,

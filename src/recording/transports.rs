@@ -32,13 +32,20 @@ pub fn over_transports(mut events: Vec<Event>) -> Vec<Event> {
     if streams.is_empty() {
         return events;
     }
+    let mut line_of: HashMap<u32, u32> = streams.iter().map(|stream| (*stream, *stream)).collect();
     for event in &mut events {
         if let EventKind::Request { exchange, method, target, via, channel, .. } = &mut event.kind {
             if streams.contains(exchange) {
                 *via = Via::LegacySse;
             } else if let Some(line) = lines.get(target.as_str()).filter(|_| method == "POST") {
                 (*via, *channel) = (Via::LegacySse, Some(*line));
+                line_of.insert(*exchange, *line);
             }
+        }
+        // Ids on one stream say nothing of those on another.
+        let line = event.kind.exchange().and_then(|exchange| line_of.get(&exchange));
+        if let Some(at) = line.and_then(|line| streams.iter().position(|stream| stream == line)).filter(|at| *at > 0) {
+            event.client = format!("{}{}", event.client, at + 1);
         }
     }
     events
@@ -74,5 +81,31 @@ mod tests {
         let view = View::new(&events);
         assert!(view.exchanges.iter().all(|exchange| exchange.via == Via::LegacySse));
         assert_eq!(view.calls.iter().map(|call| call.responses.len()).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn two_streams_at_a_time_are_two_clients() {
+        let opens = |builder: Builder, exchange: u32| {
+            builder.request("GET", &[], None).stream().event(EventKind::Sse {
+                exchange,
+                id: None,
+                event: Some("endpoint".to_owned()),
+                data: Some(format!("/messages?id={exchange}").into()),
+                retry: None,
+            })
+        };
+        let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
+        let mut builder = opens(opens(Builder::new(), 1), 2);
+        for stream in [1, 2] {
+            builder = builder.outside("POST", &format!("/messages?id={stream}"), &[], Some(&ping)).answer(202, &[], "");
+        }
+        for exchange in [1, 2] {
+            let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {}}).to_string();
+            let data = Some(answer.into());
+            builder = builder.event(EventKind::Sse { exchange, id: None, event: None, data, retry: None });
+        }
+        let events = over_transports(builder.finish());
+        let view = View::new(&events);
+        assert_eq!(view.calls.iter().map(|call| call.responses.len()).collect::<Vec<_>>(), [1, 1]);
     }
 }

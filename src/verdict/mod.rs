@@ -4,6 +4,7 @@
 
 mod case;
 mod expectation;
+mod pieces;
 mod recording;
 mod summary;
 

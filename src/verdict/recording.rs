@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::case::{Case, Cell, Plan, exercised, story_of, why_unclear};
+use super::pieces::{pieces, together};
 use crate::check::{Finding, Outcome, judge_all, judge_client};
 use crate::transcript::{Event, Exchange, META_CLIENT, View};
 
@@ -12,8 +13,11 @@ use crate::transcript::{Event, Exchange, META_CLIENT, View};
 pub fn judge_recording(name: &str, again: &str, events: &[Event]) -> [Case; 2] {
     let view = View::new(events);
     let who = client(&view);
-    let server = case(name, again, ("server", "the server"), &view, judge_all(&view));
-    let client = case(name, again, ("client", &who), &view, judge_client(&view));
+    let cut = pieces(&view);
+    let judge =
+        |judge: fn(&View<'_>) -> Vec<Finding>| together(cut.iter().map(|piece| judge(&View::new(piece))).collect());
+    let server = case(name, again, ("server", "the server"), &view, judge(judge_all));
+    let client = case(name, again, ("client", &who), &view, judge(judge_client));
     [server, client]
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 /// Members and parameters that hold secrets, each with the kind of its label.
-const KINDS: [(&str, &str); 13] = [
+const KINDS: [(&str, &str); 18] = [
     ("access_token", "access"),
     ("refresh_token", "refresh"),
     ("id_token", "id-token"),
@@ -17,6 +17,11 @@ const KINDS: [(&str, &str); 13] = [
     ("client_assertion", "assertion"),
     ("token", "token"),
     ("password", "password"),
+    ("assertion", "assertion"),
+    ("subject_token", "token"),
+    ("actor_token", "token"),
+    ("id_token_hint", "id-token"),
+    ("device_code", "code"),
     ("api_key", "key"),
     ("apikey", "key"),
     ("api-key", "key"),
@@ -26,7 +31,19 @@ const KINDS: [(&str, &str); 13] = [
 pub(super) type Found = (&'static str, String);
 
 /// Words in the names of headers that carry a key of their user.
-const IN_NAMES: [&str; 6] = ["api-key", "apikey", "api_key", "access-token", "auth-token", "secret"];
+const IN_NAMES: [&str; 11] = [
+    "api-key",
+    "apikey",
+    "api_key",
+    "access-token",
+    "auth-token",
+    "private-token",
+    "subscription-key",
+    "functions-key",
+    "x-token",
+    "secret",
+    "password",
+];
 
 /// Whether a header of this name, in lower case, carries a key of its user.
 pub(super) fn is_name_of_secret(name: &str) -> bool {
