@@ -6,7 +6,7 @@ use super::diagnose::diagnose;
 use super::diagnosis::Diagnosis;
 use crate::client::{Drive, Target, drive};
 use crate::model::{Clock, Rng};
-use crate::profile::{Profile, ProfileError, shipped};
+use crate::profile::{Evidence, Profile, ProfileError, shipped};
 use crate::scenario::parse;
 
 /// Step of the first call in the session.
@@ -43,6 +43,13 @@ pub enum WalkError {
     Profile(#[from] ProfileError),
 }
 
+/// Whether a forecast names this client: one that knows a login, and of which many would ask or which was seen to log in.
+fn is_told_of(profile: &Profile) -> bool {
+    let oauth = &profile.oauth;
+    let own = profile.about.variant_of.is_none() && oauth.evidence != Evidence::Assumed;
+    !oauth.value.registration.is_empty() && (own || profile.about.popular || profile.is_neutral())
+}
+
 /// Walks to the target as the given client, and says what was seen on the way.
 pub async fn examine(
     target: Target,
@@ -51,7 +58,8 @@ pub async fn examine(
     rng: Rng,
 ) -> Result<Diagnosis, WalkError> {
     let scenario = parse("road", ROAD).map_err(|diagnostics| WalkError::Scenario(diagnostics.render(false)))?;
-    let clients = shipped()?;
+    let mut clients = shipped()?;
+    clients.retain(is_told_of);
     let url = target.url.clone();
     let profile = Arc::new(profile);
     let events = drive(Drive {
