@@ -44,10 +44,15 @@ pub fn story(failure: &Failure, seed: u64) -> String {
     let about = INVARIANTS.iter().find(|(id, _)| *id == failure.invariant).map_or("", |(_, about)| *about);
     let (left, before) = failure.operations;
     let mut text = format!(
-        "✗ {}  {level}\n  What has to hold: {about}.\n  Lifecycle {} of seed {seed}, shrunk from {before} operation{} to {left}. The first four lines begin every lifecycle.\n\n",
+        "✗ {}  {level}\n  What has to hold: {about}.\n  Lifecycle {} of seed {seed}, shrunk from {before} operation{} to {left}. {}\n\n",
         failure.invariant,
         failure.case,
         if before == 1 { "" } else { "s" },
+        if failure.logs_in() {
+            "The first four lines begin every lifecycle."
+        } else {
+            "The first line begins every lifecycle."
+        },
     );
     let lines = lines(failure);
     let width = |of: fn(&Line) -> &str, title: &str| {

@@ -339,6 +339,9 @@ pub fn written(failure: &Failure, seed: u64, needs: &[&str]) -> (String, String)
                 // Of two that are the same, either may be the one that fails next time.
                 broken.act == place || (broken.want == Want::Success && deed == Some(act.deed))
             };
+            // Of two that are the same, either may be the one that should have been refused: no single step tells that.
+            let twins = round.acts.iter().filter(|other| other.deed == act.deed).count() > 1;
+            let broken = broken.filter(|broken| !twins || broken.want == Want::Success);
             if let Some((_, body)) = own.last_mut() {
                 if let Some(name) = &name {
                     body["as"] = json!(name);
