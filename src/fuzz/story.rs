@@ -1,5 +1,7 @@
 //! A failure as people read it: the rule, and what the server did beside what the model allows. Pure text.
 
+use std::fmt::Write as _;
+
 use super::campaign::Failure;
 use super::deed::span;
 use super::model::INVARIANTS;
@@ -61,7 +63,8 @@ pub fn story(failure: &Failure, seed: u64) -> String {
     };
     let (at, done, server) =
         (width(|line| &line.at, "at"), width(|line| &line.done, "done"), width(|line| &line.server, "server"));
-    text.push_str(&format!("    {:<at$}  {:<done$}  {:<server$}  model\n", "at", "done", "server"));
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "    {:<at$}  {:<done$}  {:<server$}  model", "at", "done", "server");
     for line in &lines {
         let mark = if line.marked { "▶" } else { " " };
         let row = format!("  {mark} {:<at$}  {:<done$}  {:<server$}  {}", line.at, line.done, line.server, line.model);
