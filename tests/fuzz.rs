@@ -43,9 +43,8 @@ fn planted_faults_are_found_shrunk_and_replayed() {
         let story = text(&found);
         assert_eq!(found.status.code(), Some(10), "{fault}: {story}");
         assert!(story.starts_with(&format!("✗ {invariant}")), "{fault}: {story}");
-        let left =
-            story.split(" to ").nth(1).and_then(|rest| rest.split('.').next()).and_then(|left| left.parse().ok());
-        assert!(left.is_some_and(|left: usize| (1..=6).contains(&left)), "{fault}: {story}");
+        let left = story.split(" to ").find_map(|rest| rest.split('.').next()?.parse::<usize>().ok());
+        assert!(left.is_some_and(|left| (1..=6).contains(&left)), "{fault}: {story}");
         let scenario = written(&folder);
         let with = program(&["run", "--quiet", "--fault", fault, "-s", &scenario]);
         assert_eq!(with.status.code(), Some(10), "{fault}: {}", text(&with));

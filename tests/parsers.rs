@@ -12,8 +12,8 @@ fn json_value() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        // What YAML can say bare: no control characters, which JSON need not escape from 0x7f on.
-        r"[^\p{Cc}\x{fffe}\x{ffff}]{0,20}".prop_map(Value::from),
+        // DEL and its like may stand bare in JSON, but not in YAML.
+        "[ -~äß€😀\\n\\t]{0,20}".prop_map(Value::from),
         // What YAML takes for something else where it stands bare.
         prop_oneof!["yes", "null", "1e3", "0x10", "~", "-", "2026-01-01", "a: b", "# x"].prop_map(Value::from),
     ];

@@ -220,7 +220,7 @@ fn finish(args: &FuzzArgs, outcome: &Outcome) -> ExitCode {
     }
     let faults: Vec<String> = args.fault.iter().map(|fault| format!(" --fault {}", quoted(fault))).collect();
     let path = path.display().to_string();
-    let target = args.target.iter().map(|target| format!(" {}", quoted(target))).collect::<String>();
+    let target = args.target.as_ref().map(|target| format!(" {}", quoted(target))).unwrap_or_default();
     out(&format!("  Again     mcp-rehearsal run{target}{} -s {}", faults.concat(), quoted(&path)));
     ExitCode::Failures
 }

@@ -183,12 +183,12 @@ impl Campaign {
             if played.broken.is_some() {
                 found.insert(case, played);
             }
-            progress(self.at(&outcome, false));
+            progress(Self::at(&outcome, false));
         }
         tasks.shutdown().await;
         outcome.took = clock.elapsed().saturating_sub(start);
         if let Some((case, played)) = found.pop_first() {
-            progress(self.at(&outcome, true));
+            progress(Self::at(&outcome, true));
             let before = count(&generator.ops(case));
             let again = async |ops: Vec<Op>| once(&self.stage, &ops, &terms, self.seed_of(case)).await;
             let (played, left) = shrink(&generator, case, played, again).await?;
@@ -198,7 +198,7 @@ impl Campaign {
         Ok(outcome)
     }
 
-    fn at(&self, outcome: &Outcome, shrinking: bool) -> Progress {
+    fn at(outcome: &Outcome, shrinking: bool) -> Progress {
         Progress {
             cases: outcome.cases,
             operations: outcome.operations,

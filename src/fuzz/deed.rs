@@ -3,6 +3,7 @@
 //! Whatever a server hands out has a number by which it is spoken of here; its text is for `names`. Knows no wire.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The number of something that the server handed out, counted from 0 for each kind of thing.
@@ -250,7 +251,8 @@ pub(crate) fn span(length: Duration) -> String {
     let (mut rest, mut text) = (length.as_secs(), String::new());
     for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")] {
         if rest >= unit {
-            text.push_str(&format!("{}{}{name}", if text.is_empty() { "" } else { " " }, rest / unit));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{}{}{name}", if text.is_empty() { "" } else { " " }, rest / unit);
             rest %= unit;
         }
     }

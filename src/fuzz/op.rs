@@ -131,9 +131,10 @@ fn one(op: &Op, names: &Names, world: &World, terms: &Terms) -> Option<Deed> {
         Whose::Other => (0..names.clients.len()).rev().filter_map(|at| Id::try_from(at).ok()).find(|id| *id != own),
     };
     let bearer = |pick: BearerPick, session: Option<Id>| match pick {
+        // Where nobody looks at tokens, none is sent.
+        _ if !terms.guarded => Some(Bearer::Nothing),
         BearerPick::Forged => Some(Bearer::Forged),
         BearerPick::Nothing => Some(Bearer::Nothing),
-        _ if !terms.guarded => Some(Bearer::Nothing),
         BearerPick::Any(pick) => pick.of(names.access.len()).map(Bearer::Access),
         BearerPick::Own => {
             let user = session.and_then(|id| names.sessions.get(usize::from(id))).map(|session| session.user);

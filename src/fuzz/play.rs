@@ -136,8 +136,8 @@ pub(crate) async fn play(standing: &Standing, ops: &[Op], terms: &Terms, seed: u
         player.played.rounds.push(Round { at, acts });
         match verdict {
             Verdict::Fine(met) => {
-                let words = met.iter().map(|(deed, situation, seen)| (deed.word(), *situation, *seen));
-                player.played.transitions.extend(words);
+                let transitions = met.iter().map(|(deed, situation, seen)| (deed.word(), *situation, *seen));
+                player.played.transitions.extend(transitions);
                 player.played.shapes.insert(worlds.any().shape());
             }
             Verdict::Broken(broken) => {

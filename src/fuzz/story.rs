@@ -1,5 +1,7 @@
 //! A failure as people read it: the rule, and what the server did beside what the model allows. Pure text.
 
+use std::fmt::Write as _;
+
 use super::campaign::Failure;
 use super::deed::span;
 use super::model::INVARIANTS;
@@ -44,10 +46,15 @@ pub fn story(failure: &Failure, seed: u64) -> String {
     let about = INVARIANTS.iter().find(|(id, _)| *id == failure.invariant).map_or("", |(_, about)| *about);
     let (left, before) = failure.operations;
     let mut text = format!(
-        "✗ {}  {level}\n  What has to hold: {about}.\n  Lifecycle {} of seed {seed}, shrunk from {before} operation{} to {left}. The first four lines begin every lifecycle.\n\n",
+        "✗ {}  {level}\n  What has to hold: {about}.\n  Lifecycle {} of seed {seed}, shrunk from {before} operation{} to {left}. {}\n\n",
         failure.invariant,
         failure.case,
         if before == 1 { "" } else { "s" },
+        if failure.logs_in() {
+            "The first four lines begin every lifecycle."
+        } else {
+            "The first line begins every lifecycle."
+        },
     );
     let lines = lines(failure);
     let width = |of: fn(&Line) -> &str, title: &str| {
@@ -56,7 +63,8 @@ pub fn story(failure: &Failure, seed: u64) -> String {
     };
     let (at, done, server) =
         (width(|line| &line.at, "at"), width(|line| &line.done, "done"), width(|line| &line.server, "server"));
-    text.push_str(&format!("    {:<at$}  {:<done$}  {:<server$}  model\n", "at", "done", "server"));
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "    {:<at$}  {:<done$}  {:<server$}  model", "at", "done", "server");
     for line in &lines {
         let mark = if line.marked { "▶" } else { " " };
         let row = format!("  {mark} {:<at$}  {:<done$}  {:<server$}  {}", line.at, line.done, line.server, line.model);

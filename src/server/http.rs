@@ -361,7 +361,11 @@ async fn delete(app: &App, headers: &HeaderMap, caller: Option<&Caller>) -> Resu
     }
     if app.faults.holds(Rule::DeleteEnds) {
         let close = app.faults.holds(Rule::DeleteClosesStreams);
-        app.sessions.remove(&session.id, close).await.map_err(|_| Reply::unavailable(None))?;
+        let lived = app.sessions.remove(&session.id, close).await.map_err(|_| Reply::unavailable(None))?;
+        if !lived {
+            // Another request has ended it meanwhile.
+            return Err(Reply::refuse(404, None, code::SESSION_NOT_FOUND, "Session not found"));
+        }
     }
     if !app.faults.holds(Rule::DeleteScoped) {
         for other in app.sessions.all() {

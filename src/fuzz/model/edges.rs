@@ -51,5 +51,5 @@ pub(crate) fn until(world: &World, terms: &Terms, edge: Edge, side: Side) -> Opt
         Side::At => Some(*early),
         Side::After => Some(*late + terms.margin),
     };
-    all.iter().rev().filter_map(moment).find(|moment| *moment > now).map(|moment| moment - now)
+    all.iter().rev().filter_map(moment).find_map(|moment| moment.checked_sub(now).filter(|left| !left.is_zero()))
 }

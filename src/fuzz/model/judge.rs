@@ -40,7 +40,7 @@ pub(crate) fn judge(world: &World, deed: &Deed, seen: &Seen, terms: &Terms, toge
     match *deed {
         Deed::Register => match seen {
             Seen::Client(id) => {
-                next.clients.insert(*id, ());
+                next.clients.insert(*id);
                 Ok(Judged::one(next, "registers"))
             }
             _ => Err(Broken::success(REGISTERS, "201 with a client_id")),

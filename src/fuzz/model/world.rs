@@ -1,6 +1,6 @@
 //! The state of the model. Data, and questions about it that need nothing but the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::rules::{CODE_REPLAY, REUSE_ACCESS, REUSE_FAMILY, REVOKE_CASCADE, REVOKE_NOW, REVOKE_REFRESH, REVOKED};
@@ -128,7 +128,7 @@ pub(crate) struct Call {
 pub(crate) struct World {
     /// Since the beginning.
     pub(crate) now: Duration,
-    pub(crate) clients: BTreeMap<Id, ()>,
+    pub(crate) clients: BTreeSet<Id>,
     pub(crate) codes: BTreeMap<Id, Code>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) access: BTreeMap<Id, Access>,

@@ -83,16 +83,21 @@ impl SharedGrants {
     ) -> Result<GrantId, OAuthError> {
         let code = self.code(text).await?.ok_or_else(unknown_code)?;
         let key = used_key(&code_key(text));
+        let over = code.expires <= now;
+        // The grant first: whoever comes second at another node has to find it, to end it.
+        if !over {
+            self.add(grant, now, id).await?;
+        }
         if !self.0.put_first(&key, &name(&id), code.expires.saturating_sub(now) + REPLAY_SEEN).await? {
+            if !over {
+                self.0.forget(&grant_key(&id)).await?;
+            }
             if let Some(before) = self.0.text(&key).await?.as_deref().and_then(id_of) {
                 self.change(&before, now, |grant| grant.revoked = true).await?;
             }
             return Err(unknown_code());
         }
-        if code.expires <= now {
-            return Err(unknown_code());
-        }
-        self.add(grant, now, id).await
+        if over { Err(unknown_code()) } else { Ok(id) }
     }
 
     pub(super) async fn add(&self, grant: &Grant, now: Duration, id: GrantId) -> Result<GrantId, OAuthError> {

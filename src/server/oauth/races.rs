@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::grant::GrantId;
 
 /// How wide such a window is, in real time.
-const WINDOW: Duration = Duration::from_millis(3);
+const WINDOW: Duration = Duration::from_millis(20);
 /// How long it is remembered that a token was served.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
