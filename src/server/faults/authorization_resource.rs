@@ -253,7 +253,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ExpiryPrompt) "An expired token goes on working for another minute";
     "rs.expires-early" breaks ["auth.resource-server.own-token-served"]
         Rule(Rule::ServedToTheEnd) "A token is refused in the last minute of its life";
-    "rs.revoked-cached" breaks ["auth.token.revocation-immediate"]
+    "rs.revoked-cached" breaks [
+        "auth.token.revocation-immediate", "auth.token.revocation-cascade", "auth.token.introspection-inactive",
+        "auth.resource-server.401-revoked",
+    ]
         Rule(Rule::RevocationAtOnce) "A token that was served a moment ago is served without a look at revocations";
     "rs.malformed-500" breaks ["auth.resource-server.400-malformed", "base.implements-core"]
         Head(|reply, _| if names(reply, "invalid_request") { restatus(reply, 400, 500) })

@@ -163,13 +163,6 @@ impl Grants {
         }
     }
 
-    /// Forgets that a grant was revoked; only a fault does so, and only where grants are kept in this process.
-    pub(crate) fn revive(&self, id: &GrantId) {
-        if let Keeper::Local(local) = &self.keeper {
-            local.revive(id);
-        }
-    }
-
     /// Ends the refresh tokens of a grant and spares its access tokens; only a fault does so.
     pub(crate) async fn end_refresh(&self, id: &GrantId, now: Duration) -> Result<(), OAuthError> {
         match &self.keeper {

@@ -137,13 +137,6 @@ impl LocalGrants {
         }
     }
 
-    /// Forgets that a grant was revoked; only a fault does so.
-    pub(super) fn revive(&self, id: &GrantId) {
-        if let Some(grant) = self.lock().grants.get_mut(id) {
-            grant.revoked = false;
-        }
-    }
-
     /// Ends the refresh tokens of a grant and spares its access tokens; only a fault does so.
     pub(super) fn end_refresh(&self, id: &GrantId) {
         if let Some(grant) = self.lock().grants.get_mut(id) {

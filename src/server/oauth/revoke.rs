@@ -7,6 +7,7 @@ use super::error::OAuthError;
 use super::grant::GrantId;
 use super::issuer::Issuer;
 use super::params::Params;
+use super::races::Races;
 use crate::server::answer::Reply;
 use crate::server::fault::Rule;
 
@@ -65,6 +66,14 @@ async fn end(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Resul
 /// A revoked refresh token takes everything with it that came of the same grant (section 2.1).
 async fn end_grant(issuer: &Issuer, id: &GrantId) -> Result<(), OAuthError> {
     let now = issuer.now();
+    if !issuer.faults.holds(Rule::RevocationNotOvertaken) {
+        let before = issuer.grants.get(id).await?;
+        Races::window().await;
+        // What somebody else has changed meanwhile is left as it is.
+        if issuer.grants.get(id).await? != before {
+            return Ok(());
+        }
+    }
     if !issuer.faults.holds(Rule::RevocationScoped) {
         issuer.grants.revoke_all(now).await.map(drop)
     } else if issuer.faults.holds(Rule::RevocationCascades) {

@@ -179,13 +179,6 @@ async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Re
         }
         issuer.races.end(&id);
     }
-    if !issuer.faults.holds(Rule::RevocationNotOvertaken) {
-        let living = issuer.grants.get(&id).await?.is_some_and(|grant| !grant.revoked);
-        Races::window().await;
-        if living {
-            issuer.grants.revive(&id);
-        }
-    }
     let renewed = issuer.grants.rotate(&id, generation, issuer.now(), rotates, &issuer.faults, &mut check).await?;
     let mut scopes = asked.clone().unwrap_or_else(|| renewed.grant.scopes.clone());
     if asked.is_none() && !issuer.faults.holds(Rule::RefreshScopeKept) {
