@@ -77,7 +77,7 @@ enum Command {
 pub async fn execute(cli: Cli) -> ExitCode {
     let code = match cli.command {
         Command::Run(args) => Box::pin(run::run(*args, cli.color)).await,
-        Command::Doctor(args) => Box::pin(doctor::doctor(args, cli.color)).await,
+        Command::Doctor(args) => doctor::doctor(args, cli.color).await,
         Command::Serve(args) => serve::serve(*args).await,
         Command::Proxy(args) => proxy::proxy(args).await,
         Command::List(args) => list::list(&args),
