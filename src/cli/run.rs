@@ -190,7 +190,7 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
         bar.set_position(progress.done as u64);
     };
     let played = rehearsal.selection.profiles.len();
-    let summary = match Box::pin(rehearse(rehearsal, tell, interrupt)).await {
+    let summary = match rehearse(rehearsal, tell, interrupt).await {
         Ok(summary) => summary,
         Err(error) => {
             bar.finish_and_clear();

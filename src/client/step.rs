@@ -48,8 +48,9 @@ impl Sim {
             // What is asked before any handshake is asked by HTTP.
             Action::Connect(_) if self.via() != Via::StreamableHttp => {}
             Action::Connect(_) => self.ask_beforehand(false, within).await,
-            Action::Negotiate(step) => self.negotiate(step, turn).await,
-            Action::Invoke(step) => self.invoke(step, turn).await,
+            // These two are far larger than the others.
+            Action::Negotiate(step) => Box::pin(self.negotiate(step, turn)).await,
+            Action::Invoke(step) => Box::pin(self.invoke(step, turn)).await,
             Action::Await(step) => self.wait_for_call(step, turn).await,
             Action::Cancel(step) => self.cancel(step, turn).await,
             Action::Notify(step) => self.notify(step, turn).await,
