@@ -231,13 +231,20 @@ impl Player<'_> {
     }
 
     async fn finish(&mut self) {
-        let mut left: Vec<u32> = self.running.keys().copied().collect();
+        let streams =
+            |number: &u32| self.recorded.exchanges.iter().any(|one| one.number == *number && one.method == "GET");
+        let (mut streams, mut left): (Vec<u32>, Vec<u32>) = self.running.keys().copied().partition(streams);
         left.sort_unstable();
+        streams.sort_unstable();
         for number in left {
-            let stream = self.recorded.exchanges.iter().any(|one| one.number == number && one.method == "GET");
-            if stream {
-                self.hang_up(number);
-            }
+            self.see_end(number).await;
+        }
+        // What the recorded server had answered on a stream is waited for before the stream is left.
+        if self.recorded.exchanges.iter().any(|exchange| exchange.via == Via::LegacySse) {
+            self.see_line(&Part::last(self.recorded)).await;
+        }
+        for number in streams {
+            self.hang_up(number);
             self.see_end(number).await;
         }
     }

@@ -111,18 +111,7 @@ impl Player<'_> {
     }
 
     async fn see_answers(&mut self, output: &mut Lines<ChildStdout>) {
-        let calls = self.recorded.calls.iter().filter(|call| !call.responses.is_empty());
-        let answered = calls.map(|call| self.recorded.messages[call.request].value["id"].clone()).collect();
-        let last = Part {
-            number: 0,
-            after: Vec::new(),
-            let_go: Vec::new(),
-            after_head: Vec::new(),
-            answers: None,
-            answered,
-            until: None,
-        };
-        self.see(&last, output).await;
+        self.see(&Part::last(self.recorded), output).await;
     }
 
     fn take(&mut self, line: Output) {

@@ -78,6 +78,23 @@ pub(super) struct Part {
     pub(super) until: Option<Value>,
 }
 
+impl Part {
+    /// What comes after everything: it waits for every response that was recorded.
+    pub(super) fn last(view: &View<'_>) -> Self {
+        let calls = view.calls.iter().filter(|call| !call.responses.is_empty());
+        let answered = calls.map(|call| view.messages[call.request].value["id"].clone()).collect();
+        Self {
+            number: 0,
+            after: Vec::new(),
+            let_go: Vec::new(),
+            after_head: Vec::new(),
+            answers: None,
+            answered,
+            until: None,
+        }
+    }
+}
+
 /// Everything that is played, in order.
 pub(super) fn parts(view: &View<'_>) -> Vec<Part> {
     view.exchanges.iter().enumerate().map(|(index, exchange)| part(view, index, exchange)).collect()
