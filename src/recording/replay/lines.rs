@@ -98,7 +98,7 @@ impl Player<'_> {
         let limit = tokio::time::sleep(self.patience);
         tokio::pin!(limit);
         loop {
-            let answered = part.answered.iter().all(|id| self.heard.answered.contains(id));
+            let answered = self.heard.has(&part.answered);
             let asked = part.answers.as_ref().is_none_or(|question| self.heard.id_of(question).is_some());
             if self.over || (answered && asked) {
                 return;
@@ -120,7 +120,7 @@ impl Player<'_> {
             return;
         };
         if let Ok(message) = serde_json::from_str::<Value>(&text) {
-            self.heard.note(&message);
+            self.heard.note(self.opening, &message);
             self.learn(&message);
         }
         self.tap.record(CLIENT, EventKind::Message { exchange: self.opening, text: text.into(), utf8 });
