@@ -73,13 +73,16 @@ pub(super) async fn exchange(
     let up = async {
         let mut body = head.body;
         let whole = async {
+            // What comes of a request may show elsewhere before its last byte is known to be sent.
+            if body.is_done() {
+                seen.request_over();
+            }
             to_server.write_all(&changed(&head.bytes, &changes)).await?;
             to_server.write_all(&form).await?;
             send_body(&mut body, &mut from_client, ahead, &mut to_server, &seen).await
         };
         if whole.await.is_ok_and(|whole| whole) {
             sent.store(true, Ordering::Relaxed);
-            seen.request_over();
             // While the answer is on its way the client may leave, which the server has to see.
             while ahead.len() < PIECE {
                 if !from_client.read_buf(ahead).await.is_ok_and(|count| count > 0) {
@@ -151,6 +154,9 @@ async fn send_body(
 ) -> Result<bool, Gone> {
     loop {
         let taken = body.take_with(ahead, |data| seen.request_data(data));
+        if body.is_done() {
+            seen.request_over();
+        }
         to.write_all(&ahead.split_to(taken)).await?;
         if body.is_done() {
             return Ok(true);

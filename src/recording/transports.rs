@@ -1,9 +1,11 @@
 //! Over which transport each part of a recording went: at the proxy that shows only as the traffic goes on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::model::Via;
-use crate::transcript::{Event, EventKind};
+use serde_json::Value;
+
+use crate::model::{Via, id_text};
+use crate::transcript::{End, Ended, Event, EventKind};
 
 /// The path of what an `endpoint` event names, whether it is a path or a whole URL.
 fn path(place: &str) -> String {
@@ -30,7 +32,7 @@ pub fn over_transports(mut events: Vec<Event>) -> Vec<Event> {
         }
     }
     if streams.is_empty() {
-        return events;
+        return left_unanswered(events);
     }
     let mut line_of: HashMap<u32, u32> = streams.iter().map(|stream| (*stream, *stream)).collect();
     for event in &mut events {
@@ -46,6 +48,47 @@ pub fn over_transports(mut events: Vec<Event>) -> Vec<Event> {
         let line = event.kind.exchange().and_then(|exchange| line_of.get(&exchange));
         if let Some(at) = line.and_then(|line| streams.iter().position(|stream| stream == line)).filter(|at| *at > 0) {
             event.client = format!("{}{}", event.client, at + 1);
+        }
+    }
+    left_unanswered(events)
+}
+
+/// On a channel a message is written and that is all; where its response had not come when the client left, the client let
+/// go of it.
+fn left_unanswered(mut events: Vec<Event>) -> Vec<Event> {
+    let mut left: HashSet<u32> = HashSet::new();
+    let mut waiting: HashMap<(u32, String), u32> = HashMap::new();
+    let id_of = |text: &str| {
+        let message: Value = serde_json::from_str(text).unwrap_or_default();
+        message.get("id").map(|id| (message.get("method").is_some(), id_text(id)))
+    };
+    for event in &events {
+        match &event.kind {
+            EventKind::Request { exchange, body: Some(body), channel: Some(line), .. } => {
+                if let Some((true, id)) = id_of(body) {
+                    waiting.insert((*line, id), *exchange);
+                }
+            }
+            EventKind::Sse { exchange, data: Some(text), .. } | EventKind::Message { exchange, text, .. } => {
+                if let Some((false, id)) = id_of(text) {
+                    waiting.remove(&(*exchange, id));
+                }
+            }
+            EventKind::End { exchange, end: End::ClosedByUs | End::Unread(_) } => {
+                left.extend(waiting.iter().filter(|((line, _), _)| line == exchange).map(|(_, asked)| *asked));
+            }
+            EventKind::Exit { exchange, after, .. } if *after != Ended::ByItself => {
+                left.extend(waiting.iter().filter(|((line, _), _)| line == exchange).map(|(_, asked)| *asked));
+            }
+            _ => {}
+        }
+    }
+    for event in &mut events {
+        if let EventKind::End { exchange, end } = &mut event.kind
+            && *end == End::Complete
+            && left.contains(exchange)
+        {
+            *end = End::ClosedByUs;
         }
     }
     events
@@ -81,6 +124,21 @@ mod tests {
         let view = View::new(&events);
         assert!(view.exchanges.iter().all(|exchange| exchange.via == Via::LegacySse));
         assert_eq!(view.calls.iter().map(|call| call.responses.len()).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn what_waits_when_the_client_leaves_was_let_go() {
+        let ask = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "ping"});
+        let start = Builder::new().channel(Via::Stdio).post(&ask(1)).json(200, &json!({"id": 1, "result": {}}));
+        let asked = start.post(&ask(2)).end(End::Complete);
+        let ends = |after: Ended| {
+            let exit = EventKind::Exit { exchange: 1, after, took_ms: 0, code: None, left_others: false };
+            let events = over_transports(asked.clone().event(exit).finish());
+            let view = View::new(&events);
+            view.exchanges.iter().skip(1).map(|exchange| exchange.end.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(Ended::InputClosed), [Some(End::Complete), Some(End::ClosedByUs)]);
+        assert_eq!(ends(Ended::ByItself), [Some(End::Complete), Some(End::Complete)]);
     }
 
     #[test]

@@ -29,8 +29,8 @@ const AFTER_RESPONSE: Duration = Duration::from_millis(250);
 struct Shared {
     tap: Tap,
     heard: Mutex<Heard>,
-    /// The place for messages that an event stream named (HTTP+SSE).
-    posts_to: Mutex<Option<String>>,
+    /// The places for messages that event streams named (HTTP+SSE), by the exchanges that opened them.
+    posts_to: Mutex<HashMap<u32, String>>,
     news: watch::Sender<u64>,
     patience: Duration,
 }
@@ -56,8 +56,13 @@ impl Shared {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, message: &Value) {
-        self.heard().note(message);
+    /// The place for messages that the stream of an exchange named.
+    fn place_of(&self, line: u32) -> Option<String> {
+        self.posts_to.lock().unwrap_or_else(PoisonError::into_inner).get(&line).cloned()
+    }
+
+    fn note(&self, exchange: u32, message: &Value) {
+        self.heard().note(exchange, message);
         self.news.send_modify(|count| *count += 1);
     }
 }
@@ -124,10 +129,12 @@ struct Player<'p> {
 
 impl Player<'_> {
     async fn play(&mut self, part: &Part) {
+        // What was answered is waited for before anything is let go of: a stream may carry the answers.
+        for number in part.after.iter().filter(|number| !part.let_go.contains(number)) {
+            self.see_end(*number).await;
+        }
         for number in &part.let_go {
             self.hang_up(*number);
-        }
-        for number in &part.after {
             self.see_end(*number).await;
         }
         for number in &part.after_head {
@@ -145,7 +152,7 @@ impl Player<'_> {
         };
         let on_line = exchange.via == Via::LegacySse && exchange.channel.is_some();
         if on_line {
-            self.see_line(part).await;
+            self.see_line(part, exchange.channel).await;
         }
         let ready = self.ready(exchange, part, id.as_ref());
         let (head, seen) = oneshot::channel();
@@ -199,13 +206,13 @@ impl Player<'_> {
     }
 
     /// Waits until the event stream named its place for messages and brought what it had brought by then.
-    async fn see_line(&self, part: &Part) {
+    async fn see_line(&self, part: &Part, line: Option<u32>) {
         let mut news = self.shared.news.subscribe();
         let ready = async {
             loop {
-                let named = self.shared.posts_to.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-                let heard = |id: &Value| self.shared.heard().answered.contains(id);
-                if (named && part.answered.iter().all(heard)) || news.changed().await.is_err() {
+                let named = line.is_none_or(|line| self.shared.place_of(line).is_some());
+                let heard = self.shared.heard().has(&part.answered);
+                if (named && heard) || news.changed().await.is_err() {
                     return;
                 }
             }
@@ -231,13 +238,20 @@ impl Player<'_> {
     }
 
     async fn finish(&mut self) {
-        let mut left: Vec<u32> = self.running.keys().copied().collect();
+        let streams =
+            |number: &u32| self.recorded.exchanges.iter().any(|one| one.number == *number && one.method == "GET");
+        let (mut streams, mut left): (Vec<u32>, Vec<u32>) = self.running.keys().copied().partition(streams);
         left.sort_unstable();
+        streams.sort_unstable();
         for number in left {
-            let stream = self.recorded.exchanges.iter().any(|one| one.number == number && one.method == "GET");
-            if stream {
-                self.hang_up(number);
-            }
+            self.see_end(number).await;
+        }
+        // What the recorded server had answered on a stream is waited for before the stream is left.
+        if self.recorded.exchanges.iter().any(|exchange| exchange.via == Via::LegacySse) {
+            self.see_line(&Part::last(self.recorded), None).await;
+        }
+        for number in streams {
+            self.hang_up(number);
             self.see_end(number).await;
         }
     }
@@ -252,9 +266,8 @@ impl Player<'_> {
         let own = self.stage.path.split_once('?').map(|(_, query)| query).filter(|_| path == self.path());
         let query = query.map(|query| self.form(query)).or_else(|| own.map(str::to_owned));
         let mut target = query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
-        if exchange.via == Via::LegacySse && exchange.channel.is_some() {
-            let named = self.shared.posts_to.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            target = named.unwrap_or(target);
+        if let Some(line) = exchange.channel.filter(|_| exchange.via == Via::LegacySse) {
+            target = self.shared.place_of(line).unwrap_or(target);
         }
         let is_form = exchange.sent_header("content-type").is_some_and(|kind| kind.contains("form-urlencoded"));
         let body = exchange.body.as_deref().map(|body| {
@@ -458,11 +471,11 @@ async fn run(
             if let Some(place) = data.as_ref().filter(|_| event.as_deref() == Some("endpoint")) {
                 let local =
                     Url::parse(place).map_or_else(|_| place.clone(), |url| url[url::Position::BeforePath..].to_owned());
-                *shared.posts_to.lock().unwrap_or_else(PoisonError::into_inner) = Some(local);
+                shared.posts_to.lock().unwrap_or_else(PoisonError::into_inner).insert(exchange, local);
                 shared.news.send_modify(|count| *count += 1);
             }
             if let Some(message) = data.as_deref().and_then(|data| serde_json::from_str::<Value>(data).ok()) {
-                shared.note(&message);
+                shared.note(exchange, &message);
                 responded |= until.as_ref().is_some_and(|id| message.get("method").is_none() && message["id"] == *id);
             }
             came.events.push((id.clone(), data.clone()));
@@ -472,7 +485,7 @@ async fn run(
     }
     let text = String::from_utf8_lossy(&body).into_owned();
     if let Ok(message) = serde_json::from_str::<Value>(&text) {
-        shared.note(&message);
+        shared.note(exchange, &message);
     }
     came.body = (!text.is_empty()).then_some(text);
     End::Complete

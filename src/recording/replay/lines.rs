@@ -98,7 +98,7 @@ impl Player<'_> {
         let limit = tokio::time::sleep(self.patience);
         tokio::pin!(limit);
         loop {
-            let answered = part.answered.iter().all(|id| self.heard.answered.contains(id));
+            let answered = self.heard.has(&part.answered);
             let asked = part.answers.as_ref().is_none_or(|question| self.heard.id_of(question).is_some());
             if self.over || (answered && asked) {
                 return;
@@ -111,18 +111,7 @@ impl Player<'_> {
     }
 
     async fn see_answers(&mut self, output: &mut Lines<ChildStdout>) {
-        let calls = self.recorded.calls.iter().filter(|call| !call.responses.is_empty());
-        let answered = calls.map(|call| self.recorded.messages[call.request].value["id"].clone()).collect();
-        let last = Part {
-            number: 0,
-            after: Vec::new(),
-            let_go: Vec::new(),
-            after_head: Vec::new(),
-            answers: None,
-            answered,
-            until: None,
-        };
-        self.see(&last, output).await;
+        self.see(&Part::last(self.recorded), output).await;
     }
 
     fn take(&mut self, line: Output) {
@@ -131,7 +120,7 @@ impl Player<'_> {
             return;
         };
         if let Ok(message) = serde_json::from_str::<Value>(&text) {
-            self.heard.note(&message);
+            self.heard.note(self.opening, &message);
             self.learn(&message);
         }
         self.tap.record(CLIENT, EventKind::Message { exchange: self.opening, text: text.into(), utf8 });

@@ -72,10 +72,28 @@ pub(super) struct Part {
     pub(super) after_head: Vec<u32>,
     /// The question of the server that it answers.
     pub(super) answers: Option<Question>,
-    /// Ids of requests on a channel whose responses had come.
-    pub(super) answered: Vec<Value>,
+    /// Channels, by the exchanges that opened them, with ids of requests there whose responses had come.
+    pub(super) answered: Vec<(u32, Value)>,
     /// The id whose response ends its stream.
     pub(super) until: Option<Value>,
+}
+
+impl Part {
+    /// What comes after everything: it waits for every response that was recorded.
+    pub(super) fn last(view: &View<'_>) -> Self {
+        let calls = view.calls.iter().filter(|call| !call.responses.is_empty());
+        let on_line = |request: &Msg| Some((view.exchange_of(request).line()?, request.value["id"].clone()));
+        let answered = calls.filter_map(|call| on_line(&view.messages[call.request])).collect();
+        Self {
+            number: 0,
+            after: Vec::new(),
+            let_go: Vec::new(),
+            after_head: Vec::new(),
+            answers: None,
+            answered,
+            until: None,
+        }
+    }
 }
 
 /// Everything that is played, in order.
@@ -92,7 +110,8 @@ fn part(view: &View<'_>, index: usize, exchange: &Exchange) -> Part {
     let responses = view.calls.iter().filter_map(|call| {
         let request = &view.messages[call.request];
         let came = call.responses.iter().any(|at| view.messages[*at].seq < exchange.seq);
-        (came && request.seq < exchange.seq).then(|| request.value["id"].clone())
+        let line = view.exchange_of(request).line().filter(|line| Some(*line) == exchange.line())?;
+        (came && request.seq < exchange.seq).then(|| (line, request.value["id"].clone()))
     });
     Part {
         number: exchange.number,
@@ -121,20 +140,25 @@ fn question_of(view: &View<'_>, response: &Msg) -> Option<Question> {
 pub(super) struct Heard {
     /// Method and id of each request, in order.
     asked: Vec<(String, Value)>,
-    /// Ids of the responses.
-    pub(super) answered: Vec<Value>,
+    /// The exchanges that brought responses, with the ids of these.
+    answered: Vec<(u32, Value)>,
 }
 
 impl Heard {
-    /// Notes a message.
-    pub(super) fn note(&mut self, message: &Value) {
+    /// Notes a message that an exchange brought.
+    pub(super) fn note(&mut self, exchange: u32, message: &Value) {
         for message in message.as_array().map_or(std::slice::from_ref(message), Vec::as_slice) {
             match (message["method"].as_str(), message.get("id")) {
                 (Some(method), Some(id)) => self.asked.push((method.to_owned(), id.clone())),
-                (None, Some(id)) => self.answered.push(id.clone()),
+                (None, Some(id)) => self.answered.push((exchange, id.clone())),
                 _ => {}
             }
         }
+    }
+
+    /// Whether these responses came.
+    pub(super) fn has(&self, answered: &[(u32, Value)]) -> bool {
+        answered.iter().all(|one| self.answered.contains(one))
     }
 
     /// The id of a question, once it was asked.
@@ -162,7 +186,7 @@ mod tests {
         assert_eq!(parts[3].answers, Some(("roots/list".to_owned(), 0)));
         let mut heard = Heard::default();
         assert_eq!(heard.id_of(&("roots/list".to_owned(), 0)), None);
-        heard.note(&json!({"jsonrpc": "2.0", "id": 9, "method": "roots/list"}));
+        heard.note(1, &json!({"jsonrpc": "2.0", "id": 9, "method": "roots/list"}));
         assert_eq!(heard.id_of(&("roots/list".to_owned(), 0)), Some(json!(9)));
     }
 }
