@@ -153,6 +153,11 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         if capability == "listen" {
             return missing(profile.get_stream.value.opens, "this client opens no stream for the server");
         }
+        if capability == "refresh-token" {
+            let asked = profile.oauth.value.registers_with.get("grant_types").and_then(|types| types.as_array());
+            let asks = asked.is_none_or(|types| types.iter().any(|kind| kind == "refresh_token"));
+            return missing(asks, "this client does not register for refresh tokens");
+        }
         if capability == "elicitation" && !revision.facts().elicitation {
             return Some(format!("{revision} has no elicitation"));
         }

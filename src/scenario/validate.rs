@@ -45,6 +45,7 @@ pub const NEEDS: [&str; 26] = [
     "client.elicitation",
     "client.roots",
     "client.listen",
+    "client.refresh-token",
 ];
 
 /// The need that only the embedded reference server meets.
