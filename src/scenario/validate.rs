@@ -18,7 +18,7 @@ use super::words::DisconnectWhen;
 use crate::model::{Revision, Span, closest};
 
 /// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
-pub const NEEDS: [&str; 26] = [
+pub const NEEDS: [&str; 27] = [
     "http",
     "legacy-only",
     "modern-only",
