@@ -16,7 +16,7 @@ use mcp_rehearsal::scenario::{self, Scenario};
 use mcp_rehearsal::server::{Fault, faults};
 
 /// How many faulty servers are rehearsed at once.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 /// The revisions that a fault is played under: those that know what it breaks. What a fault of rules that every revision has
 /// upsets besides in the newer era, as a login that fails upsets each later step, is not gone into.

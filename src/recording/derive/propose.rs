@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::headers::templates;
 use super::seen::Seen;
 use crate::model::Via;
-use crate::profile::{Profile, ProfileError, find, parse, shipped};
+use crate::profile::{Profile, ProfileError, find, ids, parse, shipped};
 use crate::transcript::{META_CAPABILITIES, META_CLIENT, View};
 
 /// A value with the reason to believe it.
@@ -96,7 +96,9 @@ fn slug(name: &str) -> String {
         .filter(|word| !word.is_empty())
         .map(str::to_ascii_lowercase)
         .collect();
-    if words.is_empty() { "client".to_owned() } else { words.join("-") }
+    let id = if words.is_empty() { "client".to_owned() } else { words.join("-") };
+    // Both are to be played beside each other.
+    if ids().any(|known| known == id) { format!("{id}-recorded") } else { id }
 }
 
 fn fill(proposal: &mut Proposal, seen: &Seen<'_>, base: &Profile, of: &str) {
