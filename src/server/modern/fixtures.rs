@@ -242,6 +242,11 @@ async fn rounds(call: &Call, running: &Running, name: &str) -> Result<Value, Str
     }
 }
 
+/// Works until so long after the call arrived, or the task began, so that a clock that is moved at once moves it too.
+async fn worked(call: &Call, long: Duration) {
+    call.sleep_for((call.arrived + long).saturating_sub(call.elapsed())).await;
+}
+
 /// The tools that may become tasks. Those that do are run anew inside of the task.
 async fn job(call: &Call, running: &Running, name: &str, arguments: &Value) -> Result<Value, String> {
     let task = |arguments: &Value| running.may_become_task().then(|| tasks::begin(call, running, name, arguments));
@@ -252,21 +257,21 @@ async fn job(call: &Call, running: &Running, name: &str, arguments: &Value) -> R
             if let Some(task) = (seconds > 0).then(|| task(arguments)).flatten() {
                 return Ok(task);
             }
-            call.sleep_for(Duration::from_secs(seconds)).await;
+            worked(call, Duration::from_secs(seconds)).await;
             Ok(said(format!("{label} took {seconds} s")))
         }
         "failing_job" => {
             if let Some(task) = task(arguments) {
                 return Ok(task);
             }
-            call.sleep_for(JOB).await;
+            worked(call, JOB).await;
             Err("The job has failed, as it always does".to_owned())
         }
         "protocol_error_job" => {
             if let Some(task) = task(arguments) {
                 return Ok(task);
             }
-            call.sleep_for(JOB).await;
+            worked(call, JOB).await;
             running.fail(RpcError::new(JOB_FAILED, "The job could not be run, as always")).await;
             Ok(said(""))
         }
@@ -301,7 +306,7 @@ async fn job(call: &Call, running: &Running, name: &str, arguments: &Value) -> R
             if let Some(task) = task(&json!({"name": user})) {
                 return Ok(task);
             }
-            call.sleep_for(JOB).await;
+            worked(call, JOB).await;
             Ok(said(format!("Hello, {}! The task is done.", plain(&user))))
         }
     }
