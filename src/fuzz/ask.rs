@@ -360,6 +360,7 @@ pub(crate) fn understand(deed: &Deed, answer: &Answer, names: &mut Names, id: u3
                 (true, true) if document["result"]["isError"] == true => Seen::Odd("a tool error".to_owned()),
                 (true, true) => Seen::Result,
                 (true, false) => Seen::Odd(format!("error {} with status 200", document["error"]["code"])),
+                (false, _) if document.is_null() => Seen::Odd("200 and no response".to_owned()),
                 (false, _) => Seen::Odd("a response to another request".to_owned()),
             }
         }

@@ -9,8 +9,10 @@ use axum::http::Request;
 use serde_json::Value;
 use url::Url;
 
-use super::ask::{LEGACY, Places, initialize};
+use super::ask::{LEGACY, Places, Writer, initialize, understand};
+use super::deed::{Deed, Resource, Scope, Seen};
 use super::link::{Answer, Link};
+use super::names::Names;
 use super::terms::Terms;
 use crate::model::challenges;
 
@@ -114,9 +116,9 @@ impl Foreign {
             let revision = document["result"]["protocolVersion"].as_str().unwrap_or(LEGACY).to_owned();
             return Ok(Self { name: target.to_owned(), places: Places { revision, ..places }, terms, without, lacks });
         }
-        let places = way_in(&link, target, &answer, places)
-            .await
-            .map_err(|why| ForeignError::NoWayIn(target.to_owned(), why))?;
+        let no_way = |why| ForeignError::NoWayIn(target.to_owned(), why);
+        let places = way_in(&link, target, &answer, places).await.map_err(no_way)?;
+        try_once(&link, &places).await.map_err(no_way)?;
         if places.revoke.is_empty() {
             lacks.push("revocation");
             without.push("revoke");
@@ -157,6 +159,28 @@ async fn way_in(link: &Link, target: &str, refusal: &Answer, places: Places) -> 
         revoke: endpoint("revocation_endpoint").unwrap_or_default(),
         ..places
     })
+}
+
+/// Registers a client and asks for a code, so that a server which wants a person for that is not taken for a broken one.
+async fn try_once(link: &Link, places: &Places) -> Result<(), String> {
+    let (mut names, verifier) = (Names::default(), "a-verifier-that-is-long-enough-for-everybody-who-looks");
+    let one = Deed::Authorise { client: 0, user: 0, scope: Scope::read("mcp:read"), resource: Resource::Here };
+    for (deed, what) in [(Deed::Register, "a registration"), (one, "an authorization request")] {
+        let request = Writer { places, names: &names, id: 0, verifier }
+            .request(&deed)
+            .ok_or_else(|| "a place is no URL".to_owned())?;
+        let (answer, _) = link.ask(request).await?;
+        match understand(&deed, &answer, &mut names, 0, verifier) {
+            Seen::Client(_) | Seen::Code(_) => {}
+            Seen::Refused { status, error } => {
+                return Err(format!(
+                    "{what} got {status} {error}; it has to register clients, and give them codes without asking a person"
+                ));
+            }
+            _ => return Err(format!("{what} got something else than an answer to it")),
+        }
+    }
+    Ok(())
 }
 
 /// The first document that can be had.
