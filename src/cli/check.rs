@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::opened::opened;
 use super::output::{Color, ExitCode, out, say};
 use super::reports::{known_formats, write_report};
 use crate::model::quoted;
-use crate::recording::{load, over_transports, warnings};
+use crate::recording::over_transports;
 use crate::report;
 use crate::verdict::{Cell, Summary, judge_recording};
 
@@ -29,16 +30,10 @@ pub(super) fn check(args: &CheckArgs, color: Color) -> ExitCode {
     }
     let mut cases = Vec::new();
     for file in &args.files {
-        let reading = match load(file) {
+        let reading = match opened(file) {
             Ok(reading) => reading,
-            Err(error) => {
-                say(&format!("error: {error}"));
-                return ExitCode::BadInput;
-            }
+            Err(code) => return code,
         };
-        for warning in warnings(&reading) {
-            say(&format!("warning: {}: {warning}", file.display()));
-        }
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let again = format!("check {}", quoted(&file.display().to_string()));
         cases.extend(judge_recording(&name, &again, &over_transports(reading.events)));

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::opened::opened;
 use super::output::{ExitCode, out, say};
-use crate::recording::{Source, load, over_transports, propose, situation, warnings};
+use crate::recording::{Source, over_transports, propose, situation};
 use crate::transcript::View;
 
 /// Arguments of `derive`.
@@ -26,16 +27,10 @@ pub(super) struct DeriveArgs {
 
 pub(super) fn derive(args: &DeriveArgs) -> ExitCode {
     let shown = args.file.display();
-    let reading = match load(&args.file) {
+    let reading = match opened(&args.file) {
         Ok(reading) => reading,
-        Err(error) => {
-            say(&format!("error: {error}"));
-            return ExitCode::BadInput;
-        }
+        Err(code) => return code,
     };
-    for warning in warnings(&reading) {
-        say(&format!("warning: {shown}: {warning}"));
-    }
     let source = Source {
         file: args.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         on: reading.recorded.map(|recorded| recorded.on),

@@ -13,6 +13,7 @@ mod fuzz;
 mod keep;
 mod kill_nodes;
 mod list;
+mod opened;
 mod output;
 mod peer;
 mod pipes;

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::opened::opened;
 use super::output::{ExitCode, out, say};
 use super::target::TargetArgs;
 use crate::client::Entry;
 use crate::model::{Rng, WallClock};
-use crate::recording::{
-    Divergence, Stage, divergences, load, over_transports, play_http, play_lines, playable, warnings,
-};
+use crate::recording::{Divergence, Stage, divergences, over_transports, play_http, play_lines, playable};
 use crate::transcript::{End, View, header, write};
 
 /// Arguments of `replay`.
@@ -41,16 +40,10 @@ pub(super) struct ReplayArgs {
 
 pub(super) async fn replay(args: ReplayArgs) -> ExitCode {
     let shown = args.file.display();
-    let reading = match load(&args.file) {
+    let reading = match opened(&args.file) {
         Ok(reading) => reading,
-        Err(error) => {
-            say(&format!("error: {error}"));
-            return ExitCode::BadInput;
-        }
+        Err(code) => return code,
     };
-    for warning in warnings(&reading) {
-        say(&format!("warning: {shown}: {warning}"));
-    }
     let patience = Duration::from_secs(args.patience.max(1));
     let met = match &args.target {
         Some(target) => args.more.meet(target, patience).await,
