@@ -176,10 +176,12 @@ pub(crate) fn foreign_origin(exchange: &Exchange) -> Option<&str> {
     (web && !is_loopback(authority) && !host_name(authority).eq_ignore_ascii_case(host_name(host))).then_some(origin)
 }
 
-/// Whether a session was already over when a request left: deleted, or its id had been answered with 404.
+/// Whether a session was already over when a request left: deleted, or its id had been answered with 404. A request that
+/// was refused while the session was being deleted may have come after the deletion.
 pub(crate) fn over(view: &View<'_>, exchange: &Exchange) -> bool {
     let Some(index) = exchange.conversation else { return false };
-    let deleted = view.conversations[index].deleted.is_some_and(|at| view.exchanges[at].seq < exchange.seq);
+    let last = exchange.end_seq.or(exchange.response_seq).filter(|_| is_4xx(exchange)).unwrap_or(exchange.seq);
+    let deleted = view.conversations[index].deleted.is_some_and(|at| view.exchanges[at].seq < last);
     let lost = |other: &Exchange| {
         other.conversation == Some(index)
             && other.seq < exchange.seq

@@ -46,6 +46,8 @@ pub(crate) struct Places {
     pub(crate) revision: String,
     /// Whether the scopes are those of the reference server.
     pub(crate) scopes: bool,
+    /// The scope that the server asks for, where it is somebody else's.
+    pub(crate) scope: Option<String>,
 }
 
 /// The PKCE challenge of a verifier.
@@ -218,6 +220,7 @@ impl Writer<'_> {
                 if self.places.scopes {
                     pairs.extend([("scope", scope.as_str()), ("login_hint", user.as_str())]);
                 }
+                pairs.extend(self.places.scope.as_deref().map(|scope| ("scope", scope)));
                 let query = encoded(&pairs);
                 let joint = if self.places.authorize.contains('?') { '&' } else { '?' };
                 let place = format!("{}{joint}{query}", self.places.authorize);

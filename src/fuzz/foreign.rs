@@ -91,6 +91,7 @@ impl Foreign {
             revoke: String::new(),
             revision: LEGACY.to_owned(),
             scopes: false,
+            scope: None,
         };
         let mut lacks = vec!["a clock that can be moved", "users and resources to tell apart", "known lifetimes"];
         let mut without = vec!["time", "start", "drop", "cancel", "finish", "ask"];
@@ -131,12 +132,20 @@ impl Foreign {
 async fn way_in(link: &Link, target: &str, refusal: &Answer, places: Places) -> Result<Places, String> {
     let url = Url::parse(target).map_err(|error| error.to_string())?;
     let origin = url.origin().ascii_serialization();
-    let named = refusal.header("www-authenticate").and_then(|text| {
-        challenges(text).iter().find_map(|challenge| challenge.param("resource_metadata").map(str::to_owned))
-    });
+    let challenged = |name: &str| {
+        let text = refusal.header("www-authenticate")?;
+        challenges(text).iter().find_map(|challenge| challenge.param(name).map(str::to_owned))
+    };
+    let named = challenged("resource_metadata");
     let well_known = format!("{origin}/.well-known/oauth-protected-resource");
     let resource = first(link, named.into_iter().chain([format!("{well_known}{}", url.path()), well_known])).await;
     let resource = resource.ok_or("the metadata of the resource cannot be had")?;
+    // As the specification has clients choose it: what the challenge asks for, else all that the metadata lists.
+    let listed = || {
+        let scopes: Vec<&str> = resource["scopes_supported"].as_array()?.iter().filter_map(Value::as_str).collect();
+        (!scopes.is_empty()).then(|| scopes.join(" "))
+    };
+    let scope = challenged("scope").or_else(listed);
     let issuer = resource["authorization_servers"][0].as_str().ok_or("the metadata names no authorization server")?;
     let issuer = Url::parse(issuer).map_err(|error| error.to_string())?;
     let (origin, path) = (issuer.origin().ascii_serialization(), issuer.path().trim_end_matches('/').to_owned());
@@ -157,6 +166,7 @@ async fn way_in(link: &Link, target: &str, refusal: &Answer, places: Places) -> 
         authorize: endpoint("authorization_endpoint").ok_or("there is no authorization endpoint")?,
         token: endpoint("token_endpoint").ok_or("there is no token endpoint")?,
         revoke: endpoint("revocation_endpoint").unwrap_or_default(),
+        scope,
         ..places
     })
 }

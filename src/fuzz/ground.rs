@@ -127,6 +127,7 @@ impl Ground {
             revoke: format!("{base}/revoke"),
             revision: LEGACY.to_owned(),
             scopes: true,
+            scope: None,
             host,
         };
         Ok(Standing { link, places, clock, server: Some(server) })

@@ -5,6 +5,7 @@
 mod deployment;
 mod needs;
 mod plan;
+mod queue;
 mod run;
 mod stage;
 mod survey;

@@ -7,6 +7,7 @@ use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 use super::plan::{Planned, Selection, plans};
+use super::queue::Queue;
 use super::stage::{Asked, Embedded, Stage, embedded};
 use super::survey::{Survey, SurveyError, survey};
 use crate::client::{Drive, SafeCall, Target, drive};
@@ -90,20 +91,20 @@ pub async fn rehearse(
     order.sort_by(|(_, one), (_, other)| {
         (&one.plan.profile, &one.plan.revision).cmp(&(&other.plan.profile, &other.plan.revision))
     });
-    let mut waiting = Vec::new();
+    let mut waiting = Queue::default();
     for (index, planned) in order {
         match &planned.skip {
             Some(reason) => cases[index] = Some(Case::not_applicable(planned.plan, reason.clone())),
             None => waiting.push((index, planned)),
         }
     }
-    let mut waiting = waiting.into_iter();
     let (mut interrupted, mut silent) = (false, 0);
+    let mut done = cases.iter().filter(|case| case.is_some()).count();
     loop {
-        let done = cases.iter().filter(|case| case.is_some()).count();
         progress(Progress { done, all });
         let free = rehearsal.jobs.max(1).saturating_sub(tasks.len());
-        for (index, planned) in waiting.by_ref().take(free) {
+        for _ in 0..free {
+            let Some((index, planned)) = waiting.next() else { break };
             let (turn, rehearsal) = (Arc::clone(&turn), Arc::clone(&rehearsal));
             tasks.spawn(async move { (index, play(planned, index, &rehearsal, &turn).await) });
         }
@@ -119,16 +120,19 @@ pub async fn rehearse(
             Some(Ok((index, case))) => {
                 let case = case?;
                 silent = if case.silent { silent + 1 } else { 0 };
+                waiting.learn(&case);
                 cases[index] = Some(case);
+                done += 1;
             }
             // A case that broke off by a fault of ours is missing in the summary, which counts it.
             Some(Err(_)) => {}
             None => break,
         }
         if silent >= MOST_SILENT && matches!(rehearsal.stage, Stage::Foreign(_)) {
-            for (index, planned) in waiting.by_ref() {
+            for (index, planned) in waiting.rest() {
                 let reason = format!("not played, since the target had stayed silent in {MOST_SILENT} cases in a row");
                 cases[index] = Some(Case::left_out(planned.plan, reason));
+                done += 1;
             }
         }
     }

@@ -7,7 +7,7 @@ use super::token_errors::sender;
 use super::token_response::audiences;
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
-use crate::transcript::View;
+use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -191,7 +191,15 @@ fn kept(ledger: &Ledger<'_>, ask: &Ask<'_>, token: &str, out: &mut Findings, fix
     let welcome = |status: Option<u16>| status.is_some_and(|status| status < 300);
     let worked = ledger.uses_of(grant).any(|(_, exchange)| welcome(exchange.status) && exchange.seq < ask.exchange.seq);
     let used = ledger.uses_of(grant).find(|(used, exchange)| *used == access && ask.before(exchange));
-    let Some((_, exchange)) = used.filter(|(_, exchange)| worked && ledger.ended(grant, exchange).is_none()) else {
+    // A refresh that was refused, even one that overlapped this one, may have ended the grant.
+    let refused = |exchange: &Exchange| {
+        ledger.asks.iter().any(|other| {
+            let same = other.presented().and_then(|token| ledger.refresh.get(token));
+            other.access().is_none() && other.exchange.seq < exchange.seq && same.is_some_and(|same| same.grant == grant)
+        })
+    };
+    let open = |exchange: &Exchange| ledger.ended(grant, exchange).is_none() && !refused(exchange);
+    let Some((_, exchange)) = used.filter(|(_, exchange)| worked && open(exchange)) else {
         return;
     };
     if welcome(exchange.status) {

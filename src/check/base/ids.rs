@@ -91,15 +91,19 @@ fn request_id_unique(view: &View<'_>, out: &mut Findings) {
 
 /// Numbers and strings are equally good ids: no request is refused, and no id changed, for its type.
 fn id_type_tolerance(view: &View<'_>, out: &mut Findings) {
-    let works: HashSet<&str> = fair_calls(view)
+    // What the method took of such an id it takes of the next, too: a refusal has another reason then. Servers that test
+    // for truth refuse 0 and the empty string alone.
+    let kind = |id: &serde_json::Value| (id.is_string(), *id == 0 || *id == "");
+    let works: HashSet<(&str, (bool, bool))> = fair_calls(view)
         .filter(|(_, _, responses)| responses.iter().any(|msg| msg.value.get("result").is_some()))
-        .filter_map(|(request, ..)| request.method())
+        .filter_map(|(request, ..)| Some((request.method()?, kind(&request.value["id"]))))
         .collect();
+    let known = |method: &str| works.iter().any(|(worked, _)| *worked == method);
     for (request, exchange, responses) in fair_calls(view) {
         // A refused array says nothing about the ids in it.
         if request.batched
             || !out.covers(request.revision)
-            || !request.method().is_some_and(|method| works.contains(method))
+            || !request.method().is_some_and(known)
         {
             continue;
         }
@@ -119,7 +123,8 @@ fn id_type_tolerance(view: &View<'_>, out: &mut Findings) {
         // In the modern era each kind of refusal has a code of its own, most of them with this status.
         let code = responses.first().and_then(|msg| msg.message().error_code());
         let other = request.revision.is_some_and(|revision| revision.facts().era == Era::Modern) && code.is_some();
-        let refused = (exchange.status == Some(400) && !other) || code == Some(-32600);
+        let taken = request.method().is_some_and(|method| works.contains(&(method, kind(id))));
+        let refused = ((exchange.status == Some(400) && !other) || code == Some(-32600)) && !taken;
         if changed.is_none() && !refused && responses.is_empty() {
             continue;
         }

@@ -317,7 +317,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
                 *param = param.replace("scope=\"", "scope=\"offline_access ");
             });
         }) "Challenges ask for offline_access";
-    "rs.scopes-bit-by-bit" breaks ["auth.resource-server.403-all-scopes-at-once"]
+    "rs.scopes-bit-by-bit" breaks ["auth.resource-server.403-all-scopes-at-once", "auth.resource-server.403-scope-list"]
         Rule(Rule::ScopesAtOnce) "A 403 names one scope after the other";
     "rs.scope-shifts" breaks ["auth.resource-server.403-consistent"]
         Rule(Rule::ScopesSteady) "Each 403 asks for other scopes";

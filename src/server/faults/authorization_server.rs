@@ -127,7 +127,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::NativeSchemesTaken) "A registration is refused for a redirect URI with a private-use scheme";
     "as.register-native-redirected" breaks ["auth.registration.dcr-native-scheme"]
         Rule(Rule::NativeSchemesAnswered) "A registration with a private-use scheme is answered by a redirect to a page";
-    "as.clients-forgotten" breaks ["auth.resource-server.recover-after-refresh", "auth.token.error-invalid-grant", "auth.token.refresh-expired-error"]
+    "as.clients-forgotten" breaks [
+        "auth.resource-server.recover-after-refresh", "auth.token.error-invalid-grant", "auth.token.refresh-expired-error",
+        "auth.token.refresh-rotated-not-lost",
+    ]
         Rule(Rule::ClientsKept) "Registrations are forgotten after half an hour";
     "as.register-200" breaks ["auth.registration.dcr-201"]
         Head(|reply, _| restatus(reply, 201, 200)) "A registration is answered with 200";

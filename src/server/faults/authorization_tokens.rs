@@ -131,7 +131,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::RevocationCascades) "The access tokens of a revoked refresh token go on working";
     "as.revoke-everybody" breaks ["auth.token.refresh-chain-isolated"]
         Rule(Rule::RevocationScoped) "Revoking one grant ends all grants";
-    "as.revoke-overtaken" breaks ["auth.token.revocation-cascade"]
+    "as.revoke-overtaken" breaks ["auth.token.revocation-refresh", "auth.token.revocation-immediate"]
         Rule(Rule::RevocationNotOvertaken) "A revocation is lost that comes while a refresh is under way";
     "as.revoke-unknown-400" breaks ["auth.token.revocation-unknown-200"]
         Rule(Rule::UnknownRevoked) "Revoking an unknown token gets 400";

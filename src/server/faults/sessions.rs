@@ -54,7 +54,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "transport.http.session-isolation", "transport.http.get-unrelated", "utilities.progress.only-given-tokens",
     ]
         Rule(Rule::ProgressKeepsToSession) "Progress goes out to the clients of all sessions";
-    "session.idle-from-start" breaks ["transport.http.session-survives-token-refresh"]
+    "session.idle-from-start" breaks ["transport.http.session-survives-reconnect"]
         Rule(Rule::SessionUseCounts) "A session ends a while after it began, however much it is used";
     "session.one-only" breaks ["transport.http.session-reinit-after-404", "lifecycle.initialize-result"]
         Rule(Rule::SessionsManifold) "Only the first initialize gets a session";
