@@ -136,7 +136,7 @@ impl Writer<'_> {
         for (name, value) in more {
             request = request.header(*name, *value);
         }
-        if let Some(session) = session {
+        if let Some(session) = session.filter(|id| !id.is_empty()) {
             request = request.header("mcp-session-id", session);
         }
         if let Some(token) = self.bearer(bearer) {
@@ -352,6 +352,7 @@ pub(crate) fn understand(deed: &Deed, answer: &Answer, names: &mut Names, id: u3
             };
             match answer.header("mcp-session-id") {
                 Some(text) => Seen::Session(names.session(SessionText { text: text.to_owned(), user })),
+                None if names.sessionless => Seen::Session(names.nameless(user)),
                 None => Seen::Odd("no session id".to_owned()),
             }
         }

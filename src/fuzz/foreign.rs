@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::ask::{LEGACY, Places, Writer, initialize, understand};
-use super::deed::{Deed, Resource, Scope, Seen};
+use super::deed::{Bearer, Deed, Resource, Scope, Seen};
 use super::link::{Answer, Link};
 use super::names::Names;
 use super::terms::Terms;
@@ -115,11 +115,13 @@ impl Foreign {
                 Some(mut events) => events.message(1).await.unwrap_or_default(),
             };
             let revision = document["result"]["protocolVersion"].as_str().unwrap_or(LEGACY).to_owned();
+            let terms = sessions(terms, answer.header("mcp-session-id").is_some(), &mut lacks);
             return Ok(Self { name: target.to_owned(), places: Places { revision, ..places }, terms, without, lacks });
         }
         let no_way = |why| ForeignError::NoWayIn(target.to_owned(), why);
         let places = way_in(&link, target, &answer, places).await.map_err(no_way)?;
-        try_once(&link, &places).await.map_err(no_way)?;
+        let named = try_once(&link, &places).await.map_err(no_way)?;
+        let terms = sessions(terms, named, &mut lacks);
         if places.revoke.is_empty() {
             lacks.push("revocation");
             without.push("revoke");
@@ -171,26 +173,49 @@ async fn way_in(link: &Link, target: &str, refusal: &Answer, places: Places) -> 
     })
 }
 
-/// Registers a client and asks for a code, so that a server which wants a person for that is not taken for a broken one.
-async fn try_once(link: &Link, places: &Places) -> Result<(), String> {
-    let (mut names, verifier) = (Names::default(), "a-verifier-that-is-long-enough-for-everybody-who-looks");
-    let one = Deed::Authorise { client: 0, user: 0, scope: Scope::read("mcp:read"), resource: Resource::Here };
-    for (deed, what) in [(Deed::Register, "a registration"), (one, "an authorization request")] {
-        let request = Writer { places, names: &names, id: 0, verifier }
-            .request(&deed)
-            .ok_or_else(|| "a place is no URL".to_owned())?;
+/// The terms of a server that gives sessions ids, or does not.
+fn sessions(terms: Terms, named: bool, lacks: &mut Vec<&'static str>) -> Terms {
+    if !named {
+        lacks.push("sessions with ids");
+    }
+    Terms { sessions: named, ..terms }
+}
+
+/// Goes once the way that each lifecycle begins with, so that a server which wants a person for that is not taken for a
+/// broken one. Says whether the session that it ends in has an id.
+async fn try_once(link: &Link, places: &Places) -> Result<bool, String> {
+    let verifier = "a-verifier-that-is-long-enough-for-everybody-who-looks";
+    let mut names = Names::default();
+    let mut named = false;
+    let way = [
+        (Deed::Register, "a registration"),
+        (
+            Deed::Authorise { client: 0, user: 0, scope: Scope::read("mcp:read"), resource: Resource::Here },
+            "an authorization request",
+        ),
+        (Deed::Exchange { code: 0, client: 0, flaw: None }, "the exchange of a code"),
+        (Deed::Open { bearer: Bearer::Access(0) }, "initialize with a token that was just issued"),
+    ];
+    for (deed, what) in way {
+        let writer = Writer { places, names: &names, id: 1, verifier };
+        let request = writer.request(&deed).ok_or_else(|| "a place is no URL".to_owned())?;
         let (answer, _) = link.ask(request).await?;
-        match understand(&deed, &answer, &mut names, 0, verifier) {
-            Seen::Client(_) | Seen::Code(_) => {}
-            Seen::Refused { status, error } => {
-                return Err(format!(
-                    "{what} got {status} {error}; it has to register clients, and give them codes without asking a person"
-                ));
-            }
-            _ => return Err(format!("{what} got something else than an answer to it")),
+        if matches!(deed, Deed::Open { .. }) && answer.status == 200 {
+            named = answer.header("mcp-session-id").is_some();
+            continue;
+        }
+        if let Seen::Refused { status, error } = understand(&deed, &answer, &mut names, 1, verifier) {
+            let hint = match deed {
+                Deed::Authorise { .. } => "; it has to give codes without asking a person",
+                Deed::Open { .. } => {
+                    "; does it know the issuer, and take tokens for the resource that its metadata names?"
+                }
+                _ => "",
+            };
+            return Err(format!("{what} got {status} {error}{hint}"));
         }
     }
-    Ok(())
+    Ok(named)
 }
 
 /// The first document that can be had.

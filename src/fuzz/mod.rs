@@ -29,5 +29,5 @@ pub use ground::{Ground, Stage, Travel};
 pub use story::story;
 pub use strategy::Weights;
 pub use terms::Terms;
-pub use unreached::unreached;
+pub use unreached::{invariants, unreached};
 pub use written::written;

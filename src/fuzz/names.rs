@@ -39,6 +39,8 @@ pub(crate) struct Names {
     pub(crate) sessions: Vec<SessionText>,
     /// How many calls went on.
     pub(crate) calls: Id,
+    /// Whether the server keeps no sessions: whoever opens one gets no id, and sends none.
+    pub(crate) sessionless: bool,
 }
 
 impl fmt::Debug for Names {
@@ -56,6 +58,12 @@ fn number<T>(all: &mut Vec<T>, new: T, same: impl Fn(&T) -> bool) -> Id {
 }
 
 impl Names {
+    /// The number of a session that has no id.
+    pub(crate) fn nameless(&mut self, user: u8) -> Id {
+        self.sessions.push(SessionText { text: String::new(), user });
+        Id::try_from(self.sessions.len() - 1).unwrap_or(Id::MAX)
+    }
+
     pub(crate) fn client(&mut self, text: String) -> Id {
         let wanted = text.clone();
         number(&mut self.clients, text, |known| *known == wanted)

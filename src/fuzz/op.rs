@@ -182,11 +182,13 @@ fn one(op: &Op, names: &Names, world: &World, terms: &Terms) -> Option<Deed> {
         Op::Call { session, bearer: pick, errand } => {
             let session = match session {
                 Some(pick) => Some(pick.of(names.sessions.len())?),
-                None => None,
+                // Where no session has an id, there is none to make up.
+                None => terms.sessions.then_some(None)?,
             };
             Deed::Call { session, bearer: bearer(*pick, session)?, errand: allowed(*errand) }
         }
         Op::Ask { bearer: pick, errand } => Deed::Ask { bearer: bearer(*pick, None)?, errand: allowed(*errand) },
+        Op::Delete { .. } if !terms.sessions => return None,
         Op::Delete { session, bearer: pick } => {
             let session = session.of(names.sessions.len())?;
             Deed::Delete { session, bearer: bearer(*pick, Some(session))? }

@@ -107,7 +107,7 @@ struct Player<'a> {
 pub(crate) async fn play(standing: &Standing, ops: &[Op], terms: &Terms, seed: u64) -> Played {
     let mut player = Player {
         standing,
-        names: Names::default(),
+        names: Names { sessionless: !terms.sessions, ..Names::default() },
         rng: Rng::seeded(seed),
         next_id: 0,
         streams: BTreeMap::new(),

@@ -40,6 +40,11 @@ impl Weights {
         self.0.iter().map(|(name, _)| *name)
     }
 
+    /// How often one comes.
+    fn of(&self, name: &str) -> u32 {
+        self.0.iter().find(|(known, _)| *known == name).map_or(0, |(_, weight)| *weight)
+    }
+
     /// Leaves kinds out that make no sense somewhere.
     #[must_use]
     pub fn without(mut self, names: &[&str]) -> Self {
@@ -133,7 +138,7 @@ fn time() -> BoxedStrategy<Op> {
 }
 
 /// One kind of operation by its name.
-fn kind(name: &str) -> BoxedStrategy<Op> {
+fn kind(name: &str, weights: &Weights) -> BoxedStrategy<Op> {
     match name {
         "register" => Just(Op::Register).boxed(),
         "authorise" => (pick(), any::<bool>(), any::<bool>(), prop_oneof![5 => Just(false), 1 => Just(true)])
@@ -152,31 +157,35 @@ fn kind(name: &str) -> BoxedStrategy<Op> {
         "finish" => pick().prop_map(|call| Op::Finish { call }).boxed(),
         "time" => time(),
         "reconnect" => Just(Op::Reconnect).boxed(),
-        _ => together(),
+        _ => together(weights),
     }
 }
 
-/// Two or three operations at once, most often about the same token.
-fn together() -> BoxedStrategy<Op> {
-    let one = || {
-        prop_oneof![
-            6 => refresh(),
-            3 => exchange(),
-            3 => revoke(),
-            2 => call(),
-            1 => bearer().prop_map(|bearer| Op::Open { bearer }),
-            1 => (pick(), bearer()).prop_map(|(session, bearer)| Op::Delete { session, bearer }),
-        ]
+/// Two or three operations at once, most often about the same token; of kinds that come by themselves, too.
+fn together(weights: &Weights) -> BoxedStrategy<Op> {
+    const BESIDE: &[(&str, u32)] =
+        &[("refresh", 6), ("exchange", 3), ("revoke", 3), ("call", 2), ("open", 1), ("delete", 1)];
+    const TWICE: &[(&str, u32)] = &[("refresh", 4), ("exchange", 2)];
+    let of = |kinds: &[(&str, u32)]| {
+        let some = kinds.iter().filter(|(name, _)| weights.of(name) > 0);
+        let some: Vec<_> = some.map(|(name, weight)| (*weight, kind(name, weights))).collect();
+        (!some.is_empty()).then(|| Union::new_weighted(some))
     };
-    let same = prop_oneof![4 => refresh(), 2 => exchange()].prop_map(|op| Op::Together(vec![op.clone(), op]));
-    let others = proptest::collection::vec(one(), 2..4).prop_map(Op::Together);
-    prop_oneof![1 => same, 1 => others].boxed()
+    let Some(beside) = of(BESIDE) else { return Just(Op::Reconnect).boxed() };
+    let others = proptest::collection::vec(beside, 2..4).prop_map(Op::Together);
+    match of(TWICE) {
+        Some(twice) => {
+            let same = twice.prop_map(|op| Op::Together(vec![op.clone(), op]));
+            prop_oneof![1 => same, 1 => others].boxed()
+        }
+        None => others.boxed(),
+    }
 }
 
 /// One operation.
 pub(crate) fn operation(weights: &Weights) -> BoxedStrategy<Op> {
     let chosen = weights.0.iter().filter(|(_, weight)| *weight > 0);
-    let kinds: Vec<(u32, BoxedStrategy<Op>)> = chosen.map(|(name, weight)| (*weight, kind(name))).collect();
+    let kinds: Vec<(u32, BoxedStrategy<Op>)> = chosen.map(|(name, weight)| (*weight, kind(name, weights))).collect();
     if kinds.is_empty() { Just(Op::Reconnect).boxed() } else { Union::new_weighted(kinds).boxed() }
 }
 

@@ -26,11 +26,20 @@ pub struct Terms {
     pub loose: Duration,
     /// Whether requests need a token.
     pub guarded: bool,
+    /// Whether it gives sessions ids.
+    pub sessions: bool,
+    /// Rules that are known to be broken, by their ids: whoever has to be refused by one of them may be served.
+    pub except: Vec<String>,
     /// How far from an edge it is certain on which side of it a request comes.
     pub margin: Duration,
 }
 
 impl Terms {
+    /// Whether a rule is known to be broken.
+    pub(crate) fn excepts(&self, rule: &str) -> bool {
+        self.except.iter().any(|id| id == rule)
+    }
+
     /// Those of the reference server where it asks for tokens, on a clock that stands still.
     pub fn reference() -> Self {
         let auth = crate::server::AuthConfig::default();
@@ -45,6 +54,8 @@ impl Terms {
             strict: true,
             loose: Duration::ZERO,
             guarded: true,
+            sessions: true,
+            except: Vec::new(),
             // A scenario is played on a clock that goes, and tokens end at whole seconds.
             margin: Duration::from_secs(3),
         }

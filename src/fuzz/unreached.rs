@@ -32,15 +32,23 @@ fn needs(id: &str) -> Option<&'static str> {
         Some("revocation")
     } else if id.starts_with("auth.") || id.contains("token-refresh") {
         Some("authorization")
+    } else if id.starts_with("transport.http.session-") {
+        Some("sessions with ids")
     } else {
         None
     }
+}
+
+/// The ids of all invariants.
+pub fn invariants() -> impl Iterator<Item = &'static str> {
+    INVARIANTS.iter().map(|(id, _)| *id)
 }
 
 /// Every invariant that cannot be reached there, with what that would need.
 pub fn unreached(foreign: &Foreign) -> Vec<(&'static str, &'static str)> {
     let lacks = |need: &str| match need {
         "authorization" => !foreign.terms.guarded,
+        "sessions with ids" => !foreign.terms.sessions,
         "revocation" => foreign.without.contains(&"revoke"),
         _ => true,
     };
@@ -54,7 +62,7 @@ mod tests {
     #[test]
     fn what_any_server_shows_needs_nothing() {
         assert_eq!(needs("base.response-exactly-one"), None);
-        assert_eq!(needs("transport.http.session-404-after-termination"), None);
+        assert_eq!(needs("transport.http.session-404-after-termination"), Some("sessions with ids"));
         assert_eq!(needs("auth.authorization.code-one-time"), Some("authorization"));
         assert_eq!(needs("auth.token.revocation-refresh"), Some("revocation"));
         assert_eq!(needs("auth.resource-server.expiry-enforced"), Some("a clock that can be moved"));

@@ -195,7 +195,9 @@ fn kept(ledger: &Ledger<'_>, ask: &Ask<'_>, token: &str, out: &mut Findings, fix
     let refused = |exchange: &Exchange| {
         ledger.asks.iter().any(|other| {
             let same = other.presented().and_then(|token| ledger.refresh.get(token));
-            other.access().is_none() && other.exchange.seq < exchange.seq && same.is_some_and(|same| same.grant == grant)
+            other.access().is_none()
+                && other.exchange.seq < exchange.seq
+                && same.is_some_and(|same| same.grant == grant)
         })
     };
     let open = |exchange: &Exchange| ledger.ended(grant, exchange).is_none() && !refused(exchange);

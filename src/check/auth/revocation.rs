@@ -43,8 +43,10 @@ fn afterwards<'l>(ledger: &'l Ledger<'_>, ask: &Ask<'_>, token: &str) -> Option<
             |other: &&Ask<'_>| other.presented() == Some(token) && ask.before(other.exchange) && ledger.fair(other);
         let tried = ledger.asks.iter().find(later).map(|other| (other.exchange, other.access().is_some()));
         // Rotated away it is refused anyhow. Where a refresh met the revocation, the revocation still ended the grant.
-        let met = |exchange: &Exchange| ledger.rotation(token, exchange).is_some_and(|other| !other.before(ask.exchange));
-        return tried.filter(|(exchange, works)| ledger.rotation(token, exchange).is_none() || (*works && met(exchange)));
+        let met =
+            |exchange: &Exchange| ledger.rotation(token, exchange).is_some_and(|other| !other.before(ask.exchange));
+        return tried
+            .filter(|(exchange, works)| ledger.rotation(token, exchange).is_none() || (*works && met(exchange)));
     }
     served(ledger, ledger.family(token)?, ask, Some(token))
 }

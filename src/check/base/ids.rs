@@ -101,10 +101,7 @@ fn id_type_tolerance(view: &View<'_>, out: &mut Findings) {
     let known = |method: &str| works.iter().any(|(worked, _)| *worked == method);
     for (request, exchange, responses) in fair_calls(view) {
         // A refused array says nothing about the ids in it.
-        if request.batched
-            || !out.covers(request.revision)
-            || !request.method().is_some_and(known)
-        {
+        if request.batched || !out.covers(request.revision) || !request.method().is_some_and(known) {
             continue;
         }
         let id = &request.value["id"];

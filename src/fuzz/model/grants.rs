@@ -294,7 +294,11 @@ pub(super) fn revoke(world: &World, case: Case<'_>, token: Token, client: Id) ->
             if let Some(access) = next.access.get_mut(&id) {
                 access.revoked = true;
             }
-            Ok(Judged::one(next, "own access token"))
+            // The server may end the whole grant with it (RFC 7009 section 2.1).
+            let mut ended = next.clone();
+            ended.end_grant(number, Why::Itself, ISOLATED);
+            let worlds = if case.terms.strict { vec![next] } else { vec![next, ended] };
+            Ok(Judged { worlds, situation: "own access token" })
         }
         Token::Refresh(id) => {
             let current = next.refresh.get(&id).is_some_and(|token| token.generation == grant.generation);

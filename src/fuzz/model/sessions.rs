@@ -66,12 +66,16 @@ pub(super) fn admit(world: &World, terms: &Terms, bearer: Bearer, in_session: bo
     } else {
         None
     };
+    let found = found.map(|found| match terms.excepts(found.served) {
+        true => Refusal { sure: Sure::Perhaps, ..found },
+        false => found,
+    });
     let right = grant.suspect.unwrap_or(if access.refreshed { RECOVERS } else { SERVED });
     Admission { user: Some(grant.user), refusal: found, may_write: access.scope.may_write(), right }
 }
 
 /// What a session says to a request that its sender may make.
-fn enter(world: &World, terms: &Terms, session: Option<Id>, user: Option<u8>) -> Option<Refusal> {
+fn enter(world: &World, terms: &Terms, session: Option<Id>, bearer: Bearer, user: Option<u8>) -> Option<Refusal> {
     let Some(session) = session.and_then(|id| world.sessions.get(&id)) else {
         return Some(refusal(404, SESSION_UNKNOWN, SESSION_UNKNOWN, "unknown session"));
     };
@@ -84,7 +88,16 @@ fn enter(world: &World, terms: &Terms, session: Option<Id>, user: Option<u8>) ->
     if session.gone {
         return Some(refusal(404, SESSION_IDLE, SESSION_UNKNOWN, "idle session"));
     }
+    let client = |bearer: Bearer| match bearer {
+        Bearer::Access(id) => world.grant_of(id).map(|grant| grant.client),
+        Bearer::Forged | Bearer::Nothing => None,
+    };
     match idle(world.now, session, terms) {
+        // A server may bind sessions to the client as well.
+        Sure::Yes if !terms.strict && client(bearer) != client(session.opened_with) => Some(Refusal {
+            sure: Sure::Perhaps,
+            ..refusal(404, SESSION_USER, SESSION_USER, "session of another client")
+        }),
         Sure::Yes => None,
         Sure::Perhaps => {
             Some(Refusal { sure: Sure::Perhaps, ..refusal(404, SESSION_IDLE, SESSION_UNKNOWN, "session about to end") })
@@ -194,7 +207,7 @@ pub(super) fn against(
     let mut against: Vec<Refusal> = admission.refusal.into_iter().collect();
     let let_in = admission.refusal.is_none_or(|refusal| refusal.sure != Sure::Yes);
     if let_in {
-        against.extend(enter(world, case.terms, session, admission.user));
+        against.extend(enter(world, case.terms, session, bearer, admission.user));
         if errand == Errand::Write && !admission.may_write {
             against.push(refusal(403, SCOPE, SCOPE, "too little scope"));
         }
@@ -247,7 +260,9 @@ pub(super) fn call(
 
 /// A session that might have ended turned out to have.
 pub(super) fn over_by(next: &mut World, case: Case<'_>, session: Option<Id>, against: &[Refusal]) {
-    let might = against.iter().any(|refusal| refusal.status == 404 && refusal.sure == Sure::Perhaps);
+    // To another client a session may be closed that lives.
+    let ends = |refusal: &Refusal| refusal.sure == Sure::Perhaps && refusal.served == SESSION_IDLE;
+    let might = against.iter().any(ends);
     if might
         && status(case) == Some(404)
         && let Some(session) = session.and_then(|id| next.sessions.get_mut(&id))
