@@ -59,6 +59,10 @@ pub(super) struct FuzzArgs {
     /// find is found; may be repeated.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     except: Vec<String>,
+    /// How long after its end TARGET may still take an access token, for clocks that differ. Where tokens live for seconds, their
+    /// end is waited for.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = length_of_time)]
+    leeway: Duration,
     /// Lifecycles under way at once.
     #[arg(short, long, default_value_t = 16)]
     jobs: usize,
@@ -143,7 +147,7 @@ pub(super) async fn fuzz(args: FuzzArgs) -> ExitCode {
     }
     let (stage, weights) = match &args.target {
         None => (Stage::Embedded(ground(&args)), weights),
-        Some(target) => match Foreign::meet(target).await {
+        Some(target) => match Foreign::meet(target, args.leeway).await {
             Ok(foreign) => {
                 tell_of(&foreign);
                 let weights = weights.without(&foreign.without());

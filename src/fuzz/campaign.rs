@@ -15,7 +15,7 @@ use super::coverage::Coverage;
 use super::ground::Stage;
 use super::op::Op;
 use super::play::{Played, play};
-use super::shrink::{count, shrink};
+use super::shrink::{Effort, count, shrink};
 use super::strategy::{Weights, lifecycle};
 use super::terms::Terms;
 use crate::model::{Clock, Rng};
@@ -200,8 +200,10 @@ impl Campaign {
         if let Some((case, played)) = found.pop_first() {
             progress(Self::at(&outcome, true));
             let before = count(&generator.ops(case));
+            let waits = matches!(self.stage, Stage::Foreign(_)) && self.weights.comes("time");
+            let effort = if waits { Effort::BRIEF } else { Effort::FULL };
             let again = async |ops: Vec<Op>| once(&self.stage, &ops, &terms, self.seed_of(case)).await;
-            let (played, left) = shrink(&generator, case, played, again).await?;
+            let (played, left) = shrink(&generator, case, played, effort, again).await?;
             let invariant = played.broken.as_ref().map_or("", |broken| broken.invariant);
             outcome.failure = Some(Failure { invariant, case: case + 1, operations: (left, before), played });
         }

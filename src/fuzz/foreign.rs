@@ -23,6 +23,13 @@ const SURELY: Duration = Duration::from_secs(20);
 /// How long it may live: nobody knows.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
+/// The longest that is waited for the end of an access token.
+const WAITS: Duration = Duration::from_secs(15);
+/// How much earlier than was said a token may end: its server reads its clock in whole seconds, and the answer was on its way.
+const EARLY: Duration = Duration::from_secs(2);
+/// How far from an end it is certain on which side of it a request comes.
+const MARGIN: Duration = Duration::from_millis(500);
+
 /// The target cannot be fuzzed.
 #[derive(Debug, thiserror::Error)]
 pub enum ForeignError {
@@ -65,8 +72,8 @@ impl Foreign {
         self.without.clone()
     }
 
-    /// Finds out what there is.
-    pub async fn meet(target: &str) -> Result<Self, ForeignError> {
+    /// Finds out what there is. So long after its end the target may still take an access token.
+    pub async fn meet(target: &str, leeway: Duration) -> Result<Self, ForeignError> {
         let wrong = |why| ForeignError::Address(target.to_owned(), why);
         let url = Url::parse(target).map_err(|_| wrong("it is no URL; write it like http://localhost:8080/mcp"))?;
         if url.scheme() != "http" {
@@ -100,7 +107,9 @@ impl Foreign {
             refresh: SURELY,
             code: SURELY,
             grace: Duration::ZERO,
-            leeway: Duration::from_secs(60),
+            leeway,
+            early: EARLY,
+            margin: MARGIN,
             idle: SURELY,
             loose: FOR_EVER,
             strict: false,
@@ -120,8 +129,16 @@ impl Foreign {
         }
         let no_way = |why| ForeignError::NoWayIn(target.to_owned(), why);
         let places = way_in(&link, target, &answer, places).await.map_err(no_way)?;
-        let named = try_once(&link, &places).await.map_err(no_way)?;
-        let terms = sessions(terms, named, &mut lacks);
+        let once = try_once(&link, &places).await.map_err(no_way)?;
+        let mut terms = sessions(terms, once.named, &mut lacks);
+        let ends = once
+            .expires_in
+            .map(Duration::from_secs)
+            .filter(|lives| *lives + leeway <= WAITS && *lives > EARLY + MARGIN);
+        if let Some(lives) = ends {
+            terms.access = lives;
+            without.retain(|kind| *kind != "time");
+        }
         if places.revoke.is_empty() {
             lacks.push("revocation");
             without.push("revoke");
@@ -181,12 +198,20 @@ fn sessions(terms: Terms, named: bool, lacks: &mut Vec<&'static str>) -> Terms {
     Terms { sessions: named, ..terms }
 }
 
+/// What was seen on the way that each lifecycle begins with.
+struct Once {
+    /// Whether the session has an id.
+    named: bool,
+    /// How long the access token lives, in seconds, as far as the answer says.
+    expires_in: Option<u64>,
+}
+
 /// Goes once the way that each lifecycle begins with, so that a server which wants a person for that is not taken for a
-/// broken one. Says whether the session that it ends in has an id.
-async fn try_once(link: &Link, places: &Places) -> Result<bool, String> {
+/// broken one.
+async fn try_once(link: &Link, places: &Places) -> Result<Once, String> {
     let verifier = "a-verifier-that-is-long-enough-for-everybody-who-looks";
     let mut names = Names::default();
-    let mut named = false;
+    let mut once = Once { named: false, expires_in: None };
     let way = [
         (Deed::Register, "a registration"),
         (
@@ -201,10 +226,14 @@ async fn try_once(link: &Link, places: &Places) -> Result<bool, String> {
         let request = writer.request(&deed).ok_or_else(|| "a place is no URL".to_owned())?;
         let (answer, _) = link.ask(request).await?;
         if matches!(deed, Deed::Open { .. }) && answer.status == 200 {
-            named = answer.header("mcp-session-id").is_some();
+            once.named = answer.header("mcp-session-id").is_some();
             continue;
         }
-        if let Seen::Refused { status, error } = understand(&deed, &answer, &mut names, 1, verifier) {
+        let seen = understand(&deed, &answer, &mut names, 1, verifier);
+        if let Seen::Tokens { expires_in, .. } = seen {
+            once.expires_in = expires_in;
+        }
+        if let Seen::Refused { status, error } = seen {
             let hint = match deed {
                 Deed::Authorise { .. } => "; it has to give codes without asking a person",
                 Deed::Open { .. } => {
@@ -215,7 +244,7 @@ async fn try_once(link: &Link, places: &Places) -> Result<bool, String> {
             return Err(format!("{what} got {status} {error}{hint}"));
         }
     }
-    Ok(named)
+    Ok(once)
 }
 
 /// The first document that can be had.

@@ -126,7 +126,9 @@ pub(crate) async fn play(standing: &Standing, ops: &[Op], terms: &Terms, seed: u
         }
         let acts = player.round(&deeds).await;
         if standing.is_foreign() {
-            let passed = standing.clock.elapsed().saturating_sub(at);
+            // What was waited for is an act of its own.
+            let waited = |act: &Act| if let Deed::Pass(length) = act.deed { length } else { Duration::ZERO };
+            let passed = standing.clock.elapsed().saturating_sub(at + acts.iter().map(waited).sum::<Duration>());
             let act = Act { deed: Deed::Pass(passed), seen: Seen::Done, began: 0, over: 1 };
             // Time passes in every state.
             let _ = worlds.take(&[act], terms);
@@ -217,7 +219,11 @@ impl Player<'_> {
     async fn one(&mut self, deed: &Deed) -> Seen {
         match *deed {
             Deed::Pass(length) => {
-                self.standing.clock.advance(length);
+                if self.standing.is_foreign() {
+                    tokio::time::sleep(length).await;
+                } else {
+                    self.standing.clock.advance(length);
+                }
                 Seen::Done
             }
             Deed::Reconnect => {

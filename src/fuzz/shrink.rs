@@ -11,14 +11,28 @@ use super::play::Played;
 
 /// How often a lifecycle with deeds at once is tried before it counts as fine: their order is not ours to choose.
 const TRIES: usize = 4;
-/// The most runs of one shrinking.
-const MOST: usize = 4000;
+/// How much may be tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Effort {
+    /// The most runs.
+    runs: usize,
+    /// Whether the strategies' own way, which goes in small steps, is gone first.
+    by_tree: bool,
+}
+
+impl Effort {
+    /// Where a run takes a millisecond.
+    pub(super) const FULL: Self = Self { runs: 4000, by_tree: true };
+    /// Where time has to pass in a run: a minute or two.
+    pub(super) const BRIEF: Self = Self { runs: 60, by_tree: false };
+}
 
 struct Shrinker<R> {
     again: R,
     invariant: &'static str,
     best: (Vec<Op>, Played),
     runs: usize,
+    most: usize,
 }
 
 impl<R, E> Shrinker<R>
@@ -29,7 +43,7 @@ where
     async fn fails(&mut self, ops: Vec<Op>) -> Result<bool, E> {
         let tries = if ops.iter().any(|op| matches!(op, Op::Together(_))) { TRIES } else { 1 };
         for _ in 0..tries {
-            if self.runs >= MOST {
+            if self.runs >= self.most {
                 return Ok(false);
             }
             self.runs += 1;
@@ -147,6 +161,7 @@ pub(super) async fn shrink<R, E>(
     generator: &Generator,
     case: u64,
     played: Played,
+    effort: Effort,
     again: R,
 ) -> Result<(Played, usize), E>
 where
@@ -157,18 +172,18 @@ where
     };
     let invariant = broken.invariant;
     // What comes after the violation was never done.
-    let mut shrinker = Shrinker { again, invariant, best: (tree.current(), played), runs: 0 };
-    if tree.simplify() {
+    let mut shrinker = Shrinker { again, invariant, best: (tree.current(), played), runs: 0, most: effort.runs };
+    if effort.by_tree && tree.simplify() {
         loop {
             let go_on = if shrinker.fails(tree.current()).await? { tree.simplify() } else { tree.complicate() };
-            if !go_on || shrinker.runs >= MOST {
+            if !go_on || shrinker.runs >= effort.runs {
                 break;
             }
         }
     }
     loop {
         let mut shorter = false;
-        for width in [4, 2, 1] {
+        for width in [16, 8, 4, 2, 1] {
             shorter |= shrinker.without(width).await?;
         }
         shorter = shorter || shrinker.apart().await? || shrinker.plainer().await? || shrinker.without_pairs().await?;

@@ -45,6 +45,11 @@ impl Weights {
         self.0.iter().find(|(known, _)| *known == name).map_or(0, |(_, weight)| *weight)
     }
 
+    /// Whether one comes at all.
+    pub(super) fn comes(&self, name: &str) -> bool {
+        self.of(name) > 0
+    }
+
     /// Leaves kinds out that make no sense somewhere.
     #[must_use]
     pub fn without(mut self, names: &[&str]) -> Self {

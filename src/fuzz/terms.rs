@@ -15,6 +15,8 @@ pub struct Terms {
     pub grace: Duration,
     /// How much longer than it lives an access token may be taken, for clocks that differ.
     pub leeway: Duration,
+    /// How much earlier than it says an access token may end, where clocks are read in whole seconds and answers take time.
+    pub early: Duration,
     /// How long a session may lie idle.
     pub idle: Duration,
     /// How much earlier than that it may end, where its use is not noted each time.
@@ -49,6 +51,7 @@ impl Terms {
             code: auth.code_ttl,
             grace: auth.grace,
             leeway: auth.leeway,
+            early: Duration::ZERO,
             idle: Duration::from_secs(24 * 3600),
             idle_early: Duration::ZERO,
             strict: true,

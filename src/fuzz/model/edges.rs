@@ -29,7 +29,10 @@ pub(crate) fn until(world: &World, terms: &Terms, edge: Edge, side: Side) -> Opt
     // Where an edge is not sharp, its two ends.
     let sharp = |end: Duration| (end, end);
     let mut all: Vec<(Duration, Duration)> = match edge {
-        Edge::Access => world.access.values().map(|access| (access.ends, access.ends + terms.leeway)).collect(),
+        Edge::Access => {
+            let ends = world.access.values().map(|access| access.ends);
+            ends.map(|end| (end.saturating_sub(terms.early), end + terms.leeway)).collect()
+        }
         Edge::Code => world.codes.values().filter(|code| code.used.is_none()).map(|code| sharp(code.ends)).collect(),
         Edge::Refresh => world.grants.iter().map(|grant| sharp(grant.idle_end)).collect(),
         Edge::Grace => {

@@ -61,7 +61,7 @@ pub(super) fn admit(world: &World, terms: &Terms, bearer: Bearer, in_session: bo
         Some(refusal(401, why.of_access(), REVOKED, "revoked token"))
     } else if lives(world.now, end, Duration::ZERO) == Sure::No {
         Some(refusal(401, EXPIRY, EXPIRED, "expired token"))
-    } else if world.now >= access.ends {
+    } else if world.now + terms.early >= access.ends {
         Some(Refusal { sure: Sure::Perhaps, ..refusal(401, EXPIRY, EXPIRED, "token within the leeway") })
     } else {
         None
