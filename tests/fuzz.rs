@@ -1,8 +1,9 @@
 //! `fuzz` as a whole: planted faults are found, shrunk, and written as scenarios that `run` replays; the correct server is
 //! not accused. All faults are for `scripts/fuzz-faults`, long runs for `scripts/fuzz-clean`.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn program(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mcp-rehearsal")).args(arguments).output().expect("it starts")
@@ -73,6 +74,58 @@ fn the_correct_server_is_not_accused() {
 }
 
 #[test]
+fn what_is_excepted_is_passed_over_and_what_stands_behind_it_found() {
+    let folder = folder("except");
+    let place = folder.display().to_string();
+    let found = program(&[
+        "fuzz",
+        "--quiet",
+        "--seed",
+        "1",
+        "--cases",
+        "300",
+        "--by",
+        "in-process",
+        "--write",
+        &place,
+        "--fault",
+        "session.delete-ignored",
+        "--fault",
+        "as.refresh-narrows",
+        "--except",
+        "transport.http.session-404-after-termination,transport.http.session-delete-effective",
+    ]);
+    assert_eq!(found.status.code(), Some(10), "{}", text(&found));
+    assert!(text(&found).contains("which was excepted"), "{}", text(&found));
+    assert!(text(&found).contains("✗ auth.token.refresh-scope-default"), "{}", text(&found));
+    std::fs::remove_dir_all(folder).expect("it can be removed");
+}
+
+/// A server whose tokens live for seconds, as one of somebody else's: the fuzzer waits for their end.
+#[test]
+fn the_end_of_a_token_is_waited_for_where_no_clock_can_be_moved() {
+    let folder = folder("short");
+    let place = folder.display().to_string();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_mcp-rehearsal"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--auth", "oauth", "--access-ttl", "4s"])
+        .args(["--fault", "rs.expired-served"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let said = BufReader::new(server.stdout.take().expect("its output")).lines();
+    let url = said.map_while(Result::ok).find_map(|line| Some(line.strip_prefix("serving ")?.trim().to_owned()));
+    let url = url.expect("it says where");
+    let found = program(&[
+        "fuzz", "--quiet", "--leeway", "0s", "--cases", "64", "--length", "6", "--weight", "time=60", "--write",
+        &place, &url,
+    ]);
+    server.kill().and_then(|()| server.wait()).expect("it ends");
+    assert_eq!(found.status.code(), Some(10), "{}", text(&found));
+    assert!(text(&found).contains("✗ auth.resource-server.expiry-enforced"), "{}", text(&found));
+    std::fs::remove_dir_all(folder).expect("it can be removed");
+}
+
+#[test]
 fn a_seed_makes_the_same_lifecycles() {
     let folder = folder("seed");
     let story = || text(&fuzz("as.refresh-reuse-accepted", &folder));
@@ -86,6 +139,7 @@ fn what_makes_no_sense_is_refused() {
         (["fuzz", "--weight", "refesh=3"], "there are register, "),
         (["fuzz", "--fault", "as.no-such-fault"], "no fault is called"),
         (["fuzz", "--time", "soon"], "no duration"),
+        (["fuzz", "--except", "auth.no-such-rule"], "no rule of the fuzzer is called"),
     ] {
         let output = program(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
