@@ -180,8 +180,8 @@ pub(crate) fn foreign_origin(exchange: &Exchange) -> Option<&str> {
 /// was refused while the session was being deleted may have come after the deletion.
 pub(crate) fn over(view: &View<'_>, exchange: &Exchange) -> bool {
     let Some(index) = exchange.conversation else { return false };
-    let last = exchange.end_seq.or(exchange.response_seq).filter(|_| is_4xx(exchange)).unwrap_or(exchange.seq);
-    let deleted = view.conversations[index].deleted.is_some_and(|at| view.exchanges[at].seq < last);
+    let answered = exchange.end_seq.or(exchange.response_seq).filter(|_| is_4xx(exchange)).unwrap_or(exchange.seq);
+    let deleted = view.conversations[index].deleted.is_some_and(|at| view.exchanges[at].seq < answered);
     let lost = |other: &Exchange| {
         other.conversation == Some(index)
             && other.seq < exchange.seq

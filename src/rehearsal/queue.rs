@@ -8,6 +8,8 @@ use crate::verdict::Case;
 
 /// So many cases are the end of a rehearsal.
 const LAST: usize = 128;
+/// What is shorter than this leaves nobody waiting. Among it are the scenarios that take memory, which stay apart.
+const SHORT: Duration = Duration::from_millis(50);
 
 /// Cases that did not begin yet.
 #[derive(Debug, Default)]
@@ -33,7 +35,8 @@ impl Queue {
         if self.cases.len() > LAST {
             return self.cases.pop_front();
         }
-        let length = |(_, planned): &(usize, Planned)| self.took.get(&planned.scenario.id).copied().unwrap_or_default();
+        let known = |(_, planned): &(usize, Planned)| self.took.get(&planned.scenario.id).copied();
+        let length = |case: &(usize, Planned)| known(case).filter(|took| *took > SHORT);
         // Of equals the first, as `max_by_key` takes the last.
         let longest = (0..self.cases.len()).rev().max_by_key(|at| length(&self.cases[*at]))?;
         self.cases.remove(longest)

@@ -66,10 +66,8 @@ pub(super) fn admit(world: &World, terms: &Terms, bearer: Bearer, in_session: bo
     } else {
         None
     };
-    let found = found.map(|found| match terms.excepts(found.served) {
-        true => Refusal { sure: Sure::Perhaps, ..found },
-        false => found,
-    });
+    let found =
+        found.map(|found| if terms.excepts(found.served) { Refusal { sure: Sure::Perhaps, ..found } } else { found });
     let right = grant.suspect.unwrap_or(if access.refreshed { RECOVERS } else { SERVED });
     Admission { user: Some(grant.user), refusal: found, may_write: access.scope.may_write(), right }
 }
