@@ -238,7 +238,9 @@ async fn sessions_end_by_the_servers_clock_at_every_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_redis_is_away_requests_are_put_off_and_no_session_is_lost() {
-    let Some(mut redis) = RedisServer::start_with(&["--appendonly", "yes"]) else { return };
+    // With its default, once a second, Redis answers before it has written where the disk is slow.
+    let always = ["--appendonly", "yes", "--appendfsync", "always"];
+    let Some(mut redis) = RedisServer::start_with(&always) else { return };
     let clock = HybridClock::new();
     let a = node(&redis, "a", &clock).await;
     let mut peers = Vec::new();
@@ -267,13 +269,13 @@ async fn while_redis_is_away_requests_are_put_off_and_no_session_is_lost() {
     redis.start_again();
     let answered = call.rest().await;
     assert!(answered.last().is_some_and(|last| last["result"].is_object()), "{answered:?}");
-    for peer in &peers {
+    for (number, peer) in peers.iter().enumerate() {
         let mut answer = peer.post(&a, &request(2, "ping", &json!({}))).await;
         while answer.status() == 503 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             answer = peer.post(&a, &request(2, "ping", &json!({}))).await;
         }
-        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.status(), 200, "session {number}");
     }
     peers[0].rpc(&a, "tools/call", json!({"name": "test_trigger_tool_change"})).await;
     let mut methods = Vec::new();
