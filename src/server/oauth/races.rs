@@ -30,6 +30,11 @@ impl Races {
         self.refreshing.lock().unwrap_or_else(PoisonError::into_inner).insert(*id)
     }
 
+    /// Whether a refresh of this grant is under way.
+    pub(super) fn under_way(&self, id: &GrantId) -> bool {
+        self.refreshing.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
     /// It is over.
     pub(super) fn end(&self, id: &GrantId) {
         self.refreshing.lock().unwrap_or_else(PoisonError::into_inner).remove(id);

@@ -67,10 +67,10 @@ async fn end(issuer: &Issuer, authorization: Option<&str>, body: &[u8]) -> Resul
 async fn end_grant(issuer: &Issuer, id: &GrantId) -> Result<(), OAuthError> {
     let now = issuer.now();
     if !issuer.faults.holds(Rule::RevocationNotOvertaken) {
-        let before = issuer.grants.get(id).await?;
+        let (before, overtaken) = (issuer.grants.get(id).await?, issuer.races.under_way(id));
         Races::window().await;
         // What somebody else has changed meanwhile is left as it is.
-        if issuer.grants.get(id).await? != before {
+        if issuer.grants.get(id).await? != before || overtaken {
             return Ok(());
         }
     }

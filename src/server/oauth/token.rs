@@ -180,6 +180,11 @@ async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Re
         issuer.races.end(&id);
     }
     let renewed = issuer.grants.rotate(&id, generation, issuer.now(), rotates, &issuer.faults, &mut check).await?;
+    if !issuer.faults.holds(Rule::RevocationNotOvertaken) {
+        issuer.races.begin(&id);
+        Races::window().await;
+        issuer.races.end(&id);
+    }
     let mut scopes = asked.clone().unwrap_or_else(|| renewed.grant.scopes.clone());
     if asked.is_none() && !issuer.faults.holds(Rule::RefreshScopeKept) {
         scopes.truncate(1);
