@@ -116,7 +116,9 @@ fn the_end_of_a_token_is_waited_for_where_no_clock_can_be_moved() {
     let url = said.map_while(Result::ok).find_map(|line| Some(line.strip_prefix("serving ")?.trim().to_owned()));
     let url = url.expect("it says where");
     let mut arguments: Vec<&str> =
-        "fuzz --quiet --leeway 0s --cases 64 --length 2 --weight time=60 --write".split(' ').collect();
+        "fuzz --quiet --leeway 0s --cases 64 --length 4 --jobs 32 --weight time=60 --weight call=60 --write"
+            .split(' ')
+            .collect();
     arguments.extend([place.as_str(), url.as_str()]);
     // Which of two rules a request breaks that two of them refuse is not what this is about.
     arguments
