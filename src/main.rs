@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use mcp_rehearsal::cli::{Cli, execute};
 
-// It gives back what is free, which that of glibc keeps, and takes an eighth less of the time (docs/performance.md).
+// It gives back what is free, which that of glibc keeps, and takes less time (figures in docs/performance.md).
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

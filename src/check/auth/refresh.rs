@@ -314,6 +314,9 @@ mod tests {
         let login = Play::logged_in().used("access#1", 200);
         let kept = |status| login.clone().rotate(1).used("access#2", status);
         three("auth.token.refresh-bound-grant", &kept(200), &kept(401));
+        // A replay that was refused in between may have ended the grant.
+        let replayed = login.clone().rotate(1).dead("refresh#1").used("access#2", 401);
+        silent("auth.token.refresh-bound-grant", &replayed);
         let other =
             |status, answer: &Value| login.clone().refresh("refresh#1", "&resource=https://o/mcp", status, answer);
         let taken = other(200, &scoped("r w", 2));
