@@ -13,7 +13,7 @@ use mcp_rehearsal::profile::{self, Evidence, Profile};
 use mcp_rehearsal::rehearsal::{Rehearsal, Selection, Stage, rehearse};
 use mcp_rehearsal::scenario::{self, Scenario};
 use mcp_rehearsal::server::faults;
-use mcp_rehearsal::verdict::Cell;
+use mcp_rehearsal::verdict::{Case, Cell};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -49,6 +49,30 @@ struct Planted {
     fails: String,
     #[serde(default)]
     over: Option<String>,
+    /// What tells the two apart.
+    #[serde(default)]
+    by: By,
+}
+
+/// What tells apart a client that a fault breaks from one that it does not.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum By {
+    /// The verdict on the case.
+    #[default]
+    Verdict,
+    /// Whether the client could do what the steps of the scenario are there for: the fault breaks a rule before either of
+    /// them, and only one is the worse for it.
+    Steps,
+}
+
+impl By {
+    fn holds(self, case: &Case) -> bool {
+        match self {
+            Self::Verdict => case.cell == Cell::Passed,
+            Self::Steps => case.consequences.is_empty() && case.stories.iter().all(|story| story.level != "scenario"),
+        }
+    }
 }
 
 fn root() -> PathBuf {
@@ -64,7 +88,7 @@ fn cast() -> Vec<Profile> {
     profile::shipped().expect("profiles load")
 }
 
-/// Cases of one scenario before a faulty server, client by client: whether any of them was not passed, and how many.
+/// Cases of one scenario before a faulty server, client by client: how many of them held, and how many did not.
 async fn cells(planted: &Planted) -> BTreeMap<String, (usize, usize)> {
     let scenarios: Vec<Arc<Scenario>> =
         scenario::shipped().into_iter().filter(|one| one.id == planted.scenario).map(Arc::new).collect();
@@ -90,8 +114,8 @@ async fn cells(planted: &Planted) -> BTreeMap<String, (usize, usize)> {
     for case in &summary.cases {
         let (passed, not) = cells.entry(case.plan.profile.clone()).or_default();
         match case.cell {
-            Cell::Passed => *passed += 1,
             Cell::NotApplicable => {}
+            _ if planted.by.holds(case) => *passed += 1,
             _ => *not += 1,
         }
     }
@@ -207,14 +231,16 @@ fn tables() -> String {
     }
     text.push_str(
         "\n## Differences that break servers\n\nBefore a server with the fault, the first client passes the scenario and the \
-         second does not.\n\n| difference | what differs | fault | scenario | passes | fails |\n|---|---|---|---|---|---|\n",
+         second does not. Where the fault breaks a rule before both, their steps tell them apart: the first client could do what \
+         the scenario is about, the second could not.\n\n| difference | what differs | fault | scenario | passes | fails |\n|---|---|---|---|---|---|\n",
     );
     for difference in differences() {
         for planted in &difference.planted {
             let over = planted.over.as_ref().map(|over| format!(" over {over}")).unwrap_or_default();
+            let by = if planted.by == By::Steps { " (its steps)" } else { "" };
             let _ = writeln!(
                 text,
-                "| {} | {} | `{}`{over} | `{}` | `{}` | `{}` |",
+                "| {} | {} | `{}`{over} | `{}`{by} | `{}` | `{}` |",
                 difference.id, difference.title, planted.fault, planted.scenario, planted.passes, planted.fails
             );
         }
