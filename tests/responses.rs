@@ -103,7 +103,7 @@ fn own(headers: impl Iterator<Item = (String, String)>) -> Vec<(String, String)>
 }
 
 async fn ours(port: u16) -> Seen {
-    let place = Place { host: "127.0.0.1".to_owned(), port, tls: false, through: None };
+    let place = Place { host: "127.0.0.1".to_owned(), port, tls: false, through: None, inlet: None };
     let mut connection = Connection::open(&place, &Trust::default(), 1, LIMIT).await.expect("it is open");
     let mut request = mcp_rehearsal::wire::Request::to("/".to_owned(), "GET");
     request.headers.push(("host".to_owned(), "a".to_owned()));

@@ -6,6 +6,7 @@ mod catalogue;
 mod finding;
 #[cfg(test)]
 mod modernised;
+mod schemas;
 mod support;
 mod syntax;
 #[cfg(test)]

@@ -225,12 +225,16 @@ impl ListKind {
     /// The latest definition of an item that this conversation was shown before the message.
     pub(crate) fn find<'v>(&self, view: &'v View<'_>, before: &Msg, key: &str) -> Option<&'v Value> {
         let name = self.key;
-        self.items(view)
-            .filter(|(_, response, item)| {
-                response.conversation == before.conversation && response.seq < before.seq && item[name] == key
-            })
-            .last()
-            .map(|(_, _, item)| item)
+        let pages: Vec<&Value> = view
+            .results_of(self.method)
+            .filter(|(_, response, _)| response.conversation == before.conversation && response.seq < before.seq)
+            .map(|(_, _, result)| &result[self.member])
+            .collect();
+        pages
+            .into_iter()
+            .rev()
+            .flat_map(|page| page.as_array().into_iter().flatten().rev())
+            .find(|item| item[name] == key)
     }
 
     /// Walks of the list: pages in one conversation, each asked for with the cursor of the one before.

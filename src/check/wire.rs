@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Breach;
 use super::modern::asked;
 use crate::model::{Era, Kind, Message, Revision};
-use crate::transcript::{Conversation, Direction, End, Event, EventKind, Exchange, Msg, View};
+use crate::transcript::{Call, Conversation, Direction, End, Event, EventKind, Exchange, Msg, View};
 
 /// Most of a quotation that a reader wants to see.
 const QUOTED: usize = 300;
@@ -91,9 +91,17 @@ fn is_rpc(exchange: &Exchange, msg: &Msg) -> bool {
 
 /// Every JSON-RPC message of the server with its exchange and the revision that governs it.
 pub(crate) fn received<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Msg, &'v Exchange, Option<Revision>)> {
-    view.received().filter_map(move |msg| {
-        let exchange = view.exchange_of(msg);
-        (to_endpoint(view, exchange) && is_rpc(exchange, msg)).then(|| (msg, exchange, governing(view, exchange)))
+    let heard = view.heard(|| {
+        let all = view.messages.iter().enumerate().filter(|(_, msg)| msg.received());
+        all.filter_map(|(index, msg)| {
+            let exchange = view.exchange_of(msg);
+            (to_endpoint(view, exchange) && is_rpc(exchange, msg)).then(|| (index, governing(view, exchange)))
+        })
+        .collect()
+    });
+    heard.iter().map(|(index, revision)| {
+        let msg = &view.messages[*index];
+        (msg, view.exchange_of(msg), *revision)
     })
 }
 
@@ -195,6 +203,12 @@ pub(crate) fn over(view: &View<'_>, exchange: &Exchange) -> bool {
 /// Whether nothing about a request's HTTP side gives the server a reason to refuse it: a live and initialized
 /// conversation, its session id and version, an ordinary origin and host, and an Accept that allows both kinds of answer.
 pub(crate) fn faultless(view: &View<'_>, exchange: &Exchange) -> bool {
+    view.gathers("faultless", exchange, || {
+        (0..view.exchanges.len()).filter(|index| is_faultless(view, &view.exchanges[*index])).collect()
+    })
+}
+
+fn is_faultless(view: &View<'_>, exchange: &Exchange) -> bool {
     let Some(index) = exchange.conversation else { return false };
     let conversation = &view.conversations[index];
     if exchange.modern {
@@ -247,11 +261,16 @@ fn ordinary(exchange: &Exchange, opening: &Exchange) -> bool {
 
 /// The calls whose request gives the server no reason to refuse it: request, exchange, responses.
 pub(crate) fn fair_calls<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Msg, &'v Exchange, Vec<&'v Msg>)> {
-    view.calls.iter().filter_map(move |call| {
+    let is_fair = |call: &Call| {
         let request = &view.messages[call.request];
         let exchange = view.exchange_of(request);
-        let fair = well_formed(&request.value) && faultless(view, exchange) && !walled(exchange);
-        fair.then(|| (request, exchange, call.responses.iter().map(|index| &view.messages[*index]).collect()))
+        well_formed(&request.value) && faultless(view, exchange) && !walled(exchange)
+    };
+    let fair = view.indexes("fair calls", || (0..view.calls.len()).filter(|at| is_fair(&view.calls[*at])).collect());
+    (0..fair.len()).map(move |at| {
+        let call = &view.calls[fair[at]];
+        let request = &view.messages[call.request];
+        (request, view.exchange_of(request), call.responses.iter().map(|index| &view.messages[*index]).collect())
     })
 }
 

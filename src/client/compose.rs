@@ -24,6 +24,9 @@ pub(super) fn headers(templates: &[Header], slots: &Slots<'_>) -> Headers {
     let length = slots.length.map(|length| length.to_string());
     let fill = |template: &str| -> Option<String> {
         let mut text = template.to_owned();
+        if !text.contains('{') {
+            return Some(text);
+        }
         let values = [
             ("{host}", Some(slots.host)),
             ("{length}", length.as_deref()),

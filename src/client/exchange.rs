@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::sim::Sim;
 use super::transport::Line;
-use crate::model::{Via, id_text};
+use crate::model::{Via, id_text, known_json, read_json};
 use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{
     Coding, CodingError, Connection, Decoder, Frame, Head, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, Place,
@@ -38,7 +38,7 @@ pub(super) struct Answered {
     pub(super) exchange: u32,
     pub(super) status: Option<u16>,
     pub(super) headers: Headers,
-    pub(super) messages: Vec<Value>,
+    pub(super) messages: Vec<Arc<Value>>,
     /// The text of a page of HTML.
     pub(super) page: Option<String>,
     /// Whether a stream ended before its response and told an event id to resume from.
@@ -316,7 +316,8 @@ impl Sim {
         if bytes.is_empty() {
             return result;
         }
-        if let Some(limit) = too_much(&bytes) {
+        let known = std::str::from_utf8(&bytes).ok().and_then(known_json);
+        if let Some(limit) = known.is_none().then(|| too_much(&bytes)).flatten() {
             return Ok(End::Unread(limit));
         }
         let (text, utf8) = match String::from_utf8(bytes) {
@@ -327,8 +328,8 @@ impl Sim {
                 (String::from_utf8_lossy(error.as_bytes()).into_owned(), cut)
             }
         };
-        let value: Option<Value> = serde_json::from_str(&text).ok();
-        if let Some(limit) = value.as_ref().and_then(|value| self.count_in(value, false)) {
+        let value = known.or_else(|| read_json(&text));
+        if let Some(limit) = value.as_deref().and_then(|value| self.count_in(value, false)) {
             return Ok(End::Unread(limit));
         }
         if let Some(value) = value {
@@ -381,12 +382,13 @@ impl Sim {
             }
             for frame in decoder.feed(&piece) {
                 let Frame::Event { id, event, data, retry } = frame else { continue };
-                let value = match data.as_ref().map(|data| (too_much(data.as_bytes()), data)) {
-                    Some((Some(limit), _)) => break 'stream Ok(End::Unread(limit)),
-                    Some((None, data)) => serde_json::from_str::<Value>(data).ok(),
-                    None => None,
-                };
-                if let Some(limit) = self.count_in(value.as_ref().unwrap_or(&Value::Null), true) {
+                let known = data.as_deref().and_then(known_json);
+                let unknown = data.as_deref().filter(|_| known.is_none());
+                if let Some(limit) = unknown.and_then(|data| too_much(data.as_bytes())) {
+                    break 'stream Ok(End::Unread(limit));
+                }
+                let value = known.or_else(|| read_json(unknown?));
+                if let Some(limit) = self.count_in(value.as_deref().unwrap_or(&Value::Null), true) {
                     break 'stream Ok(End::Unread(limit));
                 }
                 pause = retry.or(pause);
@@ -411,7 +413,7 @@ impl Sim {
                     let is_response = |message: &Value| {
                         message.get("method").is_none() && message.get("id").map(id_text) == until && until.is_some()
                     };
-                    if leaves.is_none() && answered.messages[before..].iter().any(is_response) {
+                    if leaves.is_none() && answered.messages[before..].iter().any(|message| is_response(message)) {
                         let limit = if options.stays { options.within } else { AFTER_RESPONSE };
                         leaves = Some(Box::pin(tokio::time::sleep(limit)));
                     }
@@ -459,10 +461,10 @@ impl Sim {
     }
 
     /// Files the messages of a body or event, and answers what the server asks.
-    pub(super) fn take_in(self: &Arc<Self>, number: u32, value: Value, answered: &mut Answered) {
-        let messages = match value {
-            Value::Array(messages) => messages,
-            message => vec![message],
+    pub(super) fn take_in(self: &Arc<Self>, number: u32, value: Arc<Value>, answered: &mut Answered) {
+        let messages = match &*value {
+            Value::Array(messages) => messages.iter().cloned().map(Arc::new).collect(),
+            _ => vec![value],
         };
         for message in messages {
             self.hear(number, &message);

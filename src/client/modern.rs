@@ -318,7 +318,7 @@ fn told(answered: &Answered, id: &Value, asked: &str) -> Told {
     if matches!(answered.status, Some(401 | 403)) {
         return Told::Nothing;
     }
-    let own = |message: &&Value| message.get("id") == Some(id) || message.get("error").is_some();
+    let own = |message: &&Arc<Value>| message.get("id") == Some(id) || message.get("error").is_some();
     let Some(message) = answered.messages.iter().find(own) else {
         // Silence, and what cannot be read, is how some old servers answer; nearly all clients go on then.
         return Told::Legacy;
@@ -352,7 +352,7 @@ mod tests {
     use super::*;
 
     fn after(status: u16, message: Value) -> Told {
-        let answered = Answered { status: Some(status), messages: vec![message], ..Answered::of(1) };
+        let answered = Answered { status: Some(status), messages: vec![Arc::new(message)], ..Answered::of(1) };
         told(&answered, &json!(1), "2026-07-28")
     }
 

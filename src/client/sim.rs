@@ -130,7 +130,7 @@ pub(super) struct State {
     /// Responses by id text, with the exchange that brought them.
     pub(super) responses: HashMap<String, u32>,
     /// Responses that came on a channel and that nobody took yet, by id text.
-    pub(super) inbox: HashMap<String, Value>,
+    pub(super) inbox: HashMap<String, Arc<Value>>,
     /// The exchange that sent a request on a channel, by id text.
     pub(super) sent_in: HashMap<String, u32>,
     /// The exchange that sent something on a channel last.
@@ -288,7 +288,7 @@ impl Sim {
     }
 
     /// Notes what a message from the server means for the state.
-    pub(super) fn hear(&self, exchange: u32, message: &Value) {
+    pub(super) fn hear(&self, exchange: u32, message: &Arc<Value>) {
         let mut state = self.state();
         state.handed.note(&message["result"]);
         if let Some(method) = message.get("method").and_then(Value::as_str) {
@@ -297,7 +297,7 @@ impl Sim {
             let id = id_text(id);
             let asked = state.sent_in.get(&id).copied();
             if self.via() != Via::StreamableHttp {
-                state.inbox.insert(id.clone(), message.clone());
+                state.inbox.insert(id.clone(), Arc::clone(message));
             }
             state.responses.insert(id, asked.unwrap_or(exchange));
         }

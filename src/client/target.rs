@@ -138,7 +138,7 @@ impl Target {
         Ok(Self {
             name: text.to_owned(),
             url: if socket { of_http() } else { text.to_owned() },
-            place: Place { host: host.clone(), port, tls, through: None },
+            place: Place { host: host.clone(), port, tls, through: None, inlet: None },
             trust: Trust::default(),
             command: None,
             via: socket.then_some(Via::WebSocket),
@@ -175,7 +175,7 @@ impl Target {
         Self {
             name: words.collect::<Vec<_>>().join(" "),
             url: String::new(),
-            place: Place { host: String::new(), port: 0, tls: false, through: None },
+            place: Place { host: String::new(), port: 0, tls: false, through: None, inlet: None },
             trust: Trust::default(),
             command: Some(command),
             via: Some(Via::Stdio),

@@ -26,8 +26,8 @@ fn first_use<'v>(road: &Road<'v>) -> Option<&'v Exchange> {
 
 /// Why a request with a token was refused, as the server says it.
 fn reason(refused: &Exchange) -> String {
-    let challenge = wire::bearer(refused).unwrap_or_default();
-    let said = ["error", "error_description"].iter().filter_map(|name| challenge.param(name));
+    let challenge = wire::bearer(refused);
+    let said = ["error", "error_description"].iter().filter_map(|name| challenge?.param(name));
     let said: Vec<String> = said.map(|text| clip(text, 160)).collect();
     if said.is_empty() { String::new() } else { format!(": {}", said.join(", ")) }
 }

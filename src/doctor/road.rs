@@ -74,7 +74,7 @@ impl<'v> Road<'v> {
             let home = wire::param(wire::query(asked), "redirect_uri").map(str::to_owned);
             // A client with a single redirect URI need not name it (RFC 6749 section 3.1.2.3).
             let Some(home) = home else { return wire::redirect(asked).map(|_| asked) };
-            let back = |exchange: &&Exchange| wire::redirect(exchange).is_some_and(|(place, _)| place == home);
+            let back = |exchange: &&Exchange| wire::redirect(exchange).is_some_and(|(place, _)| *place == home);
             all().filter(|exchange| exchange.seq >= asked.seq).find(back)
         });
         Self {

@@ -5,10 +5,12 @@
 mod challenge;
 mod clock;
 mod glob;
+mod inlet;
 mod jsonrpc;
 mod measure;
 mod mint;
 mod network;
+mod reading;
 mod requirement;
 mod resource;
 mod revision;
@@ -22,6 +24,7 @@ mod via;
 pub use challenge::{Challenge, challenges};
 pub use clock::{Clock, HybridClock, WallClock};
 pub use glob::glob;
+pub use inlet::{Inlet, Intake};
 pub use jsonrpc::{Kind, Message, id_text};
 pub use measure::{bytes, duration};
 pub use mint::{Audience, Mint, TokenKind, TokenOrder};
@@ -29,6 +32,7 @@ pub use network::{
     BadNetworkFault, Direction, Disturbance, NETWORK_FAULTS, NetworkFault, NetworkFaultKind, Side, Slash, Trigger,
     Turns,
 };
+pub use reading::{known_json, read_json};
 pub use requirement::{Basis, Catalogue, Level, Party, Requirement, Testable, Transition, requirements};
 pub use resource::covers;
 pub use revision::{Era, Facts, Revision};

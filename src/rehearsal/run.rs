@@ -14,7 +14,7 @@ use crate::client::{Drive, SafeCall, Target, drive};
 use crate::model::{Clock as _, Rng, WallClock};
 use crate::scenario::{Action, Scenario, Step};
 use crate::server::ServerError;
-use crate::verdict::{Case, Summary, judge_case};
+use crate::verdict::{Case, Pool, Summary, judge_case};
 
 /// After so many cases in a row in which a target stayed silent, the rest is left out: each would take all the patience.
 const MOST_SILENT: usize = 8;
@@ -99,6 +99,7 @@ pub async fn rehearse(
         }
     }
     let (mut interrupted, mut silent) = (false, 0);
+    let mut pool = Pool::default();
     let mut done = cases.iter().filter(|case| case.is_some()).count();
     loop {
         progress(Progress { done, all });
@@ -118,7 +119,8 @@ pub async fn rehearse(
         };
         match joined {
             Some(Ok((index, case))) => {
-                let case = case?;
+                let mut case = case?;
+                pool.share(&mut case);
                 silent = if case.silent { silent + 1 } else { 0 };
                 waiting.learn(&case);
                 cases[index] = Some(case);

@@ -11,7 +11,7 @@ use crate::client::{SafeCall, Target, TimeControl};
 use crate::model::{HybridClock, Rng, Via};
 use crate::scenario::Scenario;
 use crate::server::{AuthConfig, Eras, RunningServer, ServerConfig, StoreConfig, start};
-use crate::wire::Command;
+use crate::wire::{Command, Place};
 
 /// How long the embedded server's tools work between two reports.
 const TICK: Duration = Duration::from_millis(25);
@@ -205,8 +205,9 @@ pub(super) async fn embedded(
                 Target::parse(&url, patience)?.over(via)?
             }
         };
-        let minter = server.minter();
-        (Server::One(server), Target { minter, ..target })
+        let (minter, inlet) = (server.minter(), Some(server.inlet()));
+        let place = Place { inlet, ..target.place.clone() };
+        (Server::One(server), Target { minter, place, ..target })
     };
     if via != Via::Stdio {
         target.time = TimeControl::Shared(clock.clone());

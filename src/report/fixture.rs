@@ -1,7 +1,7 @@
 //! A small run made by hand, for the tests of the reporters.
 
 use crate::check::{Breach, Finding, Outcome};
-use crate::verdict::{Case, Cell, Plan, Story, Summary};
+use crate::verdict::{Case, Cell, Judged, Plan, Story, Summary};
 
 /// Compares with a snapshot in the repository's one folder of them.
 pub(super) fn snapshot(name: &str, text: &str) {
@@ -41,10 +41,10 @@ fn case(scenario: &str, profile: &str, revision: &str) -> Case {
     Case {
         cell: Cell::Passed,
         reason: None,
-        findings: vec![pass, unseen],
+        findings: Judged::of(vec![pass, unseen]),
         met: 2,
         exchanges: 3,
-        sent: vec![format!(r#"initialize {{"protocolVersion":"{revision}","capabilities":{capabilities}}}"#)],
+        sent: [format!(r#"initialize {{"protocolVersion":"{revision}","capabilities":{capabilities}}}"#).into()].into(),
         ..Case::not_applicable(plan, String::new())
     }
 }

@@ -58,7 +58,6 @@ impl Serialize for Cases<'_> {
 fn case_value(summary: &Summary, case: &Case) -> Value {
     let failed = matches!(case.cell, Cell::Failed | Cell::Warned);
     let divergence = summary.divergence(case).filter(|_| failed);
-    let exercised = case.findings.iter().filter(|finding| finding.outcome != Outcome::NotExercised);
     json!({
         "id": case.plan.id(),
         "scenario": case.plan.scenario,
@@ -79,7 +78,7 @@ fn case_value(summary: &Summary, case: &Case) -> Value {
         "took_ms": case.took.as_millis(),
         "consequences": case.consequences,
         "stories": case.stories.iter().map(story_value).collect::<Vec<_>>(),
-        "findings": exercised.map(finding_value).collect::<Vec<_>>(),
+        "findings": case.findings.iter().map(|finding| finding_value(&finding)).collect::<Vec<_>>(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! JSON-RPC answers as values. It knows the envelope and nothing of methods or HTTP.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The codes the server uses.
 pub(crate) mod code {
@@ -43,9 +43,18 @@ pub(crate) type Outcome = Result<Value, RpcError>;
 /// A response with the id of its request.
 pub(crate) fn response(id: &Value, outcome: Outcome) -> Value {
     match outcome {
-        Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
+        Ok(result) => message(Some(id), "result", result),
         Err(error) => error_message(Some(id), &error),
     }
+}
+
+/// An envelope with these members in their order. The macro would copy what it is given, and results are large.
+fn message(id: Option<&Value>, member: &str, content: Value) -> Value {
+    let mut members = Map::with_capacity(3);
+    members.insert("jsonrpc".to_owned(), Value::from("2.0"));
+    members.extend(id.map(|id| ("id".to_owned(), id.clone())));
+    members.insert(member.to_owned(), content);
+    Value::Object(members)
 }
 
 /// An error message; without an id the member is left out.
@@ -54,8 +63,5 @@ pub(crate) fn error_message(id: Option<&Value>, error: &RpcError) -> Value {
     if let Some(data) = &error.data {
         body["data"] = data.clone();
     }
-    match id {
-        Some(id) => json!({"jsonrpc": "2.0", "id": id, "error": body}),
-        None => json!({"jsonrpc": "2.0", "error": body}),
-    }
+    message(id, "error", body)
 }

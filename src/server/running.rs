@@ -11,14 +11,14 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::{ServerConfig, ServerError, StoreConfig};
 use super::dispatch::{App, origin};
-use super::doors::{Channels, FrontDoor, Identity, names, serve_socket};
+use super::doors::{Channels, FrontDoor, Identity, names, serve_socket, serve_stream};
 use super::fault::{Faults, Rule};
 use super::modern::{Modern, Seal};
 use super::oauth::{AuthConfig, Issuer, minted};
 use super::session::Sessions;
 use super::socket::Connections;
 use super::store::{Memory, Redis, Regions, SessionStore, Shared, is_region};
-use crate::model::{HybridClock, Mint, Rng, TokenOrder, Via};
+use crate::model::{HybridClock, Inlet, Intake, Mint, Rng, TokenOrder, Via};
 
 /// How long open connections get to end by themselves.
 const GRACE: Duration = Duration::from_millis(200);
@@ -48,6 +48,7 @@ pub struct RunningServer {
     app: Arc<App>,
     nodes: Arc<Nodes>,
     identity: Option<Identity>,
+    inlet: Inlet,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -85,8 +86,9 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
     let app = Arc::clone(&apps[0]);
     let nodes = Arc::new(Nodes { apps, turn: AtomicUsize::new(0) });
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(accept(Arc::clone(&nodes), identity.clone(), listener, stopped));
-    Ok(RunningServer { app, nodes, identity, stop: Some(stop), task })
+    let (inlet, intake) = Inlet::new();
+    let task = tokio::spawn(accept(Arc::clone(&nodes), identity.clone(), (listener, intake), stopped));
+    Ok(RunningServer { app, nodes, identity, inlet, stop: Some(stop), task })
 }
 
 /// A server that listens nowhere.
@@ -203,7 +205,7 @@ async fn opened(
 async fn accept(
     nodes: Arc<Nodes>,
     identity: Option<Identity>,
-    listener: TcpListener,
+    (listener, mut intake): (TcpListener, Intake),
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut connections = JoinSet::new();
@@ -224,9 +226,12 @@ async fn accept(
                 };
                 connections.spawn(serve_socket(Arc::clone(&nodes), identity.clone(), socket));
             }
+            stream = intake.accept() => {
+                connections.spawn(serve_stream(Arc::clone(&nodes), stream));
+            }
         }
     }
-    drop(listener);
+    drop((listener, intake));
     nodes.first().modern.close(nodes.first());
     nodes.first().channels.stop();
     keepers.abort_all();
@@ -295,7 +300,12 @@ impl RunningServer {
         Some(Arc::new(Minter(Arc::clone(&self.app))))
     }
 
-    /// A way in for this process, without a network.
+    /// A way in for byte streams of this process, without a network and without TLS.
+    pub fn inlet(&self) -> Inlet {
+        self.inlet.clone()
+    }
+
+    /// A way in for requests of this process, without a network.
     pub fn front_door(&self) -> FrontDoor {
         FrontDoor::of(Arc::clone(&self.nodes))
     }

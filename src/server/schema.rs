@@ -1,5 +1,7 @@
 //! What a catalogue may say by revision, list pages and their cursors. It must not know the entries.
 
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -69,33 +71,37 @@ pub(crate) fn method_of_cursor(params: &Value) -> Option<String> {
 }
 
 /// The answer of a list method: `size` items at a time, beginning where the cursor says.
-pub(crate) fn page(
+pub(crate) fn page(app: &App, method: &str, params: &Value, member: &str, items: Vec<Value>, size: usize) -> Outcome {
+    let count = items.len();
+    page_of(app, method, params, (member, count, size), |range| {
+        items.into_iter().take(range.end).skip(range.start).collect()
+    })
+}
+
+/// The same for so many items, of which only those of the page are made.
+pub(crate) fn page_of(
     app: &App,
     method: &str,
     params: &Value,
-    member: &str,
-    mut items: Vec<Value>,
-    size: usize,
+    (member, count, size): (&str, usize, usize),
+    make: impl FnOnce(Range<usize>) -> Vec<Value>,
 ) -> Outcome {
     let start = match params.get("cursor") {
         None => 0,
         Some(cursor) => match cursor.as_str().and_then(|text| decode_cursor(method, text)) {
-            Some(start) if start > 0 && start < items.len() && app.faults.holds(Rule::CursorsTaken) => start,
+            Some(start) if start > 0 && start < count && app.faults.holds(Rule::CursorsTaken) => start,
             _ if app.faults.holds(Rule::CursorChecked) => return Err(RpcError::params("The cursor is not valid")),
             _ => 0,
         },
     };
-    let end = (start + size).min(items.len());
+    let end = start.saturating_add(size).min(count);
     let first = if app.faults.holds(Rule::PagesApart) { start } else { start.saturating_sub(1) };
-    let mut result = json!({});
-    let more = end < items.len();
-    items.truncate(end);
-    items.drain(..first);
-    result[member] = Value::from(items);
-    if more {
-        result["nextCursor"] = json!(encode_cursor(method, end));
+    let mut result = Map::new();
+    result.insert(member.to_owned(), Value::from(make(first..end)));
+    if end < count {
+        result.insert("nextCursor".to_owned(), json!(encode_cursor(method, end)));
     }
-    Ok(result)
+    Ok(Value::Object(result))
 }
 
 /// A string argument that has to be there.

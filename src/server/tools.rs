@@ -8,7 +8,7 @@ use super::modern::{Event, fixtures};
 use super::peer::Call;
 use super::reply::{Outcome, RpcError, code};
 use super::resources::WATCHED;
-use super::schema::{number_argument, page, text_argument, trim_all};
+use super::schema::{number_argument, page_of, text_argument, trim_all};
 use super::session::Session;
 use super::{definitions, reply};
 use crate::model::Revision;
@@ -33,19 +33,23 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let strict = app.faults.holds(Rule::FeaturesByRevision);
     let fits = |tool: &definitions::Tool| tool.fits(session.revision, strict);
     let entries = definitions::all().zip(definitions::ENTRIES.iter());
-    let mut items: Vec<Value> = entries.filter(|(tool, _)| fits(tool)).map(|(_, entry)| entry.clone()).collect();
-    items.extend(session.marked("tools").then(|| definitions::ADDED.definition()));
-    trim_all(&mut items, session.revision);
-    if app.faults.holds(Rule::UnlistedToolsServed) || session.revision >= Revision::V2026_07_28 {
-        return page(app, "tools/list", params, "tools", items, usize::MAX / 2);
+    let added = session.marked("tools").then(|| definitions::ADDED.definition());
+    let mut items: Vec<&Value> = entries.filter(|(tool, _)| fits(tool)).map(|(_, entry)| entry).chain(&added).collect();
+    let mut size = items.len();
+    if !app.faults.holds(Rule::UnlistedToolsServed) && session.revision < Revision::V2026_07_28 {
+        // The last page holds one tool.
+        let (kept, last): (Vec<&Value>, Vec<&Value>) = items.iter().partition(|tool| tool["name"] != LISTED_LAST);
+        size = kept.len();
+        items = kept.into_iter().chain(last).collect();
+        if params.get("cursor").is_some() {
+            session.mark(LISTED_LAST);
+        }
     }
-    // The last page holds one tool.
-    let (kept, last): (Vec<Value>, Vec<Value>) = items.into_iter().partition(|tool| tool["name"] != LISTED_LAST);
-    let size = kept.len();
-    if params.get("cursor").is_some() {
-        session.mark(LISTED_LAST);
-    }
-    page(app, "tools/list", params, "tools", kept.into_iter().chain(last).collect(), size)
+    page_of(app, "tools/list", params, ("tools", items.len(), size), |range| {
+        let mut shown: Vec<Value> = items[range].iter().map(|item| (*item).clone()).collect();
+        trim_all(&mut shown, session.revision);
+        shown
+    })
 }
 
 /// Whether a call of this tool is refused because no page with it was fetched.

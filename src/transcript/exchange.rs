@@ -5,14 +5,13 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{End, Ended, Event, EventKind, Headers, header};
-use crate::model::{Revision, Via};
+use crate::model::{Challenge, Revision, Via, challenges, read_json};
 
 /// One event of an event stream.
 #[derive(Debug, Clone)]
@@ -137,13 +136,19 @@ pub struct Exchange {
     /// disturbed it.
     pub disturbed: Vec<String>,
     /// The body as sent, parsed once for all checks.
-    sent: OnceCell<Option<Rc<Value>>>,
+    sent: OnceCell<Option<Arc<Value>>>,
     /// The body of the answer, parsed once for all checks.
-    got: OnceCell<Option<Rc<Value>>>,
+    got: OnceCell<Option<Arc<Value>>>,
     /// The parameters of the query, and those of the body read as a form; parsed once for all checks.
     query: OnceCell<Vec<(String, String)>>,
     form: OnceCell<Vec<(String, String)>>,
+    /// Where the answer redirects to, and its challenges; read once for all checks.
+    redirect: OnceCell<Option<Redirect>>,
+    challenges: OnceCell<Vec<Challenge>>,
 }
+
+/// Where an answer redirects to, with the parameters that it hands over.
+pub type Redirect = (String, Vec<(String, String)>);
 
 impl Exchange {
     /// A request header.
@@ -158,22 +163,22 @@ impl Exchange {
 
     /// The JSON that was sent; `None` where the body is none.
     pub fn sent_json(&self) -> Option<&Value> {
-        self.sent_shared().map(Rc::as_ref)
+        self.sent_shared().map(Arc::as_ref)
     }
 
     /// The same, to be kept.
-    pub(super) fn sent_shared(&self) -> Option<&Rc<Value>> {
-        self.sent.get_or_init(|| serde_json::from_str(self.body.as_deref()?).ok().map(Rc::new)).as_ref()
+    pub(super) fn sent_shared(&self) -> Option<&Arc<Value>> {
+        self.sent.get_or_init(|| read_json(self.body.as_deref()?)).as_ref()
     }
 
     /// The JSON that came back outside an event stream; `None` where the body is none.
     pub fn got_json(&self) -> Option<&Value> {
-        self.got_shared().map(Rc::as_ref)
+        self.got_shared().map(Arc::as_ref)
     }
 
     /// The same, to be kept.
-    pub(super) fn got_shared(&self) -> Option<&Rc<Value>> {
-        self.got.get_or_init(|| serde_json::from_str(self.response_body.as_deref()?).ok().map(Rc::new)).as_ref()
+    pub(super) fn got_shared(&self) -> Option<&Arc<Value>> {
+        self.got.get_or_init(|| read_json(self.response_body.as_deref()?)).as_ref()
     }
 
     /// The parameters of the query.
@@ -184,6 +189,25 @@ impl Exchange {
     /// The parameters of the body, read as a form whatever its content type says.
     pub fn form(&self) -> &[(String, String)] {
         self.form.get_or_init(|| pairs(self.body.as_deref().unwrap_or_default()))
+    }
+
+    /// Where the answer redirects to, with the parameters that it hands over.
+    pub fn redirect(&self) -> Option<&Redirect> {
+        let read = || {
+            let place = self.got_header("location")?;
+            let (place, query) = place.split_once('?').unwrap_or((place, ""));
+            Some((place.to_owned(), pairs(query)))
+        };
+        self.redirect.get_or_init(read).as_ref()
+    }
+
+    /// Every challenge of the answer.
+    pub fn challenges(&self) -> &[Challenge] {
+        self.challenges.get_or_init(|| {
+            let headers = self.response_headers.iter();
+            let all = headers.filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+            all.flat_map(|(_, value)| challenges(value)).collect()
+        })
     }
 
     /// What was amiss about its end, in plain words.
@@ -315,6 +339,8 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
                 got: OnceCell::new(),
                 query: OnceCell::new(),
                 form: OnceCell::new(),
+                redirect: OnceCell::new(),
+                challenges: OnceCell::new(),
             });
             continue;
         }

@@ -20,5 +20,5 @@ pub use era::{
     is_modern_version,
 };
 pub use event::{End, Ended, Event, EventKind, Headers, header};
-pub use exchange::{AtNode, ChannelText, Exchange, Exit, SseEvent};
+pub use exchange::{AtNode, ChannelText, Exchange, Exit, Redirect, SseEvent};
 pub use view::{Call, Carrier, Direction, Msg, View};

@@ -2,9 +2,10 @@
 //!
 //! Says what belongs together, never whether it is right.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use super::conversation::Conversation;
 use super::disturbed::{excuse, mark};
 use super::exchange::exchanges;
 use super::{Event, Exchange};
-use crate::model::{Kind, Message, Revision, Via, id_text};
+use crate::model::{Kind, Message, Revision, Via, id_text, read_json};
 
 /// Who sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,9 +57,11 @@ pub struct Msg {
     /// Whether it stood in an array.
     pub batched: bool,
     /// The message.
-    pub value: Rc<Value>,
+    pub value: Arc<Value>,
     /// Request, notification, response, other.
     pub kind: Kind,
+    /// The `method`, if it is a string; read once, since every check asks for it.
+    method: Option<Box<str>>,
     /// Index of the conversation.
     pub conversation: Option<usize>,
     /// The revision that governs it.
@@ -73,7 +76,7 @@ impl Msg {
 
     /// The `method`.
     pub fn method(&self) -> Option<&str> {
-        self.message().method()
+        self.method.as_deref()
     }
 
     /// Whether it is a response of the modern era that does not answer its request yet: it asks for input, or is a task.
@@ -118,9 +121,11 @@ pub struct View<'t> {
     /// Conversations in order of opening.
     pub conversations: Vec<Conversation>,
     /// Selections of exchanges that many checks ask for, by name.
-    gathered: RefCell<HashMap<&'static str, Rc<[usize]>>>,
+    gathered: RefCell<Vec<(&'static str, Rc<[usize]>)>>,
     /// Answers to questions about single messages that many checks ask, by name and position.
     remembered: RefCell<HashMap<(&'static str, u32), u32>>,
+    /// Messages of the server that count as such, each with the revision that governs it.
+    heard: OnceCell<Vec<(usize, Option<Revision>)>>,
     /// Whether what the network did is left out.
     excused: bool,
     /// Whether any exchange is of the modern era.
@@ -164,6 +169,7 @@ impl<'t> View<'t> {
             conversations: Vec::new(),
             gathered: RefCell::default(),
             remembered: RefCell::default(),
+            heard: OnceCell::new(),
             excused,
             modern: false,
         };
@@ -212,13 +218,20 @@ impl<'t> View<'t> {
         self.indexes(name, select).binary_search_by_key(&exchange.seq, |index| self.exchanges[*index].seq).is_ok()
     }
 
-    fn indexes(&self, name: &'static str, select: impl FnOnce() -> Vec<usize>) -> Rc<[usize]> {
-        let known = self.gathered.borrow().get(name).map(Rc::clone);
+    /// The same as indexes of whatever is selected.
+    pub fn indexes(&self, name: &'static str, select: impl FnOnce() -> Vec<usize>) -> Rc<[usize]> {
+        // There are few names, and most are told apart by their lengths.
+        let known = self.gathered.borrow().iter().find(|(known, _)| *known == name).map(|(_, found)| Rc::clone(found));
         known.unwrap_or_else(|| {
             let indexes: Rc<[usize]> = select().into();
-            self.gathered.borrow_mut().insert(name, Rc::clone(&indexes));
+            self.gathered.borrow_mut().push((name, Rc::clone(&indexes)));
             indexes
         })
+    }
+
+    /// Messages of the server, as indexes, each with the revision that governs it; selected at the first question only.
+    pub fn heard(&self, select: impl FnOnce() -> Vec<(usize, Option<Revision>)>) -> &[(usize, Option<Revision>)] {
+        self.heard.get_or_init(select)
     }
 
     /// The answer to a question about the message at this position, made at the first question only.
@@ -267,14 +280,14 @@ impl<'t> View<'t> {
 
     fn collect_messages(&mut self) {
         for (index, exchange) in self.exchanges.iter().enumerate() {
-            let mut found: Vec<(u32, u64, Direction, Carrier, Rc<Value>)> = Vec::new();
+            let mut found: Vec<(u32, u64, Direction, Carrier, Arc<Value>)> = Vec::new();
             if let Some(body) = exchange.sent_shared() {
-                found.push((exchange.seq, exchange.at, Direction::Sent, Carrier::RequestBody, Rc::clone(body)));
+                found.push((exchange.seq, exchange.at, Direction::Sent, Carrier::RequestBody, Arc::clone(body)));
             }
             if let Some(body) = exchange.got_shared() {
                 let seq = exchange.end_seq.map_or(exchange.seq, |seq| seq.saturating_sub(1));
                 let at = exchange.end_at.unwrap_or(exchange.at);
-                found.push((seq, at, Direction::Received, Carrier::JsonBody, Rc::clone(body)));
+                found.push((seq, at, Direction::Received, Carrier::JsonBody, Arc::clone(body)));
             }
             let stream = match exchange.method.as_str() {
                 _ if exchange.via.has_one_stream() => Carrier::Channel,
@@ -282,19 +295,16 @@ impl<'t> View<'t> {
                 _ => Carrier::PostStream,
             };
             for event in &exchange.events {
-                let Some(value) = event.data.as_ref().and_then(|data| serde_json::from_str(data).ok()).map(Rc::new)
-                else {
-                    continue;
-                };
+                let Some(value) = event.data.as_ref().and_then(|data| read_json(data)) else { continue };
                 found.push((event.seq, event.at, Direction::Received, stream, value));
             }
             for text in &exchange.texts {
-                let Ok(value) = serde_json::from_str(&text.text) else { continue };
-                found.push((text.seq, text.at, Direction::Received, Carrier::Channel, Rc::new(value)));
+                let Some(value) = read_json(&text.text) else { continue };
+                found.push((text.seq, text.at, Direction::Received, Carrier::Channel, value));
             }
             for (seq, at, direction, carrier, value) in found {
                 let (members, batched) = match value.as_array() {
-                    Some(members) => (members.iter().cloned().map(Rc::new).collect(), true),
+                    Some(members) => (members.iter().cloned().map(Arc::new).collect(), true),
                     None => (vec![value], false),
                 };
                 for value in members {
@@ -304,6 +314,7 @@ impl<'t> View<'t> {
                         continue;
                     }
                     self.messages.push(Msg {
+                        method: Message(&value).method().map(Into::into),
                         seq,
                         at,
                         client: exchange.client.clone(),
@@ -365,7 +376,9 @@ impl<'t> View<'t> {
         }
         for msg in self.messages.iter().filter(|msg| msg.received() && msg.kind == Kind::Response) {
             for question in msg.value["result"]["inputRequests"].as_object().into_iter().flatten().map(|(_, one)| one) {
-                self.questions.push(Msg { kind: Kind::Request, value: Rc::new(question.clone()), ..msg.clone() });
+                let method = Message(question).method().map(Into::into);
+                let value = Arc::new(question.clone());
+                self.questions.push(Msg { kind: Kind::Request, method, value, ..msg.clone() });
             }
         }
     }

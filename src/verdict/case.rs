@@ -1,9 +1,11 @@
 //! One case — a scenario under a profile and a revision — and what it amounts to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::Judged;
 use super::expectation::{Unmet, judge_expectations, left_out};
 use crate::check::{Breach, Finding, Outcome, judge_all};
 use crate::model::{Level, requirements};
@@ -84,7 +86,7 @@ pub struct Case {
     /// Steps that could not do what they are there for because of what the stories tell, in one line each.
     pub consequences: Vec<String>,
     /// Every requirement that was exercised, with what was seen.
-    pub findings: Vec<Finding>,
+    pub findings: Judged,
     /// Expectations of the scenario that were met.
     pub met: u32,
     /// HTTP exchanges that took place.
@@ -96,7 +98,7 @@ pub struct Case {
     /// Whether the target let the time run out on a request without saying anything.
     pub silent: bool,
     /// Messages the client sent, shortened, without what names the client: for finding the first divergence.
-    pub sent: Vec<String>,
+    pub sent: Box<[Arc<str>]>,
 }
 
 impl Case {
@@ -108,13 +110,13 @@ impl Case {
             reason: Some(reason),
             stories: Vec::new(),
             consequences: Vec::new(),
-            findings: Vec::new(),
+            findings: Judged::default(),
             met: 0,
             exchanges: 0,
             took: Duration::ZERO,
             answered: true,
             silent: false,
-            sent: Vec::new(),
+            sent: Box::default(),
         }
     }
 
@@ -186,16 +188,8 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
             || !view.exchanges.iter().any(|exchange| matches!(exchange.end, Some(End::Failed(_)))),
         silent: cell > Cell::Passed && view.exchanges.iter().enumerate().any(mute),
         sent: sent(&view),
-        findings: exercised(findings),
+        findings: Judged::of(findings),
     }
-}
-
-/// What was exercised. A new list, since filtering in place would keep the room of all checks for every case.
-pub(super) fn exercised(findings: Vec<Finding>) -> Vec<Finding> {
-    let mut kept: Vec<Finding> =
-        findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised).collect();
-    kept.shrink_to_fit();
-    kept
 }
 
 /// Why a case could not be told: the first exchange that did not come to its end.
@@ -349,7 +343,7 @@ fn sent_at(breach: &Breach, view: &View<'_>) -> String {
     text
 }
 
-fn sent(view: &View<'_>) -> Vec<String> {
+fn sent(view: &View<'_>) -> Box<[Arc<str>]> {
     view.messages
         .iter()
         .filter(|msg| msg.direction == Direction::Sent && msg.method().is_some())
@@ -361,7 +355,7 @@ fn sent(view: &View<'_>) -> Vec<String> {
                 object.remove("clientInfo");
                 object.remove("_meta");
             }
-            if params.is_null() { method.to_owned() } else { format!("{method} {params}") }
+            if params.is_null() { method.into() } else { format!("{method} {params}").into() }
         })
         .collect()
 }

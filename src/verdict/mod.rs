@@ -4,11 +4,15 @@
 
 mod case;
 mod expectation;
+mod judged;
 mod pieces;
+mod pool;
 mod recording;
 mod summary;
 
 pub use case::{Case, Cell, Plan, Story, judge_case};
 pub use expectation::judge_expectations;
+pub use judged::Judged;
+pub use pool::Pool;
 pub use recording::{client as client_name, judge_recording};
 pub use summary::{Divergence, Summary};

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::case::{Case, Cell, Plan, exercised, story_of, why_unclear};
+use super::Judged;
+use super::case::{Case, Cell, Plan, story_of, why_unclear};
 use super::pieces::{pieces, together};
 use crate::check::{Finding, Outcome, judge_all, judge_client};
 use crate::transcript::{Event, Exchange, META_CLIENT, View};
@@ -66,8 +67,8 @@ fn case(name: &str, again: &str, party: (&str, &str), view: &View<'_>, findings:
         answered: view.exchanges.iter().any(Exchange::answered),
         silent: false,
         // The two parties are not to be compared with each other.
-        sent: Vec::new(),
-        findings: exercised(findings),
+        sent: Box::default(),
+        findings: Judged::of(findings),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Case, Cell};
-use crate::check::{CHECKS, CLIENT_CHECKS, Check, Outcome};
+use crate::check::{CHECKS, CLIENT_CHECKS, Check};
 
 /// What a run amounts to.
 #[derive(Debug, Clone)]
@@ -35,13 +35,7 @@ impl Summary {
 
     /// Requirements exercised at least once, and how many there are checks for.
     pub fn coverage(&self) -> (usize, usize) {
-        let exercised: BTreeSet<&str> = self
-            .cases
-            .iter()
-            .flat_map(|case| &case.findings)
-            .filter(|finding| finding.outcome != Outcome::NotExercised)
-            .map(|finding| finding.requirement)
-            .collect();
+        let exercised: BTreeSet<&str> = self.cases.iter().flat_map(|case| case.findings.exercised()).collect();
         let all = |checks: &[&[Check]]| checks.iter().map(|topic| topic.len()).sum::<usize>();
         // Clients are judged in recordings only.
         let judged = CLIENT_CHECKS.iter().flat_map(|topic| topic.iter()).any(|check| exercised.contains(check.id));
@@ -50,12 +44,7 @@ impl Summary {
 
     /// Requirements that were broken anywhere, warnings included.
     pub fn broken(&self) -> BTreeSet<&str> {
-        self.cases
-            .iter()
-            .flat_map(|case| &case.findings)
-            .filter(|finding| matches!(finding.outcome, Outcome::Warn | Outcome::Fail))
-            .map(|finding| finding.requirement)
-            .collect()
+        self.cases.iter().flat_map(|case| case.findings.broken()).collect()
     }
 
     /// The first message in which a case differs from one of the same scenario that passed.
@@ -72,8 +61,8 @@ impl Summary {
                     case.sent.iter().zip(&other.sent).find(|(sent, other_sent)| sent != other_sent)?;
                 Some(Divergence {
                     other: other.plan.profile_title.clone(),
-                    sent: sent.clone(),
-                    other_sent: other_sent.clone(),
+                    sent: sent.to_string(),
+                    other_sent: other_sent.to_string(),
                 })
             })
     }

@@ -329,7 +329,7 @@ mod tests {
 
     fn place(address: &str) -> Place {
         let (host, port) = address.rsplit_once(':').expect("host and port");
-        Place { host: host.to_owned(), port: port.parse().expect("a number"), tls: false, through: None }
+        Place { host: host.to_owned(), port: port.parse().expect("a number"), tls: false, through: None, inlet: None }
     }
 
     /// Serves these pieces, one write each, to whoever connects, and closes.

@@ -39,6 +39,13 @@ pub(super) const MAX_VALUES: usize = 500_000;
 ///
 /// Looks at brackets and commas only, so it answers for any bytes and never fails.
 pub fn too_much(text: &[u8]) -> Option<String> {
+    // Nearly all texts are far below both bounds, which is seen fastest without regard to what is quoted.
+    let (openers, commas) = text.iter().fold((0, 0), |(openers, commas), byte| {
+        (openers + usize::from(matches!(byte, b'[' | b'{')), commas + usize::from(*byte == b','))
+    });
+    if openers <= MAX_DEPTH && openers + commas < MAX_VALUES {
+        return None;
+    }
     let (mut depth, mut values, mut quoted, mut escaped) = (0_usize, 1_usize, false, false);
     for &byte in text {
         if quoted {

@@ -1,4 +1,4 @@
-//! A byte stream to a server: TCP, with TLS on it or without.
+//! A byte stream to a server: TCP, with TLS on it or without, or a way within this process.
 //!
 //! Knows hosts, ports and certificates; nothing of what the bytes mean.
 
@@ -13,12 +13,13 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::http::WireError;
+use crate::model::Inlet;
 
 /// A server by host and port, and whether TLS is spoken there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,6 +32,8 @@ pub struct Place {
     pub tls: bool,
     /// `host:port` of what stands between, where connections go through it.
     pub through: Option<String>,
+    /// The way there without a network, where the server is part of this process.
+    pub inlet: Option<Inlet>,
 }
 
 impl fmt::Display for Place {
@@ -103,6 +106,8 @@ impl Trust {
 pub enum Link {
     /// As they are.
     Plain(TcpStream),
+    /// To a server of this process.
+    Inner(DuplexStream),
     /// Encrypted.
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -110,6 +115,10 @@ pub enum Link {
 impl Link {
     /// Connects within `limit`, TLS included.
     pub async fn open(place: &Place, trust: &Trust, limit: Duration) -> Result<Self, WireError> {
+        if let Some(inlet) = place.inlet.as_ref().filter(|_| place.through.is_none() && !place.tls) {
+            let refused = |source| WireError::Connect { address: place.to_string(), source };
+            return inlet.connect().map(Self::Inner).map_err(refused);
+        }
         let address = place.to_string();
         let refused = |source| WireError::Connect { address: address.clone(), source };
         let connecting = async {
@@ -164,6 +173,7 @@ impl AsyncRead for Link {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Inner(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
         // Many servers close without saying so in TLS; how a message ends, its own framing tells.
@@ -178,6 +188,7 @@ impl AsyncWrite for Link {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Inner(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -185,6 +196,7 @@ impl AsyncWrite for Link {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Inner(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -192,6 +204,7 @@ impl AsyncWrite for Link {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Inner(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
@@ -233,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn a_certificate_is_believed_only_where_its_issuer_is() {
         let (port, pem) = echo().await;
-        let place = Place { host: "localhost".to_owned(), port, tls: true, through: None };
+        let place = Place { host: "localhost".to_owned(), port, tls: true, through: None, inlet: None };
         let limit = Duration::from_secs(20);
         let refused = Link::open(&place, &Trust::default(), limit).await.expect_err("unknown issuer");
         assert!(refused.to_string().contains("--ca FILE"), "{refused}");
@@ -266,7 +279,7 @@ mod tests {
             let mut rest = Vec::new();
             let _ = stream.read_to_end(&mut rest).await;
         });
-        let place = Place { host: "127.0.0.1".to_owned(), port, tls: true, through: None };
+        let place = Place { host: "127.0.0.1".to_owned(), port, tls: true, through: None, inlet: None };
         let refused = Link::open(&place, &Trust::default(), Duration::from_secs(20)).await.expect_err("no TLS");
         assert!(refused.to_string().contains("is it http?"), "{refused}");
     }

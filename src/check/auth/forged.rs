@@ -26,7 +26,7 @@ pub(super) fn each(
     wanted: &[&str],
     mut caught: impl FnMut(&mut Findings, &Exchange),
 ) {
-    let Some(vault) = Vault::open(view) else { return };
+    let Some(vault) = Vault::open(view).filter(Vault::has_orders) else { return };
     let asked: Vec<u32> = vault.asked().map(|(exchange, _)| exchange.number).collect();
     for (index, exchange) in view.exchanges.iter().enumerate() {
         let flaws = vault.flaws(exchange);

@@ -346,6 +346,6 @@ fn authorization<'v>(view: &'v View<'_>, code: &str) -> Option<&'v [(String, Str
     let asked = authorization_requests(view);
     let origin = asked
         .into_iter()
-        .find(|exchange| redirect(exchange).is_some_and(|(_, pairs)| param(&pairs, "code") == Some(code)))?;
+        .find(|exchange| redirect(exchange).is_some_and(|(_, pairs)| param(pairs, "code") == Some(code)))?;
     Some(query(origin))
 }

@@ -17,7 +17,7 @@ pub(crate) const CHECKS: &[Check] = &[
 ];
 
 /// Answers of the endpoint that say `insufficient_scope`, as far as the requirement covers them.
-fn insufficient<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, Challenge)> {
+fn insufficient<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, &'v Challenge)> {
     let said = |exchange: &'v Exchange| {
         let challenge = oauth::bearer(exchange)?;
         (challenge.param("error") == Some("insufficient_scope")).then_some((exchange, challenge))

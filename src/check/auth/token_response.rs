@@ -74,7 +74,7 @@ fn scope(view: &View<'_>, out: &mut Findings) {
             let code = ask.param("code")?;
             let begun = authorization_requests(view)
                 .into_iter()
-                .find(|exchange| redirect(exchange).is_some_and(|(_, pairs)| param(&pairs, "code") == Some(code)))?;
+                .find(|exchange| redirect(exchange).is_some_and(|(_, pairs)| param(pairs, "code") == Some(code)))?;
             param(query(begun), "scope").map(str::to_owned)
         };
         let Some(asked) = ask.param("scope").map(str::to_owned).or_else(by_code).map(|text| words(&text)) else {

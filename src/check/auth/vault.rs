@@ -63,6 +63,10 @@ pub(crate) struct Vault<'v> {
     minted: Vec<Minted<'v>>,
     /// Where in the transcript a right token that was made to order was served for the first time.
     proven: Option<u32>,
+    /// When the clock was moved, and by how many milliseconds.
+    moved: Vec<(u32, u64)>,
+    /// Labels of what cannot be a token: it is empty, or of other letters.
+    misshapen: Vec<&'v str>,
 }
 
 /// An access token that was made to order.
@@ -95,7 +99,18 @@ impl<'v> Vault<'v> {
         };
         let good = |(index, exchange): &(usize, &'v Exchange)| right(exchange) && served(view, *index, exchange);
         let proven = view.exchanges.iter().enumerate().find(good).map(|(_, exchange)| exchange.seq);
-        Some(Self { view, issued, turns, revocations, minted, proven })
+        let moved = view.events.iter().filter_map(|event| match event.kind {
+            EventKind::Clock { advanced_ms } => Some((event.seq, advanced_ms)),
+            _ => None,
+        });
+        let misshapen = view.events.iter().filter_map(|event| match &event.kind {
+            EventKind::Secret { label, length, visible_ascii, .. } if *length == 0 || !visible_ascii => {
+                Some(label.as_str())
+            }
+            _ => None,
+        });
+        let (moved, misshapen) = (moved.collect(), misshapen.collect());
+        Some(Self { view, issued, turns, revocations, minted, proven, moved, misshapen })
     }
 
     /// What is wrong with the token of a request, where it was made to order and a right one was served before: without
@@ -138,11 +153,17 @@ impl<'v> Vault<'v> {
 
     /// Requests to the endpoint that a server has no reason to refuse but their credential, and that were answered.
     pub(crate) fn asked(&self) -> impl Iterator<Item = (&'v Exchange, Credential)> {
-        let answered = |exchange: &&Exchange| !matches!(exchange.status, None | Some(429 | 502..=504));
-        let exchanges = self.view.exchanges.iter().filter(answered);
-        exchanges
-            .filter(|exchange| fair(self.view, exchange) && query_token(exchange).is_none())
-            .map(|exchange| (exchange, self.credential(exchange)))
+        let answered = |exchange: &Exchange| !matches!(exchange.status, None | Some(429 | 502..=504));
+        let counts =
+            |exchange: &Exchange| answered(exchange) && fair(self.view, exchange) && query_token(exchange).is_none();
+        let select = || (0..self.view.exchanges.len()).filter(|index| counts(&self.view.exchanges[*index])).collect();
+        let asked = self.view.gather("asked with a credential", select);
+        asked.into_iter().map(|exchange| (exchange, self.credential(exchange)))
+    }
+
+    /// Whether any token was made to order.
+    pub(crate) fn has_orders(&self) -> bool {
+        !self.minted.is_empty()
     }
 
     /// What the header of a request is worth.
@@ -195,21 +216,12 @@ impl<'v> Vault<'v> {
 
     /// Seconds between a moment of the transcript and a request.
     fn passed(&self, seq: u32, at: u64, exchange: &Exchange) -> u64 {
-        let between = |event: &&Event| event.seq > seq && event.seq < exchange.seq;
-        let moved = self.view.events.iter().filter(between).map(|event| match event.kind {
-            EventKind::Clock { advanced_ms } => advanced_ms,
-            _ => 0,
-        });
-        (moved.sum::<u64>() / 1_000).max(exchange.at.saturating_sub(at) / 1_000_000)
+        let moved = self.moved.iter().filter(|(moved, _)| *moved > seq && *moved < exchange.seq);
+        (moved.map(|(_, by_ms)| by_ms).sum::<u64>() / 1_000).max(exchange.at.saturating_sub(at) / 1_000_000)
     }
 
     fn misshapen(&self, label: &str) -> bool {
-        self.view.events.iter().any(|event| match &event.kind {
-            EventKind::Secret { label: known, length, visible_ascii, .. } => {
-                known == label && (*length == 0 || !visible_ascii)
-            }
-            _ => false,
-        })
+        self.misshapen.contains(&label)
     }
 }
 
@@ -264,7 +276,7 @@ fn issued<'v>(view: &'v View<'_>, exchange: &'v Exchange) -> Option<Issued<'v>> 
     let code = wire::param(form, "code");
     let asked = code.and_then(|code| {
         let leads_here = |asked: &&&Exchange| {
-            wire::redirect(asked).is_some_and(|(_, handed)| wire::param(&handed, "code") == Some(code))
+            wire::redirect(asked).is_some_and(|(_, handed)| wire::param(handed, "code") == Some(code))
         };
         wire::authorization_requests(view).iter().find(leads_here).map(|asked| wire::query(asked))
     });

@@ -3,11 +3,10 @@
 //! Secrets are labels here; equal labels are equal secrets.
 
 use serde_json::Value;
-use url::form_urlencoded;
 
 use crate::check::wire::{nearest, to_endpoint};
-use crate::model::{Challenge, Revision, challenges};
-use crate::transcript::{Exchange, META_VERSION, Msg, View, has_modern_meta};
+use crate::model::{Challenge, Revision};
+use crate::transcript::{Exchange, META_VERSION, Msg, Redirect, View, has_modern_meta};
 
 /// Whether anything in a transcript has to do with authorization: a credential, a refusal, a request to another place
 /// than the endpoint, or a parameter.
@@ -125,21 +124,18 @@ pub(crate) fn param<'p>(pairs: &'p [(String, String)], name: &str) -> Option<&'p
 }
 
 /// Where an answer redirects to, with the parameters it hands over.
-pub(crate) fn redirect(exchange: &Exchange) -> Option<(String, Vec<(String, String)>)> {
-    let place = exchange.got_header("location")?;
-    let (place, query) = place.split_once('?').unwrap_or((place, ""));
-    Some((place.to_owned(), form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+pub(crate) fn redirect(exchange: &Exchange) -> Option<&Redirect> {
+    exchange.redirect()
 }
 
 /// Every challenge of an answer.
-pub(crate) fn challenged(exchange: &Exchange) -> Vec<Challenge> {
-    let all = exchange.response_headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
-    all.flat_map(|(_, value)| challenges(value)).collect()
+pub(crate) fn challenged(exchange: &Exchange) -> &[Challenge] {
+    exchange.challenges()
 }
 
 /// The Bearer challenge of an answer.
-pub(crate) fn bearer(exchange: &Exchange) -> Option<Challenge> {
-    challenged(exchange).into_iter().find(|challenge| challenge.is("bearer"))
+pub(crate) fn bearer(exchange: &Exchange) -> Option<&Challenge> {
+    challenged(exchange).iter().find(|challenge| challenge.is("bearer"))
 }
 
 /// Requests to the MCP endpoint that were answered with this status.

@@ -1,27 +1,12 @@
 //! The JSON Schemas that a server publishes.
 
-use serde_json::Value;
-
+use crate::check::schemas::is_valid;
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
 use crate::transcript::View;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[Check { id: "base.schema-valid", judge: schema_valid }];
-
-/// Whether a schema fits its dialect, 2020-12 if it names none; a dialect that is unknown here cannot be judged.
-fn fits(schema: &Value) -> Option<bool> {
-    match schema.get("$schema").map(|dialect| dialect.as_str().unwrap_or_default().trim_end_matches('#')) {
-        None | Some("https://json-schema.org/draft/2020-12/schema") => {
-            Some(jsonschema::draft202012::meta::is_valid(schema))
-        }
-        Some("https://json-schema.org/draft/2019-09/schema") => Some(jsonschema::draft201909::meta::is_valid(schema)),
-        Some("http://json-schema.org/draft-07/schema" | "https://json-schema.org/draft-07/schema") => {
-            Some(jsonschema::draft7::meta::is_valid(schema))
-        }
-        Some(_) => None,
-    }
-}
 
 /// Each schema of a tool is valid in the dialect it declares, or in 2020-12.
 fn schema_valid(view: &View<'_>, out: &mut Findings) {
@@ -32,7 +17,7 @@ fn schema_valid(view: &View<'_>, out: &mut Findings) {
         for tool in result["tools"].as_array().into_iter().flatten() {
             for member in ["inputSchema", "outputSchema"] {
                 let Some(schema) = tool.get(member) else { continue };
-                let Some(right) = fits(schema) else {
+                let Some(right) = is_valid(schema) else {
                     out.inconclusive();
                     continue;
                 };

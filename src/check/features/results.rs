@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::content::{binary_problem, shape_problem, type_problem, types_of};
+use crate::check::schemas::compiled;
 use crate::check::support::{
     Refusal, TOOLS, expect_refusal, hold, is_proper, param, sent_notifications, server_declared, told,
 };
@@ -89,7 +90,7 @@ fn output_schema_conform(view: &View<'_>, out: &mut Findings) {
         let name = param(request, "name").as_str().unwrap_or_default();
         let schema = TOOLS.find(view, request, name).and_then(|tool| tool.get("outputSchema"));
         let Some(schema) = schema.filter(|schema| schema.is_object() && result["isError"] != true) else { continue };
-        let Ok(validator) = jsonschema::validator_for(schema) else {
+        let Some(validator) = compiled(schema) else {
             out.inconclusive();
             continue;
         };
@@ -176,8 +177,17 @@ fn malformed_call(view: &View<'_>, out: &mut Findings) {
 }
 
 /// Whether the arguments lack a required member, or break the schema otherwise; `None` where they fit or it is
-/// not known.
+/// not known. Looked for once for all checks.
 fn misfit(view: &View<'_>, request: &Msg) -> Option<bool> {
+    let found = view.remember("misfit of arguments", request.seq, || match look_for_misfit(view, request) {
+        None => 0,
+        Some(false) => 1,
+        Some(true) => 2,
+    });
+    (found > 0).then_some(found == 2)
+}
+
+fn look_for_misfit(view: &View<'_>, request: &Msg) -> Option<bool> {
     let tool = TOOLS.find(view, request, param(request, "name").as_str()?)?;
     let schema = &tool["inputSchema"];
     let empty = Value::Object(serde_json::Map::new());
@@ -187,7 +197,7 @@ fn misfit(view: &View<'_>, request: &Msg) -> Option<bool> {
     if required.any(|name| !given.contains_key(name)) {
         return Some(true);
     }
-    let validator = jsonschema::validator_for(schema).ok()?;
+    let validator = compiled(schema)?;
     (!validator.is_valid(arguments)).then_some(false)
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::listing;
+use crate::check::schemas::is_valid;
 use crate::check::support::{TOOLS, hold, is_proper, param, server_declared, told};
 use crate::check::{Check, Findings};
 use crate::transcript::View;
@@ -85,17 +86,6 @@ fn definition_shape(view: &View<'_>, out: &mut Findings) {
     });
 }
 
-/// Whether a schema is valid by its own dialect; `None` for a dialect that is not known here.
-fn schema_valid(schema: &Value) -> Option<bool> {
-    let dialect = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
-    match dialect.trim_end_matches('#') {
-        "" | "https://json-schema.org/draft/2020-12/schema" => Some(jsonschema::draft202012::meta::is_valid(schema)),
-        "https://json-schema.org/draft/2019-09/schema" => Some(jsonschema::draft201909::meta::is_valid(schema)),
-        "http://json-schema.org/draft-07/schema" => Some(jsonschema::draft7::meta::is_valid(schema)),
-        _ => None,
-    }
-}
-
 /// An input schema is a valid JSON Schema object, never null.
 fn input_schema_valid(view: &View<'_>, out: &mut Findings) {
     let fix = "give the tool a schema that is valid in the dialect it names (2020-12 if it names none)";
@@ -105,7 +95,7 @@ fn input_schema_valid(view: &View<'_>, out: &mut Findings) {
         if !schema.is_object() {
             return Some(Some("its inputSchema is no object.".to_owned()));
         }
-        schema_valid(schema).map(|valid| (!valid).then(|| "its inputSchema is no valid JSON Schema.".to_owned()))
+        is_valid(schema).map(|valid| (!valid).then(|| "its inputSchema is no valid JSON Schema.".to_owned()))
     });
 }
 

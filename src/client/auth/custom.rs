@@ -221,7 +221,7 @@ impl Sim {
     }
 
     fn keep_custom(&self, request: OAuthRequest, answered: &Answered) {
-        let document = answered.messages.first().cloned().unwrap_or_default();
+        let document = answered.messages.first().cloned().map(Arc::unwrap_or_clone).unwrap_or_default();
         let text = |name: &str| document[name].as_str().map(str::to_owned);
         match request {
             OAuthRequest::Register => {

@@ -52,7 +52,7 @@ impl Sim {
             headers,
             body: ask.body,
             pad: 0,
-            place: Some(Place { host: host.to_owned(), port, tls, through: None }),
+            place: Some(Place { host: host.to_owned(), port, tls, through: None, inlet: None }),
             node: None,
             via: Via::StreamableHttp,
             channel: None,
@@ -94,7 +94,7 @@ impl Sim {
     /// A JSON object by GET, where it comes with 200.
     pub(super) async fn document(self: &Arc<Self>, url: &str, within: Duration) -> Option<Value> {
         let answered = self.fetch(Ask { method: "GET", url, ..Ask::default() }, within).await?;
-        let document = answered.messages.into_iter().next()?;
+        let document = answered.messages.into_iter().next().map(Arc::unwrap_or_clone)?;
         (answered.status == Some(200) && document.is_object()).then_some(document)
     }
 }

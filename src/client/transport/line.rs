@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::client::exchange::{Answered, Options, Stop};
 use crate::client::sim::Sim;
-use crate::model::{Via, id_text};
+use crate::model::{Via, id_text, read_json};
 use crate::transcript::{End, EventKind, Headers};
 use crate::wire::{Process, Request, Speaker, too_much};
 
@@ -189,8 +189,8 @@ impl Sim {
         if let Some(limit) = too_much(text.as_bytes()) {
             return Some(End::Unread(limit));
         }
-        let value: Option<Value> = serde_json::from_str(&text).ok();
-        if let Some(limit) = self.count_in(value.as_ref().unwrap_or(&Value::Null), true) {
+        let value = read_json(&text);
+        if let Some(limit) = self.count_in(value.as_deref().unwrap_or(&Value::Null), true) {
             return Some(End::Unread(limit));
         }
         self.tap.record(&self.name, EventKind::Message { exchange: opening, text: text.into(), utf8 });

@@ -304,7 +304,7 @@ impl Player<'_> {
             let host = url.host_str().unwrap_or_default().to_owned();
             let port = url.port_or_known_default().unwrap_or(80);
             let shown = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-            let place = Place { host, port, tls: url.scheme() == "https", through: None };
+            let place = Place { host, port, tls: url.scheme() == "https", through: None, inlet: None };
             return (place, shown, url.path().to_owned());
         }
         // Metadata of a resource has the path of the endpoint in its own.

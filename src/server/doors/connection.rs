@@ -58,7 +58,8 @@ pub(crate) async fn serve_socket(nodes: Arc<Nodes>, identity: Option<Identity>, 
     }
 }
 
-async fn serve_stream<S>(nodes: Arc<Nodes>, stream: S)
+/// Serves a byte stream to its end.
+pub(crate) async fn serve_stream<S>(nodes: Arc<Nodes>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {

@@ -15,7 +15,7 @@ mod websocket;
 
 pub(crate) use channel::Channel;
 pub(crate) use channels::Channels;
-pub(crate) use connection::{Connection, serve_socket};
+pub(crate) use connection::{Connection, serve_socket, serve_stream};
 pub use front::FrontDoor;
 pub(crate) use legacy_sse::{open as open_legacy, post as post_legacy, post_path, refuse as refuse_legacy};
 pub use stdio::serve_io;
