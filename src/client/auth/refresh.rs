@@ -98,8 +98,9 @@ impl Sim {
         if refresh && stage != Stage::Dead {
             let renewed = self.renew(within).await;
             if renewed && self.profile.oauth.value.refreshes_as.is_some() {
-                let mut state = self.state();
-                state.credential.later_access = std::mem::replace(&mut state.credential.access, before);
+                // The call is repeated with the token that was refused.
+                let mut held = self.state();
+                held.credential.later_access = std::mem::replace(&mut held.credential.access, before);
             }
             return renewed;
         }
