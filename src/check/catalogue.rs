@@ -102,6 +102,7 @@ pub static CHECKS: &[&[Check]] = &[
     auth::token_requests::CHECKS,
     auth::refresh::CHECKS,
     auth::rotation::CHECKS,
+    auth::frequency::CHECKS,
     auth::revocation::CHECKS,
     auth::introspection::CHECKS,
     // auth, the authorization server up to the code
@@ -117,6 +118,7 @@ pub static CHECKS: &[&[Check]] = &[
     // auth: the protected resource
     auth::discovery::CHECKS,
     auth::places::CHECKS,
+    auth::agents::CHECKS,
     auth::resource_metadata::CHECKS,
     auth::challenge::CHECKS,
     auth::refusal::CHECKS,

@@ -121,6 +121,41 @@ async fn more_scope_is_asked_for_once_and_with_what_there_was() {
 }
 
 #[tokio::test]
+async fn who_refreshes_as_another_repeats_the_call_with_the_old_token() {
+    let server = guarded("", ResponseTemplate::new(401)).await;
+    let tokens = |access: &str| {
+        let pair = json!({"access_token": access, "token_type": "Bearer", "expires_in": 3600, "refresh_token": "r-1"});
+        ResponseTemplate::new(200).set_body_json(pair)
+    };
+    let another = ResponseTemplate::new(201).set_body_json(json!({"client_id": "another"}));
+    for (place, said, answer) in [
+        ("/token", "authorization_code", tokens("t-1")),
+        ("/token", "refresh_token=r-1&client_id=another", tokens("t-2")),
+        ("/register", "to refresh", another),
+    ] {
+        let asked = Mock::given(method("POST")).and(path(place)).and(wiremock::matchers::body_string_contains(said));
+        asked.respond_with(answer).with_priority(1).mount(&server).await;
+    }
+    let members = json!({"client_name": "to refresh", "redirect_uris": []});
+    let profile = reference(|profile| {
+        profile.oauth.value.resource_in.clear();
+        profile.oauth.value.refreshes_as = members.as_object().cloned();
+    });
+    let calls =
+        "  - connect\n  - negotiate: { settle: false }\n  - invoke: { method: ping }\n  - invoke: { method: ping }\n";
+    play(at(&server), profile, calls).await;
+    let shown: Vec<String> = came_to(&server, "/mcp")
+        .await
+        .iter()
+        .map(|request| {
+            request.headers.get("authorization").map_or("", |token| token.to_str().expect("text")).to_owned()
+        })
+        .collect();
+    let (old, new) = ("Bearer t-1", "Bearer t-2");
+    assert_eq!(shown, ["", old, old, old, new, new], "the first with the challenge, then each call twice");
+}
+
+#[tokio::test]
 async fn an_assertion_of_somebody_else_is_exchanged_for_a_token() {
     let server = guarded("", ResponseTemplate::new(202)).await;
     let client = KnownClient { id: "workload".to_owned(), ..KnownClient::default() };

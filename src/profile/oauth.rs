@@ -122,6 +122,9 @@ pub struct OAuth {
     pub registration: Vec<Registration>,
     /// URL of its metadata document.
     pub document: Option<String>,
+    /// Redirect URIs in that document, where they are not those that it would register.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub document_redirect_uris: Vec<String>,
     /// It shows its document only where the server lists `none` among the ways to prove oneself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub document_wants_none: bool,
@@ -161,6 +164,10 @@ pub struct OAuth {
     pub resource_in: Vec<CarriesResource>,
     /// It refreshes before a request when fewer seconds than this are left; `null` for only on 401.
     pub refresh_before_s: Option<u64>,
+    /// It refreshes as another client: one that it registers for that, with these members; the request that was refused
+    /// is repeated with the old token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshes_as: Option<Map<String, Value>>,
     /// What it does on 403 with `insufficient_scope`.
     pub on_step_up: OnStepUp,
     /// What it does when its refresh token is refused.

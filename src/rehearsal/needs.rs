@@ -158,6 +158,13 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
             let asks = asked.is_none_or(|types| types.iter().any(|kind| kind == "refresh_token"));
             return missing(asks, "this client does not register for refresh tokens");
         }
+        if capability == "refresh" {
+            let own = profile.oauth.value.refreshes_as.is_none();
+            return missing(
+                own,
+                "this client refreshes as another that it has just registered, which a server has to refuse",
+            );
+        }
         if capability == "elicitation" && !revision.facts().elicitation {
             return Some(format!("{revision} has no elicitation"));
         }

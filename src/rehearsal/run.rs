@@ -188,7 +188,7 @@ async fn play(
     let Planned { plan, scenario, profile, .. } = planned;
     let events = match &rehearsal.stage {
         Stage::Embedded { faults, safe_call, .. } => {
-            let asked = Asked::by(&scenario);
+            let asked = Asked::by(&scenario, &profile);
             let Embedded { server, target, clock } =
                 embedded(faults.clone(), safe_call, asked, rehearsal, index).await?;
             let drive_it = Drive { scenario: Arc::clone(&scenario), profile, target, clock: Arc::new(clock), rng };

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::deployment::Deployment;
 use super::run::{Rehearsal, RehearsalError};
 use super::survey::Survey;
 use crate::client::{SafeCall, Target, TimeControl};
 use crate::model::{HybridClock, Rng, Via};
+use crate::profile::{OAuth, Profile};
 use crate::scenario::Scenario;
 use crate::server::{AuthConfig, Eras, RunningServer, ServerConfig, StoreConfig, start};
 use crate::wire::{Command, Place};
@@ -122,24 +125,49 @@ impl Stage {
 }
 
 /// What a scenario asks of a server that is made for it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Asked {
     auth: bool,
+    /// The metadata document of the client, which is on the public network.
+    document: Option<Value>,
     nodes: bool,
     restart: bool,
     eras: Eras,
 }
 
 impl Asked {
-    pub(super) fn by(scenario: &Scenario) -> Self {
+    pub(super) fn by(scenario: &Scenario, profile: &Profile) -> Self {
         let needs = |need: &str| scenario.needs.iter().any(|named| named == need);
         let eras = match (needs("legacy-only"), needs("modern-only")) {
             (true, _) => Eras::Legacy,
             (_, true) => Eras::Modern,
             _ => Eras::Both,
         };
-        Self { auth: needs("auth"), nodes: needs("nodes"), restart: needs("restart"), eras }
+        Self {
+            auth: needs("auth"),
+            document: document_of(&profile.oauth.value),
+            nodes: needs("nodes"),
+            restart: needs("restart"),
+            eras,
+        }
     }
+}
+
+/// What the metadata document of a client says, as far as its profile tells: nobody asks the public network in a
+/// rehearsal, so the embedded server is given it.
+fn document_of(does: &OAuth) -> Option<Value> {
+    let url = does.document.as_ref()?;
+    let own = || std::iter::once(&does.redirect_uri).chain(&does.other_redirect_uris).cloned().collect();
+    let published = &does.document_redirect_uris;
+    let redirects: Vec<String> = if published.is_empty() { own() } else { published.clone() };
+    Some(json!({
+        "client_id": url,
+        "client_name": does.client_name,
+        "redirect_uris": redirects,
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    }))
 }
 
 /// The reference server of one case, as one or as nodes that can be told apart.
@@ -180,7 +208,8 @@ pub(super) async fn embedded(
     if asked.auth {
         // Tokens for another server are to be had too, so that it shows whether they are refused here.
         let elsewhere = vec!["https://elsewhere.example.com/mcp".to_owned()];
-        config.auth = Some(AuthConfig { elsewhere, documents_on_loopback: true, ..AuthConfig::default() });
+        let documents = asked.document.into_iter().collect();
+        config.auth = Some(AuthConfig { elsewhere, documents, documents_on_loopback: true, ..AuthConfig::default() });
         // Sessions are to outlive tokens there.
         config.idle_session = Duration::from_secs(24 * 3600);
     }
@@ -214,6 +243,7 @@ pub(super) async fn embedded(
     }
     target.safe_call = safe_call.clone();
     target.asks_for_tokens = asked.auth;
+    target.reads_documents = asked.auth;
     target.speaks_modern = asked.eras != Eras::Legacy;
     Ok(Embedded { server, target: Arc::new(target), clock })
 }

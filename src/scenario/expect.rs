@@ -39,6 +39,9 @@ pub struct Expect {
     /// What becomes of the session id.
     #[serde(default)]
     pub session: Option<SessionChange>,
+    /// Whether the client has a person log in on the way; `false` where it has to go on by itself.
+    #[serde(default)]
+    pub login: Option<bool>,
     /// Media type of the response, without parameters.
     #[serde(default)]
     pub content_type: Option<String>,

@@ -18,7 +18,7 @@ use super::words::DisconnectWhen;
 use crate::model::{Revision, Span, closest};
 
 /// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
-pub const NEEDS: [&str; 27] = [
+pub const NEEDS: [&str; 28] = [
     "http",
     "legacy-only",
     "modern-only",
@@ -46,6 +46,7 @@ pub const NEEDS: [&str; 27] = [
     "client.roots",
     "client.listen",
     "client.refresh-token",
+    "client.refresh",
 ];
 
 /// The need that only the embedded reference server meets.

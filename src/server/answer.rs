@@ -44,6 +44,9 @@ impl fmt::Debug for Reply {
 pub(crate) struct AskCtx {
     pub(crate) http_method: String,
     pub(crate) path: String,
+    pub(crate) query: String,
+    /// What the client calls itself in `User-Agent`.
+    pub(crate) agent: String,
     pub(crate) rpc_method: Option<String>,
     pub(crate) is_notification: bool,
     pub(crate) is_response: bool,

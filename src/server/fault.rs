@@ -293,6 +293,7 @@ pub(crate) enum Rule {
     RefreshScopeKept,
     RefreshScopeRestored,
     RefreshSideBySide,
+    RefreshesUnlimited,
     RefusalCostsNothing,
     RefusalsHandled,
     ReplayFromCursor,

@@ -49,6 +49,8 @@ where
     let mut ask = AskCtx {
         http_method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        agent: header(&parts.headers, "user-agent").unwrap_or_default().to_owned(),
         session: header(&parts.headers, "mcp-session-id").map(str::to_owned),
         resumes: parts.headers.contains_key("last-event-id"),
         connection: connection.number,

@@ -251,6 +251,9 @@ fn match_one(expect: &Expect, seen: &Seen<'_>, view: &View<'_>) -> Result<(), Br
     {
         wanted.push(format!("session {session:?}").to_lowercase());
     }
+    if expect.login.is_some_and(|wanted| wanted != logs_in(seen.exchange, view)) {
+        wanted.push(if expect.login == Some(true) { "a login" } else { "no login by a person" }.to_owned());
+    }
     if let Some(body) = &expect.body {
         let text = seen.exchange.response_body.as_deref().unwrap_or_default();
         let holds = match body {
@@ -305,6 +308,12 @@ fn outcome_holds(outcome: Outcome, seen: &Seen<'_>) -> bool {
         Outcome::Silence => answered.is_none() && seen.exchange.status.is_none_or(|status| status < 400),
         Outcome::Closed => !matches!(seen.exchange.end, None | Some(End::TimedOut)),
     }
+}
+
+/// Whether the client sent a person to an authorization server in the step of this exchange (RFC 6749 section 4.1.1).
+fn logs_in(exchange: &Exchange, view: &View<'_>) -> bool {
+    let asks = |other: &&Exchange| other.query().iter().any(|(name, _)| name == "response_type");
+    view.exchanges.iter().filter(|other| other.step == exchange.step).any(|other| asks(&other))
 }
 
 fn session_holds(expected: SessionChange, exchange: &Exchange, view: &View<'_>) -> bool {
@@ -461,6 +470,18 @@ mod tests {
             let events = transcript.event(subject.clone()).finish();
             assert_eq!(judge_expectations(&wanted, &View::new(&events)).0, met);
         }
+    }
+
+    #[test]
+    fn a_login_on_the_way_is_seen() {
+        let begun = Builder::new().initialize("2025-06-18").step(2, "invoke");
+        let asked = begun.outside("GET", "/authorize?response_type=code", &[], None).answer(302, &[], "");
+        let called = asked.call("ping", Value::Null, json!({})).event(EventKind::Subject { exchange: 4, id: None });
+        let (with, without) = (called.finish(), transcript(None));
+        let alone = scenario("{ result: ok, login: false }");
+        assert_eq!(judge_expectations(&alone, &View::new(&with)).1[0].breach.expected, ["no login by a person"]);
+        assert_eq!(judge_expectations(&alone, &View::new(&without)).0, 1);
+        assert_eq!(judge_expectations(&scenario("{ login: true }"), &View::new(&with)).0, 1);
     }
 
     #[test]

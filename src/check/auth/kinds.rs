@@ -1,5 +1,5 @@
-//! Clients of several kinds: those that run in an editor with a scheme of its own, and those that prove themselves in
-//! one way or another.
+//! Clients of several kinds: those that run in an editor with a scheme of its own, at a port of this machine or at a host of
+//! theirs, those of unknown names, and those that prove themselves in one way or another.
 
 use serde_json::Value;
 
@@ -13,6 +13,8 @@ use crate::transcript::{Exchange, View};
 /// The checks of this topic.
 pub(crate) const CHECKS: &[Check] = &[
     Check { id: "auth.registration.dcr-native-scheme", judge: native_scheme },
+    Check { id: "auth.registration.dcr-redirect-forms", judge: redirect_forms },
+    Check { id: "auth.registration.dcr-any-name", judge: any_name },
     Check { id: "auth.registration.dcr-method-works", judge: method_works },
 ];
 
@@ -51,6 +53,68 @@ fn native_scheme(view: &View<'_>, out: &mut Findings) {
 fn hopeless(seen: &Registration<'_>) -> bool {
     let uris = seen.sent["redirect_uris"].as_array().into_iter().flatten();
     uris.filter_map(Value::as_str).any(is_untrusted)
+}
+
+/// Whether every redirect URI of a registration is of the usual forms: https, or a place of this machine, by name or by
+/// address.
+fn usual_forms(sent: &Value) -> bool {
+    let uris: Vec<&str> = sent["redirect_uris"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let usual = |uri: &&str| uri.starts_with("https://") || (uri.starts_with("http://") && wire::on_this_machine(uri));
+    !uris.is_empty() && uris.iter().all(usual)
+}
+
+fn redirect_forms(view: &View<'_>, out: &mut Findings) {
+    for seen in registrations(view) {
+        if !out.covers(wire::around(view, seen.exchange)) || !usual_forms(seen.sent) {
+            continue;
+        }
+        match seen.exchange.status {
+            Some(200..=299) => out.pass(),
+            Some(400..=499) if seen.answer["error"] == "invalid_redirect_uri" => out.breach(told(
+                format!("The redirect URIs {} were not registered.", seen.sent["redirect_uris"]),
+                &["201 with a client_id"],
+                came(seen.exchange),
+                "take https redirect URIs of any host, and those of this machine as localhost, 127.0.0.1 and [::1], whatever \
+                 their port and path: clients differ in all of these",
+                seen.exchange.evidence(),
+            )),
+            _ => {}
+        }
+    }
+}
+
+/// What is registered, but for the name.
+fn nameless(sent: &Value) -> Value {
+    let mut sent = sent.clone();
+    if let Some(members) = sent.as_object_mut() {
+        members.shift_remove("client_name");
+    }
+    sent
+}
+
+fn any_name(view: &View<'_>, out: &mut Findings) {
+    let covered = |seen: &&Registration<'_>| out.covers(wire::around(view, seen.exchange));
+    let all = registrations(view);
+    let all: Vec<&Registration<'_>> = all.iter().filter(covered).collect();
+    for seen in &all {
+        let same = |other: &&&Registration<'_>| {
+            let renamed = other.sent["client_name"] != seen.sent["client_name"];
+            other.client().is_some() && renamed && nameless(other.sent) == nameless(seen.sent)
+        };
+        let Some(other) = all.iter().find(same) else { continue };
+        let (name, taken) = (&seen.sent["client_name"], &other.sent["client_name"]);
+        match seen.exchange.status {
+            Some(200..=299) => out.pass(),
+            Some(400..=403 | 422) => out.breach(told(
+                format!("A client of the name {name} is not registered, and the same of the name {taken} is."),
+                &["201 with a client_id"],
+                came(seen.exchange),
+                "register clients of any name: anybody can take a name, and new clients come with new ones",
+                [other.exchange.evidence(), seen.exchange.evidence()].concat(),
+            )),
+            _ => {}
+        }
+    }
 }
 
 /// How a client proves itself in a token request.
@@ -118,6 +182,32 @@ mod tests {
         assert_eq!(judge(id, &tried(uris(), 403, &refused)).outcome, Outcome::Inconclusive, "not open to all");
         let dangerous = json!(["cursor://x", "javascript:alert(1)"]);
         assert_eq!(judge(id, &tried(dangerous, 400, &refused)).outcome, Outcome::NotExercised);
+    }
+
+    #[test]
+    fn places_of_all_forms_can_be_registered() {
+        let id = "auth.registration.dcr-redirect-forms";
+        let sent = |uri: &str| with(wanted(), "redirect_uris", json!([uri]));
+        let tried = |uri: &str, status, answer: &Value| registered(begun("2025-11-25"), &sent(uri), status, answer);
+        let refused = json!({"error": "invalid_redirect_uri"});
+        let silent = crate::transcript::Builder::new().initialize("2025-11-25");
+        for uri in ["https://app.example.com/cb", "http://localhost:1/a/b", "http://[::1]/cb"] {
+            expect_three(id, &tried(uri, 201, &json!({"client_id": "c2"})), &tried(uri, 400, &refused), &silent);
+        }
+        let of_own_scheme = tried("cursor://a/b", 400, &refused);
+        assert_eq!(judge(id, &of_own_scheme).outcome, Outcome::Pass, "that is judged elsewhere");
+        assert_eq!(judge(id, &tried("https://a.example/", 400, &json!({"error": "x"}))).outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn names_are_free() {
+        let id = "auth.registration.dcr-any-name";
+        let renamed = with(wanted(), "client_name", json!("y"));
+        let tried = |sent: &Value, status| registered(begun("2025-11-25"), sent, status, &json!({"client_id": "c2"}));
+        expect_three(id, &tried(&renamed, 201), &tried(&renamed, 403), &begun("2025-11-25"));
+        let other = with(renamed.clone(), "scope", json!("z"));
+        assert_eq!(judge(id, &tried(&other, 403)).outcome, Outcome::NotExercised, "the scope may be the reason");
+        assert_eq!(judge(id, &tried(&renamed, 429)).outcome, Outcome::NotExercised, "load is no reason");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Re-exports only.
 
 pub(crate) mod admission;
+pub(crate) mod agents;
 pub(crate) mod asked;
 pub(crate) mod authorize;
 pub(crate) mod challenge;
@@ -11,6 +12,7 @@ pub(crate) mod demands;
 pub(crate) mod discovery;
 pub(crate) mod documents;
 pub(crate) mod forged;
+pub(crate) mod frequency;
 pub mod introspection;
 pub(crate) mod kinds;
 pub(crate) mod ledger;

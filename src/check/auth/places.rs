@@ -13,7 +13,13 @@ fn judge_places<'v>(view: &'v View<'_>, out: &mut Findings, asked: impl Iterator
     let asked: Vec<&Exchange> = asked.filter(|exchange| !matches!(exchange.status, None | Some(429))).collect();
     let found = |exchange: &Exchange| exchange.is_success() && oauth::document(exchange).is_some();
     let Some(there) = asked.iter().find(|exchange| found(exchange)) else { return };
-    for exchange in asked.iter().filter(|exchange| !found(exchange)) {
+    // A place that has it and turns somebody away is none that has nothing.
+    let has = |place: &Exchange| {
+        asked.iter().any(|other| {
+            found(other) && other.target == place.target && oauth::authority(other) == oauth::authority(place)
+        })
+    };
+    for exchange in asked.iter().filter(|exchange| !has(exchange)) {
         if !out.covers(oauth::around(view, exchange)) {
             continue;
         }
@@ -61,6 +67,8 @@ mod tests {
             expect_three("auth.discovery.absent-404", &nothing_at(begun(), ROOT), &at(begun(), ROOT, status), &silent);
         }
         assert_eq!(judge("auth.discovery.absent-404", &knock(NEWEST)).outcome, Outcome::NotExercised);
+        let turned_away = at(begun(), "/.well-known/oauth-protected-resource/mcp", 403);
+        assert_eq!(judge("auth.discovery.absent-404", &turned_away).outcome, Outcome::NotExercised, "it is there");
     }
 
     #[test]

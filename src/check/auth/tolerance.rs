@@ -1,7 +1,7 @@
-//! Resources in authorization and token requests that are right in sense and unusual in form: with a slash at the end,
-//! or beside scopes.
+//! Authorization and token requests that are right in sense and unusual in form: a resource with a slash at the end, or
+//! beside scopes, and the wish that the person consents.
 
-use super::asked::{Answer, Ask, asks_under};
+use super::asked::{Answer, Ask, asks_under, granted_otherwise};
 use super::wire;
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
@@ -11,6 +11,7 @@ use crate::transcript::{Exchange, View};
 pub(crate) const CHECKS: &[Check] = &[
     Check { id: "auth.authorization.resource-slash-tolerance", judge: slash },
     Check { id: "auth.authorization.resource-beside-scope", judge: beside_scope },
+    Check { id: "auth.authorization.prompt-tolerance", judge: prompt },
 ];
 
 /// What the resource is called in its metadata, where that and the asked name differ by slashes at the end only.
@@ -101,6 +102,24 @@ fn beside_scope(view: &View<'_>, out: &mut Findings) {
     }
 }
 
+/// `prompt=consent` (OpenID Connect Core section 3.1.2.1) is done or ignored, but no reason to refuse.
+fn prompt(view: &View<'_>, out: &mut Findings) {
+    let asks = asks_under(view, out);
+    for ask in asks.iter().filter(|ask| ask.param("prompt") == Some("consent")) {
+        match &ask.answer {
+            Answer::Code(_) => out.pass(),
+            Answer::Error(error) if error == "invalid_request" && granted_otherwise(&asks, ask) => out.breach(told(
+                "A request is refused for prompt=consent, and is granted without it.".to_owned(),
+                &["a code, or the page on which the person consents"],
+                format!("{error}: {}", ask.got("error_description").unwrap_or_default()),
+                "ask the person where a client wants it, or ignore the parameter: many clients always send it",
+                ask.exchange.evidence(),
+            )),
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -149,5 +168,16 @@ mod tests {
         );
         let other = asks(known(), &[("scope", "a")], "?code=code%231");
         assert_eq!(judge(id, &asks(other, &both, refused)).outcome, Outcome::NotExercised);
+    }
+
+    #[test]
+    fn consent_may_be_asked_for() {
+        let id = "auth.authorization.prompt-tolerance";
+        let plain = || asks(known(), &[], "?code=code%231");
+        let wished = |rest: &str| asks(plain(), &[("prompt", "consent")], rest);
+        expect_three(id, &wished("?code=code%231"), &wished("?error=invalid_request"), &plain());
+        assert_eq!(judge(id, &wished("?error=access_denied")).outcome, Outcome::NotExercised);
+        let alone = asks(known(), &[("prompt", "consent")], "?error=invalid_request");
+        assert_eq!(judge(id, &alone).outcome, Outcome::NotExercised, "something else may be wrong");
     }
 }

@@ -76,6 +76,8 @@ pub(in crate::client) struct Credential {
     pub(in crate::client) method: String,
     pub(in crate::client) access: Option<String>,
     pub(in crate::client) refresh: Option<String>,
+    /// A fresh access token that is used from the next request on, not for the repetition of the refused one.
+    pub(in crate::client) later_access: Option<String>,
     /// The tokens before these.
     pub(in crate::client) previous_access: Option<String>,
     pub(in crate::client) previous_refresh: Option<String>,

@@ -126,8 +126,11 @@ impl Sim {
     }
 
     /// Documents of real clients are on the public network; a server on this machine cannot be expected to read them
-    /// unless it is said to.
+    /// unless it is said to. What stands at a name that nobody can have (RFC 2606 section 2) is read by no server.
     fn document_can_be_read(&self, url: &str) -> bool {
+        if Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(|host| host.ends_with(".example"))) {
+            return false;
+        }
         let local = |text: &str| {
             let host = Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
             host == "localhost" || host.starts_with("127.") || host == "[::1]"

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::all::catalogue;
-use crate::server::answer::ReplyHead;
+use crate::server::answer::{AskCtx, ReplyHead};
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{edit_body, restatus, says, set_header};
 
@@ -67,6 +67,44 @@ fn from_authorize(reply: &ReplyHead) -> bool {
     reply.headers.iter().any(|(name, value)| name == "location" || value.starts_with("text/html"))
 }
 
+/// Refuses the registration of a client, where `wrong` says so of its metadata.
+fn unregister(reply: &mut ReplyHead, (status, error): (u16, &str), wrong: impl FnOnce(&Map<String, Value>) -> bool) {
+    let mut refused = false;
+    body_with(reply, "client_id_issued_at", |members| refused = wrong(members));
+    if refused {
+        let body = json!({"error": error, "error_description": "the client is not on the list"});
+        *reply = ReplyHead {
+            status,
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: Some(body.to_string().into_bytes()),
+        };
+    }
+}
+
+/// Whether some redirect URI of a client begins like this.
+fn redirects_to(members: &Map<String, Value>, start: &str) -> bool {
+    let uris = members.get("redirect_uris").and_then(Value::as_array).into_iter().flatten();
+    uris.filter_map(Value::as_str).any(|uri| uri.starts_with(start))
+}
+
+/// Names of clients that somebody put on a list.
+const LISTED: [&str; 5] = ["mcp-rehearsal", "Claude", "Codex", "Cursor", "Visual Studio Code"];
+
+fn unlisted(members: &Map<String, Value>) -> bool {
+    members.get("client_name").and_then(Value::as_str).is_none_or(|name| !LISTED.contains(&name))
+}
+
+/// What HTTP libraries call themselves, as rules against bots have it.
+const LIBRARIES: [&str; 5] = ["python-", "aiohttp/", "go-http-client/", "axios/", "curl/"];
+
+/// Whether a firewall in front of the login turns a request away that no browser makes.
+fn is_barred(ask: &AskCtx) -> bool {
+    let agent = ask.agent.to_ascii_lowercase();
+    let of_login =
+        ask.path.contains("/.well-known/") || ask.path.ends_with("/register") || ask.path.ends_with("/token");
+    of_login && LIBRARIES.iter().any(|name| agent.starts_with(name) || agent.contains(&format!(" {name}")))
+}
+
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "meta.as-none" breaks [
         "auth.discovery.as-metadata-server-side", "auth.discovery.as-metadata-8414", "auth.discovery.as-metadata-either", "auth.discovery.prm-issuer-resolves"] Head(|reply, _| no_metadata(reply)) "The authorization server has no metadata, only endpoints at their default places";
@@ -127,6 +165,27 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::NativeSchemesTaken) "A registration is refused for a redirect URI with a private-use scheme";
     "as.register-native-redirected" breaks ["auth.registration.dcr-native-scheme"]
         Rule(Rule::NativeSchemesAnswered) "A registration with a private-use scheme is answered by a redirect to a page";
+    "as.register-localhost-refused" breaks ["auth.registration.dcr-redirect-forms", "auth.registration.dcr-native-scheme"]
+        Head(|reply, _| unregister(reply, (400, "invalid_redirect_uri"), |members| redirects_to(members, "http://localhost")))
+        "A redirect URI on this machine can be registered by its address only, not as localhost";
+    "as.register-https-refused" breaks ["auth.registration.dcr-redirect-forms", "auth.registration.dcr-native-scheme"]
+        Head(|reply, _| unregister(reply, (400, "invalid_redirect_uri"), |members| redirects_to(members, "https://")))
+        "Only redirect URIs on a person's own machine can be registered";
+    "as.register-names-listed" breaks ["auth.registration.dcr-any-name"]
+        Head(|reply, _| unregister(reply, (403, "access_denied"), unlisted))
+        "Clients whose name is not on a list cannot register";
+    "as.register-method-untold" breaks ["auth.registration.dcr-echo-metadata"]
+        Head(|reply, _| body_with(reply, "client_secret", |members| { members.shift_remove("token_endpoint_auth_method"); }))
+        "Who registers gets a secret, and is not told how to prove itself with it";
+    "as.library-agents-barred" breaks ["auth.discovery.any-user-agent"]
+        Head(|reply, ask| if is_barred(ask) {
+            *reply = ReplyHead {
+                status: 403,
+                headers: vec![("content-type".to_owned(), "text/html".to_owned())],
+                body: Some(b"<h1>Access denied</h1>".to_vec()),
+            };
+        })
+        "A firewall turns away what calls itself by the name of an HTTP library, at metadata, registration and token endpoint";
     "as.clients-forgotten" breaks [
         "auth.resource-server.recover-after-refresh", "auth.token.error-invalid-grant", "auth.token.refresh-expired-error",
         "auth.token.refresh-rotated-not-lost",
@@ -231,6 +290,17 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Head(|reply, _| redirect(reply, |pairs| if is_error(pairs) {
             pairs.iter_mut().filter(|(name, _)| name == "iss").for_each(|(_, iss)| iss.push('/'));
         })) "The iss of an error has a slash at its end, the issuer has none";
+    "as.iss-none" breaks ["auth.authorization.iss-response"]
+        Head(|reply, _| {
+            metadata(reply, "authorization_response_iss_parameter_supported", Value::Null);
+            redirect(reply, |pairs| pairs.retain(|(name, _)| name != "iss"));
+        }) "iss is neither promised nor sent";
+    "as.prompt-refused" breaks ["auth.authorization.prompt-tolerance"]
+        Head(|reply, ask| if ask.query.contains("prompt=") {
+            redirect(reply, |pairs| for pair in pairs.iter_mut().filter(|(name, _)| name == "code") {
+                *pair = ("error".to_owned(), "invalid_request".to_owned());
+            });
+        }) "An authorization request with a prompt is refused";
     "as.implicit" breaks ["auth.authorization.no-implicit"]
         Rule(Rule::ImplicitRefused) "The implicit grant hands out tokens";
     "as.password-grant" breaks ["auth.authorization.no-password-grant"]

@@ -1,5 +1,7 @@
 //! Faults of the token endpoint, of refresh, of revocation and of introspection.
 
+use serde_json::Value;
+
 use super::all::catalogue;
 use crate::server::answer::ReplyHead;
 use crate::server::fault::{Fault, How, Rule};
@@ -18,6 +20,15 @@ fn errs(reply: &ReplyHead, code: &str) -> bool {
 /// Replaces an OAuth error code by another.
 fn misname(reply: &mut ReplyHead, from: &str, to: &str) {
     edit_body(reply, &format!("\"error\":\"{from}\""), &format!("\"error\":\"{to}\""));
+}
+
+/// Takes the refresh token out of a token response.
+fn leave_refresh_out(reply: &mut ReplyHead) {
+    let parsed = reply.body.as_deref().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    if let Some(Value::Object(mut members)) = parsed {
+        members.shift_remove("refresh_token");
+        reply.body = Some(Value::Object(members).to_string().into_bytes());
+    }
 }
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
@@ -75,6 +86,14 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     // Refresh.
     "as.offline-access-empty" breaks ["auth.resource-server.recover-after-refresh"]
         Rule(Rule::OfflineGranted) "Who asks for offline_access gets no refresh token";
+    "as.refresh-token-by-scope" breaks [
+        "auth.token.refresh-unattended", "auth.resource-server.recover-after-refresh", "auth.token.refresh-rotated-not-lost",
+    ]
+        Head(|reply, _| if issues(reply) && !says(reply, "offline_access") { leave_refresh_out(reply) })
+        "Refresh tokens are for those who ask for offline_access; who does not has to log in anew";
+    // The scenario that uses a token after the better part of an hour finds none that lives so long.
+    "as.refresh-limited" breaks ["auth.token.refresh-frequency", "auth.resource-server.own-token-served"]
+        Rule(Rule::RefreshesUnlimited) "Tokens live four minutes, and a grant is refreshed three times a minute at most";
     "as.refresh-unproven" breaks ["auth.token.refresh-client-auth"]
         Rule(Rule::RefreshProven) "A confidential client may refresh without proving itself";
     "as.refresh-any-client" breaks ["auth.token.refresh-bound-client"]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// What access tokens look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenFormat {
@@ -69,6 +71,9 @@ pub struct AuthConfig {
     pub client_documents: bool,
     /// Whether such documents may be fetched from this machine; for rehearsals.
     pub documents_on_loopback: bool,
+    /// Metadata documents of clients that are on the public network, as the server would read them there: `client_id` is
+    /// the URL of each. For rehearsals, in which nobody asks the public network.
+    pub documents: Vec<Value>,
     /// Clients known from the start.
     pub clients: Vec<KnownClient>,
     /// Resources elsewhere that tokens may be for as well.
@@ -90,6 +95,7 @@ impl Default for AuthConfig {
             registration: true,
             client_documents: true,
             documents_on_loopback: false,
+            documents: Vec::new(),
             clients: Vec::new(),
             elsewhere: Vec::new(),
         }

@@ -27,6 +27,8 @@ pub(crate) const SCOPES: [&str; 3] = ["mcp:read", "mcp:write", "mcp:admin"];
 
 /// How much longer, or shorter, tokens live where a fault has them do so.
 const A_MINUTE: Duration = Duration::from_secs(60);
+/// How long tokens live where a fault lets few refreshes pass.
+const FOUR_MINUTES: Duration = Duration::from_secs(240);
 /// How long registrations are kept where a fault forgets them.
 const FORGOTTEN: Duration = Duration::from_secs(1800);
 
@@ -75,9 +77,12 @@ impl Issuer {
         if !faults.holds(Rule::IssuerAtOrigin) || !faults.holds(Rule::MetadataPathInserted) {
             "/tenant".clone_into(&mut config.issuer_path);
         }
+        if !faults.holds(Rule::RefreshesUnlimited) {
+            config.access_ttl = config.access_ttl.min(FOUR_MINUTES);
+        }
         Some(Self {
             clients: Clients::new(&config.clients),
-            documents: Documents::new(config.documents_on_loopback, Arc::clone(&faults)),
+            documents: Documents::new(config.documents_on_loopback, &config.documents, Arc::clone(&faults)),
             grants: Grants::new(config.refresh_ttl, config.grace, None),
             tokens: Tokens::new(&rng)?,
             pending: Pending::default(),

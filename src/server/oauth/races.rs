@@ -9,6 +9,9 @@ use super::grant::GrantId;
 
 /// How wide such a window is, in real time.
 const WINDOW: Duration = Duration::from_millis(20);
+/// In how long a time a fault lets few refreshes pass, and how many those are.
+const A_MINUTE: Duration = Duration::from_secs(60);
+const FEW: usize = 3;
 /// How long it is remembered that a token was served.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
@@ -17,6 +20,7 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 pub(super) struct Races {
     refreshing: Mutex<HashSet<GrantId>>,
     served: Mutex<HashMap<u64, Duration>>,
+    refreshed: Mutex<HashMap<GrantId, Vec<Duration>>>,
 }
 
 impl Races {
@@ -38,6 +42,18 @@ impl Races {
     /// It is over.
     pub(super) fn end(&self, id: &GrantId) {
         self.refreshing.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Whether a grant was refreshed so often within a minute that a fault lets it wait.
+    pub(super) fn too_often(&self, id: &GrantId, now: Duration) -> bool {
+        let refreshed = self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = |at: &&Duration| now.saturating_sub(**at) < A_MINUTE;
+        refreshed.get(id).is_some_and(|times| times.iter().filter(lately).count() >= FEW)
+    }
+
+    /// A grant was refreshed.
+    pub(super) fn refreshed(&self, id: &GrantId, now: Duration) {
+        self.refreshed.lock().unwrap_or_else(PoisonError::into_inner).entry(*id).or_default().push(now);
     }
 
     /// Whether a token was served a moment ago; notes it where it is served now.

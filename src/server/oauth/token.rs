@@ -147,6 +147,10 @@ async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Re
         let nobody = OAuthError::invalid_request("the store of the grants cannot be reached");
         return Err(OAuthError { code: "temporarily_unavailable", status: 503, ..nobody });
     }
+    if !issuer.faults.holds(Rule::RefreshesUnlimited) && issuer.races.too_often(&id, issuer.now()) {
+        let slower = OAuthError::invalid_request("the grant was refreshed too often within a minute");
+        return Err(OAuthError { code: "slow_down", status: 429, ..slower });
+    }
     let returns = issuer.faults.holds(Rule::RefreshReturnsToken);
     let rotates = issuer.faults.holds(Rule::RefreshRotates) && returns;
     let mut resource = None;
@@ -190,6 +194,9 @@ async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Re
         scopes.truncate(1);
     }
     issuer.counts.refreshes.one();
+    if !issuer.faults.holds(Rule::RefreshesUnlimited) {
+        issuer.races.refreshed(&id, issuer.now());
+    }
     let token = returns.then(|| issuer.tokens.refresh(&id, renewed.generation));
     tokens(issuer, &renewed.id, &renewed.grant, &scopes, resource.as_deref(), token, Kind::Refreshed).await
 }
