@@ -23,11 +23,17 @@ impl Sim {
     /// The step `invoke`.
     pub(super) async fn invoke(self: &Arc<Self>, step: &Invoke, turn: Turn) {
         self.state().answers = step.answer.clone();
+        if step.as_listed {
+            self.has_fetched(turn.within).await;
+        }
         let (method, mut params) = self.call_of(step);
         if let Some(params) = &mut params {
             self.state().handed.fill(params);
         }
         let method = method.as_str();
+        if self.leaves_out(method, params.as_ref()) {
+            return;
+        }
         let mut meta = step.meta.clone().unwrap_or_else(|| json!({}));
         if let (Some(token), Some(meta)) = (&step.progress, meta.as_object_mut()) {
             meta.insert("progressToken".to_owned(), token.clone());
@@ -153,7 +159,7 @@ impl Sim {
             ("tools/call".to_owned(), Some(params))
         };
         match (&step.tool, &step.method, &self.target.safe_call) {
-            (Some(name), _, _) => tool(name, step.arguments.as_ref()),
+            (Some(name), _, _) => tool(&self.name_of_tool(name, step.as_listed), step.arguments.as_ref()),
             (None, None, SafeCall::Tool { name, arguments }) => tool(name, Some(arguments)),
             (None, Some(method), _) | (None, None, SafeCall::Method(method)) => (method.clone(), step.params.clone()),
         }

@@ -127,18 +127,22 @@ pub(super) struct Asked {
     auth: bool,
     nodes: bool,
     restart: bool,
+    /// Whether only the transport of 2024-11-05 is to be had at the address.
+    older_transport: bool,
     eras: Eras,
 }
 
 impl Asked {
     pub(super) fn by(scenario: &Scenario) -> Self {
         let needs = |need: &str| scenario.needs.iter().any(|named| named == need);
-        let eras = match (needs("legacy-only"), needs("modern-only")) {
+        // The older transport knows the older era alone.
+        let eras = match (needs("legacy-only") || needs("older-transport"), needs("modern-only")) {
             (true, _) => Eras::Legacy,
             (_, true) => Eras::Modern,
             _ => Eras::Both,
         };
-        Self { auth: needs("auth"), nodes: needs("nodes"), restart: needs("restart"), eras }
+        let older_transport = needs("older-transport");
+        Self { auth: needs("auth"), nodes: needs("nodes"), restart: needs("restart"), older_transport, eras }
     }
 }
 
@@ -199,6 +203,10 @@ pub(super) async fn embedded(
         let server = start(config, clock.clone(), rng).await?;
         let target = match (via, program) {
             (Via::Stdio, Some(program)) => Target::of_command(piped(&program, &asked_for, asked.eras), patience),
+            (Via::StreamableHttp, _) if asked.older_transport => {
+                let stream = server.url_of(Via::LegacySse).unwrap_or_else(|| server.url());
+                Target { falls_back: true, ..Target::parse(&stream, patience)? }
+            }
             (Via::StreamableHttp, _) => Target::parse(&server.url(), patience)?,
             (via, _) => {
                 let url = server.url_of(via).unwrap_or_else(|| server.url());
