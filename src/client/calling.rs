@@ -81,7 +81,7 @@ impl Sim {
                 let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
                 (answered, asked) = (self.exchange(request, options).await, id);
             }
-            if step.recover && had_session && answered.status == Some(404) {
+            if step.recover && had_session && self.takes_for_lost(answered.status) {
                 let retried = self.recover(step, method, params, turn).await;
                 (answered, asked) = retried.unwrap_or((answered, asked));
             }
@@ -132,6 +132,12 @@ impl Sim {
         (request, id)
     }
 
+    /// Whether the client takes this status for the end of its session.
+    fn takes_for_lost(&self, status: Option<u16>) -> bool {
+        let also_400 = self.profile.on_session_404.value == OnSession404::ReinitializeOn400Too;
+        status == Some(404) || (status == Some(400) && also_400 && !self.is_modern())
+    }
+
     /// What the client does on 404 to a request in its session (2025-11-25 basic/transports#session-management).
     async fn recover(
         self: &Arc<Self>,
@@ -141,7 +147,8 @@ impl Sim {
         turn: Turn,
     ) -> Option<(Answered, Value)> {
         let does = self.profile.on_session_404.value;
-        if does == OnSession404::Fail || !self.open_again(turn.within).await || does == OnSession404::Reinitialize {
+        let repeats = does == OnSession404::ReinitializeAndRetry;
+        if does == OnSession404::Fail || !self.open_again(turn.within).await || !repeats {
             return None;
         }
         let (request, id) = self.calling(step, method, params, self.next_id());
