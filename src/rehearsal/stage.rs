@@ -123,6 +123,7 @@ impl Stage {
 
 /// What a scenario asks of a server that is made for it.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer to a question of its own")]
 pub(super) struct Asked {
     auth: bool,
     nodes: bool,

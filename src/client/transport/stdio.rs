@@ -61,9 +61,9 @@ impl Sim {
         let Some(mut process) = process.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let by_itself = process.has_ended();
         let words = process.last_words();
-        let begun = self.clock.elapsed();
+        let asked = self.clock.elapsed();
         let (after, began) = if by_itself { (Ended::ByItself, None) } else { self.see_end(&mut process, input).await };
-        let took = if by_itself { Duration::ZERO } else { self.clock.elapsed().saturating_sub(begun) };
+        let took = if by_itself { Duration::ZERO } else { self.clock.elapsed().saturating_sub(asked) };
         // What the client leaves running does not outlive the rehearsal.
         let (code, left_others) = process.be_over().await;
         close(input).await;
