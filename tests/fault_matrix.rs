@@ -34,9 +34,10 @@ fn revisions(fault: &Fault) -> Vec<Revision> {
 
 /// Ids of everything that was broken or not met while the server had the fault, each with a case that shows it.
 async fn caught(fault: &Fault, scenarios: &[Arc<Scenario>], reference: &Arc<Profile>) -> BTreeMap<String, String> {
+    let noticing = fault.before.map(|client| profile::find(client).expect("profiles load").expect("it is shipped"));
     let selection = Selection {
         scenarios: scenarios.to_vec(),
-        profiles: vec![Arc::clone(reference)],
+        profiles: vec![noticing.map_or_else(|| Arc::clone(reference), Arc::new)],
         revisions: revisions(fault),
         target: None,
     };

@@ -40,11 +40,13 @@ pub static CHECKS: &[&[Check]] = &[
     http::spelling::CHECKS,
     http::stream::CHECKS,
     http::listen::CHECKS,
+    http::early::CHECKS,
     http::resume::CHECKS,
     // transport.http.session-*
     session::identity::CHECKS,
     session::naming::CHECKS,
     session::termination::CHECKS,
+    session::kept::CHECKS,
     // transport.stdio
     stdio::output::CHECKS,
     stdio::input::CHECKS,
@@ -53,8 +55,10 @@ pub static CHECKS: &[&[Check]] = &[
     sse::opening::CHECKS,
     sse::messages::CHECKS,
     sse::access::CHECKS,
+    sse::fallback::CHECKS,
     // features
     features::tools::CHECKS,
+    features::callable::CHECKS,
     features::results::CHECKS,
     features::resources::CHECKS,
     features::subscriptions::CHECKS,

@@ -43,10 +43,11 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     }
     if let Some(fault) = faults().find(|fault| fault.id == id) {
         text.extend([format!(
-            "fault {id}\n\n  {}\n\n  breaks     {}\n  see it     mcp-rehearsal run --fault {id}{}\n",
+            "fault {id}\n\n  {}\n\n  breaks     {}\n  see it     mcp-rehearsal run --fault {id}{}{}\n",
             fault.summary,
             fault.caught_by.join("\n             "),
             fault.over.map(|via| format!(" --transport {via}")).unwrap_or_default(),
+            fault.before.map(|client| format!(" -c {client}")).unwrap_or_default(),
         )]);
     }
     if let Some(scenario) = crate::scenario::shipped().into_iter().find(|scenario| scenario.id == id) {

@@ -23,11 +23,17 @@ impl Sim {
     /// The step `invoke`.
     pub(super) async fn invoke(self: &Arc<Self>, step: &Invoke, turn: Turn) {
         self.state().answers = step.answer.clone();
+        if step.as_listed {
+            self.has_fetched(turn.within).await;
+        }
         let (method, mut params) = self.call_of(step);
         if let Some(params) = &mut params {
             self.state().handed.fill(params);
         }
         let method = method.as_str();
+        if self.leaves_out(method, params.as_ref()) {
+            return;
+        }
         let mut meta = step.meta.clone().unwrap_or_else(|| json!({}));
         if let (Some(token), Some(meta)) = (&step.progress, meta.as_object_mut()) {
             meta.insert("progressToken".to_owned(), token.clone());
@@ -75,7 +81,7 @@ impl Sim {
                 let options = Options { until: Some(id.clone()), ..self.options(turn.within) };
                 (answered, asked) = (self.exchange(request, options).await, id);
             }
-            if step.recover && had_session && answered.status == Some(404) {
+            if step.recover && had_session && self.takes_for_lost(answered.status) {
                 let retried = self.recover(step, method, params, turn).await;
                 (answered, asked) = retried.unwrap_or((answered, asked));
             }
@@ -126,6 +132,12 @@ impl Sim {
         (request, id)
     }
 
+    /// Whether the client takes this status for the end of its session.
+    fn takes_for_lost(&self, status: Option<u16>) -> bool {
+        let also_400 = self.profile.on_session_404.value == OnSession404::ReinitializeOn400Too;
+        status == Some(404) || (status == Some(400) && also_400 && !self.is_modern())
+    }
+
     /// What the client does on 404 to a request in its session (2025-11-25 basic/transports#session-management).
     async fn recover(
         self: &Arc<Self>,
@@ -135,7 +147,8 @@ impl Sim {
         turn: Turn,
     ) -> Option<(Answered, Value)> {
         let does = self.profile.on_session_404.value;
-        if does == OnSession404::Fail || !self.open_again(turn.within).await || does == OnSession404::Reinitialize {
+        let repeats = does == OnSession404::ReinitializeAndRetry;
+        if does == OnSession404::Fail || !self.open_again(turn.within).await || !repeats {
             return None;
         }
         let (request, id) = self.calling(step, method, params, self.next_id());
@@ -153,7 +166,7 @@ impl Sim {
             ("tools/call".to_owned(), Some(params))
         };
         match (&step.tool, &step.method, &self.target.safe_call) {
-            (Some(name), _, _) => tool(name, step.arguments.as_ref()),
+            (Some(name), _, _) => tool(&self.name_of_tool(name, step.as_listed), step.arguments.as_ref()),
             (None, None, SafeCall::Tool { name, arguments }) => tool(name, Some(arguments)),
             (None, Some(method), _) | (None, None, SafeCall::Method(method)) => (method.clone(), step.params.clone()),
         }

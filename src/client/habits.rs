@@ -107,6 +107,7 @@ impl Sim {
         let sim = Arc::clone(self);
         let mut dropped = self.drop_all.subscribe();
         dropped.mark_unchanged();
+        self.fetches_again(true);
         tokio::spawn(async move {
             let within = sim.target.patience;
             let all = async {
@@ -118,23 +119,8 @@ impl Sim {
                 () = all => {}
                 _ = dropped.changed() => {}
             }
+            sim.fetches_again(false);
         });
-    }
-
-    /// Tells what of these tools the client will not use.
-    pub(super) fn note_limits(&self, answered: &Answered) {
-        let limits = &self.profile.limits.value;
-        let tools = answered.messages.iter().filter_map(|message| message["result"]["tools"].as_array()).flatten();
-        let names: Vec<&str> = tools.filter_map(|tool| tool["name"].as_str()).collect();
-        if let Some(most) = limits.tools.filter(|most| names.len() > *most) {
-            let text = format!("the client hands on no more than {most} of these {} tools", names.len());
-            self.tap.record(&self.name, EventKind::Note { text });
-        }
-        let Some(most) = limits.tool_name else { return };
-        for name in names.iter().filter(|name| name.chars().count() > most) {
-            let text = format!("the client drops the tool `{name}`: its name has more than {most} letters");
-            self.tap.record(&self.name, EventKind::Note { text });
-        }
     }
 
     /// How long a call may take.

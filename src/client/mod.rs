@@ -23,6 +23,7 @@ mod step;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod transport;
 
 pub use auth::token_to_order;

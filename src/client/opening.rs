@@ -266,10 +266,13 @@ impl Sim {
     pub(super) async fn list(self: &Arc<Self>, method: &str, within: Duration) {
         let mut cursor: Option<Value> = None;
         for _ in 0..MOST_PAGES {
+            let first = cursor.is_none();
             let params = cursor.map(|cursor| json!({"cursor": cursor}));
             let answered = self.request(method, params, within).await;
             self.learn_tools(&answered);
-            self.note_limits(&answered);
+            if method == "tools/list" {
+                self.take_tools(&answered, first);
+            }
             let next = answered.messages.iter().find_map(|message| message["result"].get("nextCursor").cloned());
             // Null names no page that could be asked for.
             cursor = next.filter(|next| !next.is_null());

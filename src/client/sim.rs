@@ -12,6 +12,7 @@ use super::auth::{Credential, Site};
 use super::habits::first_number;
 use super::modern::Dress;
 use super::target::Target;
+use super::tools::Tools;
 use super::transport::Line;
 use crate::model::{Clock, Rng, Via, id_text};
 use crate::profile::Profile;
@@ -159,6 +160,8 @@ pub(super) struct State {
     pub(super) messages: usize,
     /// What the server handed out last.
     pub(super) handed: Handed,
+    /// The server's tools as the client has them.
+    pub(super) tools: Tools,
     /// Requests that the server sent.
     pub(super) asked: usize,
     /// Exchanges that brought nothing although they got all the patience there is.

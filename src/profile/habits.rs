@@ -120,3 +120,35 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<usize>,
 }
+
+/// One thing that a client does to end a server that it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndStep {
+    /// What.
+    pub does: EndBy,
+    /// How many milliseconds after the first, if the server still runs then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub after_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What may end a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndBy {
+    /// Its standard input is closed.
+    CloseInput,
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+    /// The client ends itself, whatever becomes of the server.
+    Leave,
+}

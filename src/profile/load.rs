@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::model::Via;
 
 use super::error::ProfileError;
-use super::habits::{Extras, Limits, NamesVersion, PreRequest, Progress};
+use super::habits::{EndBy, EndStep, Extras, Limits, NamesVersion, PreRequest, Progress};
 use super::known::Known;
 use super::oauth::OAuth;
 use super::values::{
@@ -168,6 +168,8 @@ fields! {
     session_per_call: Option<Vec<String>>,
     /// What it can take.
     limits: Limits,
+    /// What it does, in order, to end a server that it started; who does nothing more leaves it to itself.
+    process_end: Vec<EndStep>,
 }
 
 impl Profile {
@@ -424,6 +426,14 @@ fn refuse_contradictions(file: &str, profile: &Profile) -> Result<(), ProfileErr
     }
     if profile.delete_on_exit.value && profile.headers_delete.value.is_empty() {
         return refuse("headers_delete", "is empty although `delete_on_exit` is true", "list the headers");
+    }
+    let ends = &profile.process_end.value;
+    if !ends.is_sorted_by_key(|step| step.after_ms) || ends.first().is_none_or(|first| first.does == EndBy::Leave) {
+        return refuse(
+            "process_end",
+            "does not say in order how it begins and goes on",
+            "begin with what the client does first, and count `after_ms` from there",
+        );
     }
     for (capability, answer) in [
         ("roots", &profile.answers.value.roots),

@@ -14,7 +14,7 @@ mod values;
 
 pub use error::ProfileError;
 pub use folder::load;
-pub use habits::{Extras, Limits, NamesVersion, PreRequest, Progress, ProgressTokens, Token};
+pub use habits::{EndBy, EndStep, Extras, Limits, NamesVersion, PreRequest, Progress, ProgressTokens, Token};
 pub use known::{Evidence, Known};
 pub use load::{About, Profile, parse};
 pub use oauth::{

@@ -212,6 +212,9 @@ pub struct GetStream {
 pub enum OnSession404 {
     /// A new handshake; the call is lost.
     Reinitialize,
+    /// The same, after 400 too.
+    #[serde(rename = "reinitialize-on-400-too")]
+    ReinitializeOn400Too,
     /// A new handshake, and the call once more.
     ReinitializeAndRetry,
     /// Nothing; it is broken until restarted.

@@ -190,7 +190,7 @@ pub async fn between(
         }
         let code = child.wait().await.ok().and_then(|status| status.code());
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let exit = EventKind::Exit { exchange: opening, after, took_ms, code, left_others: false };
+        let exit = EventKind::Exit { exchange: opening, after, began: None, took_ms, code, left_others: false };
         let end = if by_itself { End::CutShort } else { End::Complete };
         pipes.tap.record_all(CLIENT, vec![exit, EventKind::End { exchange: opening, end }]);
         code

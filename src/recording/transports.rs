@@ -132,7 +132,7 @@ mod tests {
         let start = Builder::new().channel(Via::Stdio).post(&ask(1)).json(200, &json!({"id": 1, "result": {}}));
         let asked = start.post(&ask(2)).end(End::Complete);
         let ends = |after: Ended| {
-            let exit = EventKind::Exit { exchange: 1, after, took_ms: 0, code: None, left_others: false };
+            let exit = EventKind::Exit { exchange: 1, after, began: None, took_ms: 0, code: None, left_others: false };
             let events = over_transports(asked.clone().event(exit).finish());
             let view = View::new(&events);
             view.exchanges.iter().skip(1).map(|exchange| exchange.end.clone()).collect::<Vec<_>>()

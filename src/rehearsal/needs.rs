@@ -8,6 +8,9 @@ use crate::model::{Era, Revision, Via};
 use crate::profile::Profile;
 use crate::scenario::{Action, Scenario, Step};
 
+/// What HTTP says of a method that an address does not take (RFC 9110 section 15.5.6).
+const NO_POST: u16 = 405;
+
 /// The first need that is not met, in plain words; `None` where the scenario applies.
 pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, survey: &Survey) -> Option<String> {
     let modern = revision.facts().era == Era::Modern;
@@ -131,6 +134,16 @@ fn not_allowed(tool: &str, survey: &Survey) -> Option<String> {
     })
 }
 
+/// Why a client does not come in where HTTP+SSE is all that there is.
+fn comes_over_sse(profile: &Profile, revision: Revision) -> Option<String> {
+    let transports = &profile.transports.value;
+    if !transports.order.contains(&Via::LegacySse) {
+        return Some("this client does not speak HTTP+SSE".to_owned());
+    }
+    let tries = transports.first() == Via::LegacySse || transports.falls_back_on(NO_POST, revision);
+    (!tries).then(|| format!("this client does not try HTTP+SSE after status {NO_POST} to its POST"))
+}
+
 fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) -> Option<String> {
     let modern = revision.facts().era == Era::Modern;
     let offered = survey.modern.as_ref().filter(|_| modern).unwrap_or(&survey.capabilities);
@@ -180,6 +193,11 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
         "websocket" => missing(survey.via == Via::WebSocket, "it is about WebSocket"),
         "session" if modern => Some(format!("{revision} has no sessions")),
         "session" => missing(survey.session, "the target assigns no session ids"),
+        "older-transport" if survey.embedded && survey.via == Via::StreamableHttp => comes_over_sse(profile, revision),
+        "older-transport" => missing(
+            survey.via == Via::LegacySse && !survey.chosen,
+            "the target is not an address of which clients have to find out that it speaks HTTP+SSE",
+        ),
         // The embedded server is made as the case needs it.
         "legacy-only" if survey.embedded => None,
         "modern-only" if survey.embedded => {

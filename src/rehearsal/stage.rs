@@ -126,19 +126,23 @@ impl Stage {
 
 /// What a scenario asks of a server that is made for it.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer to a question of its own")]
 pub(super) struct Asked {
     auth: bool,
     /// The metadata document of the client, which is on the public network.
     document: Option<Value>,
     nodes: bool,
     restart: bool,
+    /// Whether only the transport of 2024-11-05 is to be had at the address.
+    older_transport: bool,
     eras: Eras,
 }
 
 impl Asked {
     pub(super) fn by(scenario: &Scenario, profile: &Profile) -> Self {
         let needs = |need: &str| scenario.needs.iter().any(|named| named == need);
-        let eras = match (needs("legacy-only"), needs("modern-only")) {
+        // The older transport knows the older era alone.
+        let eras = match (needs("legacy-only") || needs("older-transport"), needs("modern-only")) {
             (true, _) => Eras::Legacy,
             (_, true) => Eras::Modern,
             _ => Eras::Both,
@@ -148,6 +152,7 @@ impl Asked {
             document: document_of(&profile.oauth.value),
             nodes: needs("nodes"),
             restart: needs("restart"),
+            older_transport: needs("older-transport"),
             eras,
         }
     }
@@ -228,6 +233,10 @@ pub(super) async fn embedded(
         let server = start(config, clock.clone(), rng).await?;
         let target = match (via, program) {
             (Via::Stdio, Some(program)) => Target::of_command(piped(&program, &asked_for, asked.eras), patience),
+            (Via::StreamableHttp, _) if asked.older_transport => {
+                let stream = server.url_of(Via::LegacySse).unwrap_or_else(|| server.url());
+                Target { falls_back: true, ..Target::parse(&stream, patience)? }
+            }
             (Via::StreamableHttp, _) => Target::parse(&server.url(), patience)?,
             (via, _) => {
                 let url = server.url_of(via).unwrap_or_else(|| server.url());

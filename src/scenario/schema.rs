@@ -190,6 +190,9 @@ bodies! {
         /// Name of the tool.
         #[serde(default)]
         tool: Option<String>,
+        /// Call it by the first name in the client's own list that begins so, where there is one.
+        #[serde(default)]
+        as_listed: bool,
         /// Arguments of the tool.
         #[serde(default, deserialize_with = "present")]
         arguments: Option<Value>,

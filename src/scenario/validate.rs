@@ -18,9 +18,10 @@ use super::words::DisconnectWhen;
 use crate::model::{Revision, Span, closest};
 
 /// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
-pub const NEEDS: [&str; 28] = [
+pub const NEEDS: [&str; 29] = [
     "http",
     "legacy-only",
+    "older-transport",
     "modern-only",
     "both-eras",
     "sse",

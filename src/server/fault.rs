@@ -2,9 +2,6 @@
 //!
 //! The catalogue itself is in `faults`, a file for each area. Adding a fault touches one row there, and a rule if it needs one.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -12,6 +9,7 @@ use super::answer::{AskCtx, ReplyHead};
 use super::config::ServerError;
 use super::dispatch::App;
 use super::faults::faults;
+use super::notes::Notes;
 use super::reply::RpcError;
 use crate::model::{Via, nearest};
 
@@ -26,6 +24,8 @@ pub struct Fault {
     pub caught_by: &'static [&'static str],
     /// The transport that it shows on, where it shows on one alone.
     pub over: Option<Via>,
+    /// The client whose habits show it, where the neutral one has none that do.
+    pub before: Option<&'static str>,
     pub(crate) how: How,
 }
 
@@ -105,30 +105,6 @@ impl AskedOf<'_> {
 /// What a request is taken for: its headers, where it has any, and its text.
 pub(crate) type Taken = (Option<HeaderMap>, Value);
 
-/// What a fault remembers although the server should not.
-#[derive(Debug, Default)]
-pub(crate) struct Notes(Mutex<BTreeMap<String, Value>>);
-
-impl Notes {
-    /// What was noted under a key.
-    pub(crate) fn get(&self, key: &str) -> Option<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    /// Notes something, and gives what was noted there before.
-    pub(crate) fn put(&self, key: &str, value: Value) -> Option<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value)
-    }
-
-    /// Counts up from 1.
-    pub(crate) fn count(&self, key: &str) -> u64 {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = notes.get(key).and_then(Value::as_u64).unwrap_or(0) + 1;
-        notes.insert(key.to_owned(), Value::from(next));
-        next
-    }
-}
-
 /// A rule that the correct server keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
@@ -184,6 +160,7 @@ pub(crate) enum Rule {
     DocumentsKept,
     EarlyPingAnswered,
     EarlyStreamAnswered,
+    EarlyVersionIgnored,
     ElicitationDeclared,
     ElicitationModeDeclared,
     EmptyBatchRefused,
@@ -208,6 +185,7 @@ pub(crate) enum Rule {
     HostChecked,
     IdTypesApart,
     ImplicitRefused,
+    InitializeOpen,
     IssOnErrors,
     IssuerAtOrigin,
     IssuerChecked,
@@ -222,6 +200,7 @@ pub(crate) enum Rule {
     ListenForgotten,
     ListenGuarded,
     ListenStaysOpen,
+    ListsSideBySide,
     LogFiltered,
     LogLevelChecked,
     LongLinesRead,
@@ -246,6 +225,7 @@ pub(crate) enum Rule {
     NoOutage,
     NotBeforeEnforced,
     NullIdRefused,
+    NullIdSurvived,
     OfferUsable,
     OfflineGranted,
     OpenidComplete,
@@ -321,6 +301,8 @@ pub(crate) enum Rule {
     RevocationWorks,
     RootMetadataOurs,
     RootsDeclared,
+    RootsRefusable,
+    RootsRefusedAnyhow,
     SamplingDeclared,
     SchemeCaseless,
     ScopeEnforced,
@@ -339,6 +321,7 @@ pub(crate) enum Rule {
     SessionOutlivesConnection,
     SessionOutlivesToken,
     SessionUseCounts,
+    SessionsKept,
     SessionsManifold,
     SignatureVerified,
     SigtermEnds,
@@ -367,6 +350,8 @@ pub(crate) enum Rule {
     ToolArgumentsChecked,
     ToolErrorsAreResults,
     ToolNamesExact,
+    ToolNamesKept,
+    ToolNamesShort,
     UnknownClientStays,
     UnknownMetadataIgnored,
     UnknownMethodRefused,
@@ -404,6 +389,11 @@ impl Faults {
             faults().find(|fault| fault.id == id).ok_or_else(unknown)
         };
         ids.iter().map(find).collect::<Result<_, _>>().map(|found| Self(found, Notes::default()))
+    }
+
+    /// Counts up from 1 what a fault counts.
+    pub(crate) fn count(&self, key: &str) -> u64 {
+        self.1.count(key)
     }
 
     /// Whether the server keeps a rule.

@@ -78,6 +78,11 @@ pub(crate) async fn initialize(
         .get("capabilities")
         .filter(|value| value.is_object())
         .ok_or_else(|| RpcError::params("capabilities is missing or no object"))?;
+    let members = ["protocolVersion", "capabilities", "clientInfo"];
+    let more = params.as_object().is_some_and(|given| given.keys().any(|name| !members.contains(&name.as_str())));
+    if more && !app.faults.holds(Rule::InitializeOpen) {
+        return Err(RpcError::params("params has an unknown member"));
+    }
     let info = params.get("clientInfo");
     let named = |member: &str| info.and_then(|info| info.get(member)).is_some_and(Value::is_string);
     if !named("name") || !named("version") {

@@ -20,6 +20,7 @@ mod http;
 mod lifecycle;
 mod message;
 mod modern;
+mod notes;
 mod oauth;
 mod peer;
 mod post;

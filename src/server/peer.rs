@@ -185,6 +185,19 @@ impl Call {
         if let Some(refusal) = self.refusal(method, params.as_ref().unwrap_or(&Value::Null)) {
             return Err(refusal.to_owned());
         }
+        let answer = self.put(method, params).await?;
+        if let Some(error) = answer.get("error") {
+            if !self.app.faults.holds(Rule::RefusalsHandled) {
+                return std::future::pending().await;
+            }
+            let text = error.get("message").and_then(Value::as_str).unwrap_or("no reason given");
+            return Err(format!("The client refused: {text}"));
+        }
+        answer.get("result").cloned().ok_or_else(|| "The client answered without a result".to_owned())
+    }
+
+    /// Asks the client without a look at what it declared, and gives its whole answer.
+    pub(crate) async fn put(&self, method: &str, params: Option<Value>) -> Result<Value, String> {
         let Some(stream) = self.stream else { return Err("The client cannot be asked inside a batch".to_owned()) };
         let (id, reply) = self.session.expect_reply(|number| self.app.question_id(number));
         let mut message = json!({"jsonrpc": "2.0", "id": id, "method": method});
@@ -194,23 +207,15 @@ impl Call {
         // Reckoned from before the question is out: its reader may move the clock at once.
         let time_out = self.app.clock.sleep(ANSWER_WITHIN);
         self.app.send(&self.session, stream, message, None);
-        let answer = tokio::select! {
-            answer = reply => answer.map_err(|_| "The session has ended".to_owned())?,
+        tokio::select! {
+            answer = reply => answer.map_err(|_| "The session has ended".to_owned()),
             () = time_out, if self.app.faults.holds(Rule::QuestionsTimeOut) => {
                 self.session.forget_reply(&id);
                 if self.app.faults.holds(Rule::TimeoutCancels) {
                     self.notify("notifications/cancelled", &json!({"requestId": id, "reason": "No answer in time"}));
                 }
-                return Err(format!("The client did not answer {method} in time"));
+                Err(format!("The client did not answer {method} in time"))
             }
-        };
-        if let Some(error) = answer.get("error") {
-            if !self.app.faults.holds(Rule::RefusalsHandled) {
-                return std::future::pending().await;
-            }
-            let text = error.get("message").and_then(Value::as_str).unwrap_or("no reason given");
-            return Err(format!("The client refused: {text}"));
         }
-        answer.get("result").cloned().ok_or_else(|| "The client answered without a result".to_owned())
     }
 }

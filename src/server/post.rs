@@ -3,6 +3,7 @@
 //! It must not know what a method does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use serde_json::Value;
@@ -20,6 +21,13 @@ use super::reply::{code, error_message};
 use super::session::Session;
 use super::{guard, modern, tools};
 use crate::model::{Kind, Message, Revision, Via};
+
+/// How many requests a session lasts for where a fault ends it in the middle of its use.
+const REQUESTS_OF_A_SESSION: u64 = 30;
+/// What stands for the list that is being made among the requests that run, where lists are made one by one.
+const A_LIST: &str = "a list";
+/// How long a fault makes a list: long enough that one which is asked for at the same time finds it under way.
+const MAKING_A_LIST: Duration = Duration::from_millis(40);
 
 /// The refusal of a POST by its headers alone.
 pub(crate) fn refuse_headers(app: &App, headers: &HeaderMap) -> Option<Reply> {
@@ -69,10 +77,16 @@ pub(crate) async fn serve(
                 Err(refusal) => refusal,
             };
         }
+        Err(_) if crashes_on_null(app, body) => {
+            return Reply::refuse(500, None, code::INVALID_REQUEST, "Internal error");
+        }
         Err(unusable) => return invalid(revision, &unusable),
     };
     note(ask, kind, &value);
     let id = echo_id(&value).filter(|_| kind == Kind::Request);
+    if comes_early(app, headers, &value) {
+        return Reply::refuse(400, id, code::INVALID_REQUEST, "A header is not known here");
+    }
     if headers.get("mcp-session-id").is_none() && kind == Kind::Request {
         if Message(&value).method() == Some("initialize") && !is_modern(None, &value) {
             return begin(app, &value, caller).await;
@@ -104,6 +118,18 @@ pub(crate) async fn serve(
             settled(&session, None, Reply::empty(202)).await
         }
     }
+}
+
+/// Whether a fault refuses an `initialize` for a header that some clients send too early.
+fn comes_early(app: &App, headers: &HeaderMap, value: &Value) -> bool {
+    let opens = Message(value).method() == Some("initialize");
+    opens && headers.contains_key("mcp-protocol-version") && !app.faults.holds(Rule::EarlyVersionIgnored)
+}
+
+/// Whether a notification with the id null brings the server down; only a fault does that.
+fn crashes_on_null(app: &App, body: &[u8]) -> bool {
+    let null = || serde_json::from_slice::<Value>(body).is_ok_and(|value| value.get("id") == Some(&Value::Null));
+    !app.faults.holds(Rule::NullIdSurvived) && null()
 }
 
 /// Whether the version that the headers name, if they do, can be meant for the era of sessions.
@@ -175,12 +201,34 @@ async fn settled(session: &Session, id: Option<&Value>, reply: Reply) -> Reply {
     if session.settled().await.is_ok() { reply } else { Reply::unavailable(id) }
 }
 
+/// Whether no other list of this session is being made; only a fault makes them one by one.
+async fn made_alone(session: &Arc<Session>) -> bool {
+    if session.begin(A_LIST).is_none() {
+        return false;
+    }
+    let session = Arc::clone(session);
+    // Spawned, so that a client that leaves meanwhile does not keep it.
+    let made = tokio::spawn(async move {
+        tokio::time::sleep(MAKING_A_LIST).await;
+        session.end(A_LIST);
+    });
+    made.await.is_ok()
+}
+
 async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     let method = Message(&value).method().unwrap_or_default().to_owned();
+    if !app.faults.holds(Rule::SessionsKept) && app.faults.count(&session.id) > REQUESTS_OF_A_SESSION {
+        // It is over whether or not the store says so.
+        let _ = app.sessions.remove(&session.id, true).await;
+        return Reply::refuse(404, value.get("id"), code::SESSION_NOT_FOUND, "Session not found");
+    }
     if method == "tools/call" && session.streams_a_call() && !app.faults.holds(Rule::CallsSideBySide) {
         return Reply::empty(503);
     }
-    if !tools::streams(&value) {
+    if method.ends_with("/list") && !app.faults.holds(Rule::ListsSideBySide) && !made_alone(&session).await {
+        return Reply::empty(503);
+    }
+    if !tools::streams(app, &value) {
         // Spawned, because a dropped connection drops this future, and the work is to go on.
         let id = value.get("id").cloned();
         let task = tokio::spawn(app.clone().perform(session.clone(), None, value));

@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 use super::answer::{AskCtx, ReplyHead};
 use super::fault::OutCtx;
 
+/// More tools than the clients with the highest bound that is known take.
+const SPARES: usize = 130;
+
 /// Lets `change` have the result of a response to `method`.
 fn result_of(message: &mut Value, context: &OutCtx<'_>, method: &str, change: impl FnOnce(&mut Map<String, Value>)) {
     if context.method == Some(method)
@@ -111,6 +114,16 @@ pub(crate) fn repeat_tool(message: &mut Value, context: &OutCtx<'_>) {
             && let Some(first) = tools.first().cloned()
         {
             tools.push(first);
+        }
+    });
+}
+
+/// Puts tools that nobody calls before those of `tools/list`.
+pub(crate) fn precede_with_spares(message: &mut Value, context: &OutCtx<'_>) {
+    result_of(message, context, "tools/list", |result| {
+        if let Some(tools) = result.get_mut("tools").and_then(Value::as_array_mut) {
+            let spare = |number: usize| json!({"name": format!("spare_{number}"), "description": "Does nothing.", "inputSchema": {"type": "object"}});
+            tools.splice(0..0, (0..SPARES).map(spare));
         }
     });
 }

@@ -25,6 +25,12 @@ const MAX_TICKS: u64 = 10;
 /// How long `test_reconnection` leaves its client alone.
 const AWAY_MS: u64 = 100;
 
+/// A name that the specification allows, and some clients do not take.
+const LONG_NAME: &str = "test_audio_content_as_a_wave_file_of_no_length_that_every_player_on_earth_can_play";
+
+/// The mark of a session whose client has answered what a fault asks first.
+const ROOTS_KNOWN: &str = "roots/list";
+
 /// The tool that is listed last by a server that refuses tools it was not asked to list.
 const LISTED_LAST: &str = "test_audio_content";
 
@@ -47,9 +53,23 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     }
     page_of(app, "tools/list", params, ("tools", items.len(), size), |range| {
         let mut shown: Vec<Value> = items[range].iter().map(|item| (*item).clone()).collect();
+        for item in &mut shown {
+            if let Some(name) = item["name"].as_str().and_then(|name| renamed(app, session, name)) {
+                item["name"] = json!(name);
+            }
+        }
         trim_all(&mut shown, session.revision);
         shown
     })
+}
+
+/// The name that a fault gives a tool in place of its own.
+fn renamed(app: &App, session: &Session, name: &str) -> Option<&'static str> {
+    match name {
+        "test_echo" if session.marked("tools") && !app.faults.holds(Rule::ToolNamesKept) => Some("test_echo_again"),
+        LISTED_LAST if !app.faults.holds(Rule::ToolNamesShort) => Some(LONG_NAME),
+        _ => None,
+    }
 }
 
 /// Whether a call of this tool is refused because no page with it was fetched.
@@ -59,10 +79,10 @@ fn is_unlisted(call: &Call, name: &str) -> bool {
 }
 
 /// Whether the call wants a stream, because it may say something before its result.
-pub(crate) fn streams(request: &Value) -> bool {
+pub(crate) fn streams(app: &App, request: &Value) -> bool {
     let name = request.get("params").and_then(|params| params.get("name")).and_then(Value::as_str);
     request.get("method").and_then(Value::as_str) == Some("tools/call")
-        && name.and_then(definitions::find).is_some_and(|tool| tool.streams)
+        && (asks_for_roots(app) || name.and_then(definitions::find).is_some_and(|tool| tool.streams))
 }
 
 /// Whether the tool that a call names only reads; `None` where there is no such tool.
@@ -88,8 +108,32 @@ pub(crate) fn told(outcome: Result<Value, String>) -> Value {
     outcome.unwrap_or_else(|message| json!({"content": [text(message)], "isError": true}))
 }
 
+/// Whether a fault asks clients for their roots before it serves them.
+pub(crate) fn asks_for_roots(app: &App) -> bool {
+    !app.faults.holds(Rule::RootsRefusable) || !app.faults.holds(Rule::RootsRefusedAnyhow)
+}
+
+/// Why such a server does not serve a client that did not declare roots: it gave none when it was asked.
+async fn without_roots(call: &Call) -> Option<RpcError> {
+    let declared = call.session.capabilities.get("roots").is_some_and(Value::is_object);
+    let asks = asks_for_roots(&call.app) && call.modern.is_none() && call.stream.is_some();
+    if declared || !asks || call.session.marked(ROOTS_KNOWN) {
+        return None;
+    }
+    let answer = call.put("roots/list", None).await.unwrap_or_default();
+    let none = answer["error"]["code"] == code::METHOD_NOT_FOUND && call.app.faults.holds(Rule::RootsRefusable);
+    if answer.get("result").is_none() && !none {
+        return Some(RpcError::new(code::INTERNAL, "The roots of the client are not known"));
+    }
+    call.session.mark(ROOTS_KNOWN);
+    None
+}
+
 /// `tools/call`.
 pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
+    if let Some(refusal) = without_roots(call).await {
+        return Err(refusal);
+    }
     let holds = |rule| call.app.faults.holds(rule);
     let empty = json!({});
     let arguments = params.get("arguments").unwrap_or(&empty);
@@ -125,7 +169,8 @@ fn known<'n>(call: &Call, name: &'n str) -> Result<&'n str, RpcError> {
     let strict = holds(Rule::FeaturesByRevision);
     let fits = |tool: &definitions::Tool| tool.fits(call.session.revision, strict);
     let named = |tool: &definitions::Tool| {
-        tool.name == name || (tool.name.eq_ignore_ascii_case(name) && !holds(Rule::ToolNamesExact))
+        let now = renamed(&call.app, &call.session, tool.name).unwrap_or(tool.name);
+        now == name || (now.eq_ignore_ascii_case(name) && !holds(Rule::ToolNamesExact))
     };
     let added = Some(&definitions::ADDED).filter(|_| call.session.marked("tools"));
     match definitions::all().chain(added).find(|tool| named(tool) && fits(tool)) {

@@ -66,10 +66,14 @@ pub enum Ended {
     ByItself,
     /// Its standard input was closed.
     InputClosed,
-    /// SIGTERM, some time after its input was closed.
+    /// SIGINT.
+    Sigint,
+    /// SIGTERM, as a rule some time after its input was closed.
     Sigterm,
-    /// SIGKILL, some time after SIGTERM.
+    /// SIGKILL, as a rule some time after SIGTERM.
     Sigkill,
+    /// Nothing did: its client left, and it ran on.
+    Nothing,
 }
 
 /// One line of a transcript.
@@ -181,7 +185,10 @@ pub enum EventKind {
         exchange: u32,
         /// What made it end.
         after: Ended,
-        /// Milliseconds from the closing of its standard input to its end; 0 where it was never closed.
+        /// What the client did first to end it, where that was something else than to close its standard input.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        began: Option<Ended>,
+        /// Milliseconds from the first that the client did about it to its end; 0 where it did nothing.
         took_ms: u64,
         /// Its exit code, where it was not ended by a signal.
         #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -290,6 +297,13 @@ pub enum EventKind {
         how: String,
         /// Whether it begins; else it is over, and the target answers again.
         on: bool,
+    },
+    /// The client was to call a tool that it had left out of the server's list, so that there was no call.
+    Unreachable {
+        /// Its name.
+        tool: String,
+        /// Why the client left it out, in plain words.
+        why: String,
     },
     /// The rest of the steps was left out, because something that they need cannot be brought about here.
     LeftOut {

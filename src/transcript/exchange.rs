@@ -50,7 +50,9 @@ pub struct Exit {
     pub seq: u32,
     /// What made it end.
     pub after: Ended,
-    /// Milliseconds from the closing of its standard input to its end.
+    /// What the client did first to end it, where that was something else than to close its standard input.
+    pub began: Option<Ended>,
+    /// Milliseconds from the first that the client did about it to its end.
     pub took_ms: u64,
     /// Its exit code.
     pub code: Option<i32>,
@@ -375,10 +377,11 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
             EventKind::Message { text, utf8, .. } => {
                 found.texts.push(ChannelText { seq: event.seq, at: event.at, text: text.clone(), utf8: *utf8 });
             }
-            EventKind::Exit { after, took_ms, code, left_others, .. } => {
+            EventKind::Exit { after, began, took_ms, code, left_others, .. } => {
                 found.exit = Some(Exit {
                     seq: event.seq,
                     after: *after,
+                    began: *began,
                     took_ms: *took_ms,
                     code: *code,
                     left_others: *left_others,

@@ -18,6 +18,6 @@ pub use http::{Connection, Framing, Head, Request, WireError};
 pub use limits::{MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, too_much};
 pub use link::{Link, Place, Trust, TrustError};
 pub use sse::{Decoder, Frame};
-pub use stdio::{Command, Lines, Output, Process, Started, kill_all};
+pub use stdio::{Asked, Command, Lines, Output, Process, Started, kill_all};
 pub use tap::{Sink, Tap};
 pub use websocket::{Incoming, Listener, MAX_TEXT, Speaker, accept_key, sockets};

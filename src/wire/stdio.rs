@@ -50,6 +50,15 @@ pub struct Process {
     reader: JoinHandle<()>,
 }
 
+/// How a process is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// With SIGINT.
+    Interrupt,
+    /// With SIGTERM.
+    Terminate,
+}
+
 impl Command {
     /// Starts it; `Err` says in plain words why it cannot be.
     pub fn start(&self) -> Result<Started, String> {
@@ -92,13 +101,35 @@ impl Process {
         String::from_utf8_lossy(&kept).trim().to_owned()
     }
 
+    /// Whether it ends within this time.
+    pub async fn ends_within(&mut self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.child.wait()).await.is_ok()
+    }
+
+    /// Asks it, and all that it started, to end.
+    pub fn ask_to_end(&self, how: Asked) {
+        self.group.signal(how);
+    }
+
+    /// Kills what is left of it and of what it started. Gives its exit code, and whether something that it had started
+    /// had to be killed.
+    pub async fn be_over(mut self) -> (Option<i32>, bool) {
+        if !self.has_ended() {
+            // One that is gone already needs no killing.
+            let _ = self.child.start_kill();
+        }
+        let status = tokio::time::timeout(TO_DIE, self.child.wait()).await;
+        let left_others = self.group.kill();
+        (status.ok().and_then(Result::ok).and_then(|status| status.code()), left_others)
+    }
+
     /// Sees it end, its input being closed already: waits so long, asks with SIGTERM, waits again, kills
     /// (2025-11-25 basic/lifecycle#shutdown). Gives what made it end, its exit code, and whether something that it had
     /// started had to be killed.
     pub async fn end(mut self, by_itself: bool, to_exit: Duration) -> (Ended, Option<i32>, bool) {
         let mut how = if by_itself { Ended::ByItself } else { Ended::InputClosed };
         let mut status = tokio::time::timeout(to_exit, self.child.wait()).await;
-        if status.is_err() && self.group.terminate() {
+        if status.is_err() && self.group.signal(Asked::Terminate) {
             how = Ended::Sigterm;
             status = tokio::time::timeout(to_exit, self.child.wait()).await;
         }
@@ -204,14 +235,18 @@ impl Group {
 
     /// Asks all of it to end; says whether that can be done here.
     #[cfg(unix)]
-    fn terminate(&self) -> bool {
+    fn signal(&self, how: Asked) -> bool {
+        let signal = match how {
+            Asked::Interrupt => rustix::process::Signal::INT,
+            Asked::Terminate => rustix::process::Signal::TERM,
+        };
         let group = self.0.and_then(rustix::process::Pid::from_raw);
-        group.is_some_and(|group| rustix::process::kill_process_group(group, rustix::process::Signal::TERM).is_ok())
+        group.is_some_and(|group| rustix::process::kill_process_group(group, signal).is_ok())
     }
 
     /// Asks all of it to end; says whether that can be done here.
     #[cfg(not(unix))]
-    fn terminate(&self) -> bool {
+    fn signal(&self, _how: Asked) -> bool {
         false
     }
 

@@ -90,8 +90,16 @@ mod tests {
     fn lines_and_the_end() {
         let http = Builder::new().initialize("2025-06-18");
         three("transport.stdio.client-stdin-clean", &start(), &start().says("hello"), &http);
-        let exit =
-            |after| start().event(EventKind::Exit { exchange: 1, after, took_ms: 1, code: None, left_others: false });
+        let exit = |after| {
+            start().event(EventKind::Exit {
+                exchange: 1,
+                after,
+                began: None,
+                took_ms: 1,
+                code: None,
+                left_others: false,
+            })
+        };
         let id = "transport.stdio.client-shutdown-order";
         three(id, &exit(Ended::InputClosed), &exit(Ended::Sigterm), &exit(Ended::ByItself));
         let modern = Builder::new().channel(Via::Stdio).modern().discover(json!({}));

@@ -1,6 +1,7 @@
 //! Checks of the area `features`, one topic a file.
 
 pub mod asking;
+pub mod callable;
 pub(crate) mod content;
 pub mod elicitation;
 pub(crate) mod listing;

@@ -1,6 +1,7 @@
 //! Checks of the area `http`, one topic a file.
 
 pub mod body;
+pub mod early;
 pub mod headers;
 pub mod listen;
 pub mod origin;

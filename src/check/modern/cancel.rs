@@ -149,19 +149,34 @@ fn teardown(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// A process that did not end with its input ends on SIGTERM at the latest.
+/// How long a process that was sent SIGTERM may take to end, in milliseconds.
+const TO_END_MS: u64 = 1000;
+
+/// A process that did not end with its input, or whose client begins with SIGTERM, ends on that signal.
 fn sigterm(view: &View<'_>, out: &mut Findings) {
     use crate::transcript::Ended;
     for process in view.exchanges.iter().filter(|exchange| exchange.via == Via::Stdio && exchange.channel.is_none()) {
         let Some(exit) = process.exit.filter(|_| out.covers(process.revision)) else { continue };
-        if !matches!(exit.after, Ended::Sigterm | Ended::Sigkill) {
+        let first = exit.began == Some(Ended::Sigterm);
+        let judged = match exit.after {
+            Ended::Sigterm => exit.began != Some(Ended::Sigint),
+            // Who kills a moment after the signal, or sends another one first, does not see what it is worth.
+            Ended::Sigkill => exit.began.is_none() || (first && exit.took_ms >= TO_END_MS),
+            Ended::Nothing => first,
+            _ => false,
+        };
+        if !judged {
             continue;
         }
+        let killed = exit.after == Ended::Sigkill;
         out.require(exit.after == Ended::Sigterm, || {
             told(
-                "The server did not end on SIGTERM, and had to be killed.".to_owned(),
+                format!(
+                    "The server did not end on SIGTERM, and {}.",
+                    if killed { "had to be killed" } else { "was left behind" }
+                ),
                 &["an exit soon after SIGTERM"],
-                format!("ended by SIGKILL after {} ms", exit.took_ms),
+                format!("{} after {} ms", if killed { "ended by SIGKILL" } else { "still running" }, exit.took_ms),
                 "end on SIGTERM; do not catch it without leaving",
                 vec![process.seq, exit.seq],
             )
@@ -215,9 +230,23 @@ mod tests {
         assert_eq!(judge(id, &late).outcome, Outcome::Warn, "a server may be unable to cancel");
         assert_eq!(judge(id, &start()).outcome, Outcome::NotExercised);
         let ended = |after: Ended| {
-            start().event(EventKind::Exit { exchange: 1, after, took_ms: 5, code: None, left_others: false })
+            start().event(EventKind::Exit {
+                exchange: 1,
+                after,
+                began: None,
+                took_ms: 5,
+                code: None,
+                left_others: false,
+            })
         };
         expect_three("transport.stdio.sigterm-exit", &ended(Ended::Sigterm), &ended(Ended::Sigkill), &start());
+        let first = |after: Ended, took_ms: u64| {
+            let began = Some(Ended::Sigterm);
+            start().event(EventKind::Exit { exchange: 1, after, began, took_ms, code: None, left_others: false })
+        };
+        let id = "transport.stdio.sigterm-exit";
+        expect_three(id, &first(Ended::Sigterm, 5), &first(Ended::Nothing, 3000), &first(Ended::Sigkill, 100));
+        assert_eq!(judge(id, &first(Ended::Sigkill, 2000)).outcome, Outcome::Warn);
         expect_three("transport.stdio.eof-exit", &ended(Ended::InputClosed), &ended(Ended::Sigterm), &start());
     }
 }

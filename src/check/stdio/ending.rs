@@ -13,10 +13,10 @@ pub const CHECKS: &[Check] = &[
     Check { id: "transport.stdio.inflight-on-eof", judge: in_a_call },
 ];
 
-/// The processes whose input the client closed, with how they ended.
+/// The processes whose input the client closed first of all, with how they ended.
 fn ended<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Exchange, Exit)> {
     let exits = processes(view).filter_map(|process| Some((process, process.exit?)));
-    exits.filter(|(_, exit)| exit.after != Ended::ByItself)
+    exits.filter(|(_, exit)| exit.after != Ended::ByItself && exit.began.is_none())
 }
 
 /// Whether a request that could be read was under way, or never answered nor cancelled, when the input was closed.
@@ -45,6 +45,9 @@ fn at_end_of_input(view: &View<'_>, out: &mut Findings) {
         out.require(exit.after == Ended::InputClosed, || {
             let (what, asked) = match exit.after {
                 Ended::Sigkill => ("neither when its input ended nor on SIGTERM, and had to be killed", "SIGKILL"),
+                Ended::Nothing => {
+                    ("neither when its input ended nor when its client had gone, and was left behind", "nobody")
+                }
                 _ => ("only on SIGTERM, not when its input ended", "SIGTERM"),
             };
             told(
@@ -95,7 +98,7 @@ mod tests {
     use serde_json::json;
 
     fn ends(builder: &Builder, after: Ended, left_others: bool) -> Builder {
-        let exit = EventKind::Exit { exchange: 1, after, took_ms: 40, code: Some(0), left_others };
+        let exit = EventKind::Exit { exchange: 1, after, began: None, took_ms: 40, code: Some(0), left_others };
         builder.clone().event(exit).event(EventKind::End { exchange: 1, end: End::Complete })
     }
 
@@ -104,6 +107,18 @@ mod tests {
         let idle = Builder::new().channel(Via::Stdio).initialize("2025-06-18");
         let id = "transport.stdio.eof-exit-legacy";
         expect_three(id, &ends(&idle, Ended::InputClosed, false), &ends(&idle, Ended::Sigterm, false), &idle);
+        expect_three(id, &ends(&idle, Ended::InputClosed, false), &ends(&idle, Ended::Nothing, false), &idle);
+        // Who begins with a signal has not asked what happens at the end of input.
+        let kind = |began| EventKind::Exit {
+            exchange: 1,
+            after: Ended::Sigterm,
+            began,
+            took_ms: 9,
+            code: None,
+            left_others: false,
+        };
+        let signalled = idle.clone().event(kind(Some(Ended::Sigterm)));
+        expect_three(id, &ends(&idle, Ended::InputClosed, false), &idle.clone().event(kind(None)), &signalled);
         let call = json!({"jsonrpc": "2.0", "id": 8, "method": "tools/call", "params": {"name": "slow"}});
         let busy = idle.clone().post(&call);
         let id = "transport.stdio.inflight-on-eof";

@@ -203,8 +203,14 @@ mod tests {
     }
 
     fn gone(builder: Builder) -> Builder {
-        let exit =
-            EventKind::Exit { exchange: 1, after: Ended::ByItself, took_ms: 0, code: Some(1), left_others: false };
+        let exit = EventKind::Exit {
+            exchange: 1,
+            after: Ended::ByItself,
+            began: None,
+            took_ms: 0,
+            code: Some(1),
+            left_others: false,
+        };
         builder.event(exit).event(EventKind::End { exchange: 1, end: End::CutShort })
     }
 

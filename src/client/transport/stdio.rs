@@ -9,10 +9,11 @@ use super::line::{Line, Out};
 use crate::client::exchange::Answered;
 use crate::client::sim::Sim;
 use crate::model::Via;
+use crate::profile::{EndBy, EndStep};
 use crate::transcript::{End, Ended, EventKind, Headers};
-use crate::wire::{Command, Lines, Output, Process, Started};
+use crate::wire::{Asked, Command, Lines, Output, Process, Started};
 
-/// How long a server may take to exit once its input is closed, and again once it was asked to.
+/// The most that a server may take to exit, whatever its client does about it next, and after all that it does.
 const TO_EXIT: Duration = Duration::from_secs(5);
 
 /// How long what is just being written, such as an answer to the server, may take when the process is to end.
@@ -61,23 +62,74 @@ impl Sim {
         let by_itself = process.has_ended();
         let words = process.last_words();
         let asked = self.clock.elapsed();
-        // A write that hangs holds it; then the process is only asked to end, and killed.
-        if let Ok(mut input) = tokio::time::timeout(LAST_WRITE, input.lock()).await {
-            *input = None;
-        }
-        let (after, code, left_others) = process.end(by_itself, TO_EXIT.min(self.target.patience)).await;
+        let (after, began) = if by_itself { (Ended::ByItself, None) } else { self.see_end(&mut process, input).await };
         let took = if by_itself { Duration::ZERO } else { self.clock.elapsed().saturating_sub(asked) };
+        // What the client leaves running does not outlive the rehearsal.
+        let (code, left_others) = process.be_over().await;
+        close(input).await;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         // What was written before the end is read to its end.
         self.see_line_end(line, Duration::from_secs(1)).await;
         let exchange = line.opening;
-        self.tap.record(&self.name, EventKind::Exit { exchange, after, took_ms, code, left_others });
+        self.tap.record(&self.name, EventKind::Exit { exchange, after, began, took_ms, code, left_others });
         if by_itself && !words.is_empty() {
             let text = format!("the server ended by itself; the last on its standard error: {words}");
             self.tap.record(&self.name, EventKind::Note { text });
         }
         let end = if after == Ended::ByItself { End::CutShort } else { End::Complete };
         self.tap.record(&self.name, EventKind::End { exchange, end });
+    }
+
+    /// Does what this client does to end a process. Gives what ended it, and what the client began with, where that was
+    /// something else than to close its input.
+    async fn see_end(
+        &self,
+        process: &mut Process,
+        input: &tokio::sync::Mutex<Option<ChildStdin>>,
+    ) -> (Ended, Option<Ended>) {
+        let longest = TO_EXIT.min(self.target.patience);
+        let (mut how, mut began, mut past) = (Ended::Nothing, None, None);
+        for EndStep { does, after_ms } in self.profile.process_end.value.iter().copied() {
+            let wait = past.map(|past| Duration::from_millis(after_ms - past).min(longest));
+            past = Some(after_ms);
+            let at_once = wait == Some(Duration::ZERO);
+            if let Some(wait) = wait.filter(|wait| !wait.is_zero())
+                && process.ends_within(wait).await
+            {
+                return (how, began);
+            }
+            let deed = match does {
+                EndBy::CloseInput | EndBy::Leave => {
+                    close(input).await;
+                    Ended::InputClosed
+                }
+                EndBy::Interrupt => {
+                    process.ask_to_end(Asked::Interrupt);
+                    Ended::Sigint
+                }
+                EndBy::Terminate => {
+                    process.ask_to_end(Asked::Terminate);
+                    Ended::Sigterm
+                }
+                EndBy::Kill => return (Ended::Sigkill, began),
+            };
+            if wait.is_none() {
+                began = Some(deed).filter(|deed| *deed != Ended::InputClosed);
+            }
+            // Of two things that are done at the same moment the first counts.
+            if !at_once {
+                how = deed;
+            }
+        }
+        // The client has gone by now, or does nothing more; a server that is about to end gets the time to.
+        if process.ends_within(longest).await { (how, began) } else { (Ended::Nothing, began) }
+    }
+}
+
+/// Closes the input of a process. A write that hangs holds it; then it stays open.
+async fn close(input: &tokio::sync::Mutex<Option<ChildStdin>>) {
+    if let Ok(mut input) = tokio::time::timeout(LAST_WRITE, input.lock()).await {
+        *input = None;
     }
 }
 

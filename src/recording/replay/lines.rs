@@ -72,7 +72,7 @@ pub async fn play_lines(recorded: &View<'_>, stage: &Stage, command: &Command, c
     let by_itself = player.over;
     drop(input);
     let (after, code, left_others) = process.end(by_itself, TO_EXIT.min(stage.patience)).await;
-    let exit = EventKind::Exit { exchange: opening, after, took_ms: 0, code, left_others };
+    let exit = EventKind::Exit { exchange: opening, after, began: None, took_ms: 0, code, left_others };
     let end = if after == Ended::ByItself { End::CutShort } else { End::Complete };
     player.tap.record_all(CLIENT, vec![exit, EventKind::End { exchange: opening, end }]);
     player.tap.take()

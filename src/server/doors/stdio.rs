@@ -46,6 +46,10 @@ where
     W: AsyncWrite + Send + Unpin,
 {
     let app = assemble(&ServerConfig { auth: None, ..config }, clock, rng).await?;
+    // As long as somebody listens for the signal it does nothing by itself.
+    #[cfg(unix)]
+    let _listened_for = (!app.faults.holds(Rule::SigtermEnds))
+        .then(|| tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()));
     app.count_session();
     let (channel, frames) = Channel::new(lifecycle::session_id(&app), Via::Stdio, None);
     app.channels.insert(Arc::clone(&channel));
@@ -133,10 +137,7 @@ fn is_held_up(app: &App, text: &[u8]) -> bool {
 
 /// Lets calls end that are about to; faults do not know an end.
 async fn last_calls(app: &App, channel: &Channel) {
-    #[cfg(unix)]
     if !app.faults.holds(Rule::SigtermEnds) {
-        // As long as somebody listens for the signal it does nothing by itself.
-        let _listened_for = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
         std::future::pending::<()>().await;
     }
     let rule = if channel.working() > 0 { Rule::EofCancels } else { Rule::EofEnds };

@@ -8,16 +8,19 @@ use super::{
 use crate::server::fault::Fault;
 
 /// Rows of the catalogue: `"id" breaks ["requirement", …] How(what) "summary";`, with `over Transport` behind the id
-/// where the fault only shows there.
+/// where the fault only shows there, and `before "client"` where only such a client notices it.
 macro_rules! catalogue {
     (@over) => { None };
     (@over $via:ident) => { Some(crate::model::Via::$via) };
-    ($($id:literal $(over $via:ident)? breaks [$($caught:literal),+ $(,)?] $how:ident($what:expr) $summary:literal;)+) => {
+    (@before) => { None };
+    (@before $client:literal) => { Some($client) };
+    ($($id:literal $(over $via:ident)? $(before $client:literal)? breaks [$($caught:literal),+ $(,)?] $how:ident($what:expr) $summary:literal;)+) => {
         &[$(Fault {
             id: $id,
             summary: $summary,
             caught_by: &[$($caught),+],
             over: catalogue!(@over $($via)?),
+            before: catalogue!(@before $($client)?),
             how: How::$how($what),
         }),+]
     };

@@ -291,7 +291,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::NotBeforeEnforced) "A token is taken before its life has begun";
     "rs.audience-drift" breaks ["auth.resource-server.own-token-served"]
         Rule(Rule::AudienceSame) "Streams are checked against another audience than calls";
-    "rs.early-stream-hangs" breaks ["transport.http.get-sse-or-405"]
+    "rs.early-stream-hangs" breaks ["transport.http.get-sse-or-405", "transport.http.early-get-answered"]
         Rule(Rule::EarlyStreamAnswered) "A stream that is asked for before there is a session gets no answer";
     "rs.scope-more-than-named" breaks ["auth.resource-server.403-scope-list"]
         Rule(Rule::NamedScopeSuffices) "The scope that a 403 names is not enough, and the next 403 names it again";

@@ -15,6 +15,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ElicitationModeDeclared) "The server elicits in a mode that was not declared";
     "cap.roots-unasked" breaks ["features.roots.server-only-if-declared", "features.roots.server-check-capability", "lifecycle.capabilities-only-must", "lifecycle.capabilities-only-should"]
         Rule(Rule::RootsDeclared) "The server asks for roots that were not declared";
+    "cap.roots-demanded" breaks ["features.roots.server-only-if-declared", "features.roots.server-check-capability", "lifecycle.capabilities-only-must", "lifecycle.capabilities-only-should"]
+        Rule(Rule::RootsRefusable) "Before its first call a client that did not declare roots is asked for them, and refused without";
+    "cap.roots-one-refusal" breaks ["features.roots.server-only-if-declared", "features.roots.server-check-capability", "lifecycle.capabilities-only-must", "lifecycle.capabilities-only-should"]
+        Rule(Rule::RootsRefusedAnyhow) "A client that did not declare roots is asked for them before its first call, and only -32601 is taken for a no";
     "cap.tools-undeclared" breaks ["features.tools.capability", "lifecycle.undeclared-feature-error", "lifecycle.list-changed-declared"]
         Outgoing(|message, context| undeclare(message, context, "tools")) "Tools are served but not declared";
     "cap.resources-undeclared" breaks ["features.resources.capability", "lifecycle.undeclared-feature-error", "lifecycle.list-changed-declared", "features.tools.embedded-resources-capability"]

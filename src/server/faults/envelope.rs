@@ -28,6 +28,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Outgoing(|message, _| refuse_string_id(message)) "Requests with a string id are refused";
     "rpc.null-id-served" breaks ["base.null-id-rejected", "shape.result"]
         Rule(Rule::NullIdRefused) "A request with a null id is answered";
+    "rpc.null-id-crash" before "copilot-studio" breaks ["transport.http.status-not-5xx-for-client-fault"]
+        Rule(Rule::NullIdSurvived) "A notification with the id null is a server error";
     "rpc.no-version-marker" breaks ["base.jsonrpc-envelope", "shape.error", "shape.notification", "shape.request", "shape.result"]
         Outgoing(|message, _| drop_member(message, "jsonrpc")) "Messages lack jsonrpc 2.0";
     "rpc.result-and-error" breaks ["base.result-xor-error", "shape.error"]

@@ -35,6 +35,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::VersionHeaderChecked) "An invalid MCP-Protocol-Version is served";
     "http.version-header-required" breaks ["transport.http.version-header-absent-default"]
         Rule(Rule::VersionHeaderOptional) "A request without MCP-Protocol-Version is refused";
+    "http.early-version-refused" before "ai-sdk-mcp" breaks ["lifecycle.initialize-result"]
+        Rule(Rule::EarlyVersionIgnored) "An initialize that comes with MCP-Protocol-Version is refused";
     "http.405-without-allow" breaks ["transport.http.allow-header-405"]
         Head(|reply, _| if reply.status == 405 { reply.headers.retain(|(name, _)| name != "allow") })
         "405 does not say what is allowed";
@@ -60,6 +62,9 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "http.get-404" breaks ["transport.http.get-sse-or-405", "transport.http.endpoint-post-get"]
         Head(|reply, ask| if listens(ask) { reply.status = 404; reply.body = Some(Vec::new()); })
         "GET is answered with 404 in a living session";
+    "http.early-get-500" before "mcp-remote" breaks ["transport.http.early-get-answered", "transport.http.session-missing-400", "transport.http.status-not-5xx-for-client-fault"]
+        Head(|reply, ask| if ask.http_method == "GET" && ask.session.is_none() { restatus(reply, 400, 500) })
+        "GET is answered with 500 where there is no session yet";
     "http.get-page" breaks ["transport.http.get-sse-or-405"]
         Head(|reply, ask| if listens(ask) {
             reply.body = Some(b"<html>It works</html>".to_vec());
@@ -74,4 +79,6 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     ] Head(wrap_body) "A single response is sent inside an array";
     "http.calls-one-by-one" breaks ["transport.http.concurrent-requests"]
         Rule(Rule::CallsSideBySide) "A call gets 503 while another one is being streamed";
+    "http.lists-one-by-one" breaks ["transport.http.concurrent-requests"]
+        Rule(Rule::ListsSideBySide) "A list gets 503 while another one is being made";
 };

@@ -37,6 +37,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::EarlyPingAnswered) "A ping before initialized is refused";
     "lifecycle.unknown-capability-refused" breaks ["base.unknown-capabilities-tolerated"]
         Rule(Rule::CapabilitiesOpen) "Clients with a capability of their own are refused";
+    "lifecycle.extra-member-refused" before "copilot-studio" breaks ["lifecycle.initialize-result"]
+        Rule(Rule::InitializeOpen) "An initialize with a member that no schema names is refused";
     "lifecycle.timeout-silent" breaks ["lifecycle.timeout-cancels"]
         Rule(Rule::TimeoutCancels) "A question that timed out is not cancelled";
     "lifecycle.waits-forever" breaks ["lifecycle.timeouts"]

@@ -56,6 +56,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ProgressKeepsToSession) "Progress goes out to the clients of all sessions";
     "session.idle-from-start" breaks ["transport.http.session-survives-reconnect"]
         Rule(Rule::SessionUseCounts) "A session ends a while after it began, however much it is used";
+    "session.ends-in-use" breaks ["transport.http.session-kept-in-use"]
+        Rule(Rule::SessionsKept) "A session ends after thirty requests, in the middle of its use";
     "session.one-only" breaks ["transport.http.session-reinit-after-404", "lifecycle.initialize-result"]
         Rule(Rule::SessionsManifold) "Only the first initialize gets a session";
 };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::all::catalogue;
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{
-    drop_member, drop_result, each_entry, fail, repeat_tool, restructure, set_result, spoil_base64,
+    drop_member, drop_result, each_entry, fail, precede_with_spares, repeat_tool, restructure, set_result, spoil_base64,
 };
 
 /// A tool that no scenario calls, so that a wrong name of it does nothing else.
@@ -29,6 +29,12 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A tool name has 129 characters";
     "tools.name-case-ignored" breaks ["features.tools.name-case-sensitive", "features.tools.unknown-tool"]
         Rule(Rule::ToolNamesExact) "Tools are found in any case";
+    "tools.renamed" breaks ["features.tools.served-after-change"]
+        Rule(Rule::ToolNamesKept) "A tool gets another name while clients use it, and is refused under the one that it had";
+    "tools.long-names" before "cline-vscode" breaks ["features.tools.within-reach"]
+        Rule(Rule::ToolNamesShort) "A tool has a name of more than 64 letters";
+    "tools.too-many" before "junie" breaks ["features.tools.within-reach"]
+        Outgoing(precede_with_spares) "More than a hundred tools are listed before those that are called";
     "tools.title-number" breaks ["features.tools.title-optional", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("title").is_some() { tool["title"] = json!(7) }))
         "Tool titles are numbers";

@@ -1,7 +1,14 @@
 //! Faults of the transports beside Streamable HTTP: lines on a pipe, and the stream of 2024-11-05.
 
 use super::all::catalogue;
+use crate::server::answer::AskCtx;
 use crate::server::fault::{Fault, How, Rule};
+use crate::server::rewrites::restatus;
+
+/// Whether something is posted where HTTP+SSE has its event stream.
+fn at_stream(ask: &AskCtx) -> bool {
+    ask.http_method == "POST" && ask.rpc_method.is_none()
+}
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "stdio.logs-on-stdout" over Stdio breaks ["transport.stdio.stdout-clean", "transport.stdio.stdout-clean-on-error"]
@@ -38,6 +45,15 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::StreamEndEndsSession) "A session can be posted to after its stream has ended";
     "sse.one-only" over LegacySse breaks ["transport.sse.multi-client", "lifecycle.initialize-result"]
         Rule(Rule::StreamsForMany) "A second client is refused with 503 while the first one listens";
+    "sse.post-400" breaks ["transport.sse.post-405"]
+        Head(|reply, ask| if at_stream(ask) { restatus(reply, 405, 400) })
+        "A message that is posted to the event stream of HTTP+SSE gets 400 instead of 405";
+    "sse.post-403" before "continue-ide" breaks ["transport.sse.post-405"]
+        Head(|reply, ask| if at_stream(ask) { restatus(reply, 405, 403) })
+        "A message that is posted to the event stream of HTTP+SSE gets 403 instead of 405";
+    "sse.post-503" before "continue-ide" breaks ["transport.sse.post-405"]
+        Head(|reply, ask| if at_stream(ask) { restatus(reply, 405, 503) })
+        "A message that is posted to the event stream of HTTP+SSE gets 503 instead of 405";
     "sse.legacy-origin-unchecked" over LegacySse breaks ["transport.sse.origin-validate"]
         Rule(Rule::LegacyOriginChecked) "Pages of any origin may use the endpoints of the older transport";
     "sse.legacy-unguarded" over LegacySse breaks ["transport.sse.authenticate"]
