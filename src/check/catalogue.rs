@@ -46,6 +46,7 @@ pub static CHECKS: &[&[Check]] = &[
     session::identity::CHECKS,
     session::naming::CHECKS,
     session::termination::CHECKS,
+    session::uncarried::CHECKS,
     session::kept::CHECKS,
     // transport.stdio
     stdio::output::CHECKS,

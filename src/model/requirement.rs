@@ -282,7 +282,7 @@ mod tests {
         let catalogue = requirements();
         let ids: HashSet<&str> = catalogue.iter().map(|entry| entry.id.as_str()).collect();
         assert_eq!(ids.len(), catalogue.len());
-        assert_eq!(catalogue.len(), 1059);
+        assert_eq!(catalogue.len(), 1060);
         for entry in catalogue {
             assert_eq!(catalogue.get(&entry.id), Some(entry));
             assert!(!entry.revisions.is_empty(), "{} holds in no revision", entry.id);

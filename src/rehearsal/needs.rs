@@ -20,12 +20,17 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
         (false, false, _) if !crosses => return Some("the target speaks only 2026-07-28".to_owned()),
         _ => {}
     }
-    let carries = modern || profile.headers_post.value.iter().any(|header| header.value.contains("{session}"));
-    if survey.session && !carries {
-        return Some(
-            "this client never sends the session id that the target assigns, and the target has to refuse it"
-                .to_owned(),
-        );
+    if survey.session && !modern && !carries_session(profile) {
+        if !survey.embedded {
+            return Some(
+                "this client never sends the session id that the target assigns, and the target has to refuse it"
+                    .to_owned(),
+            );
+        }
+        // The embedded server gives such a client no id.
+        if scenario.needs.iter().any(|need| need == "session") {
+            return Some("this client never sends a session id, and is given none".to_owned());
+        }
     }
     if let Some(reason) = not_over(scenario, profile, survey) {
         return Some(reason);
@@ -44,6 +49,11 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
     }
     let needed = scenario.needs.iter().find_map(|need| reason(need, profile, revision, survey));
     needed.or_else(|| called(scenario).into_iter().find_map(|tool| not_allowed(&tool, survey)))
+}
+
+/// Whether the client sends the session id that it was given.
+pub(super) fn carries_session(profile: &Profile) -> bool {
+    profile.headers_post.value.iter().any(|header| header.value.contains("{session}"))
 }
 
 /// Whether the scenario is about more than calls that are made one by one.

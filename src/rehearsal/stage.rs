@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::deployment::Deployment;
+use super::needs::carries_session;
 use super::run::{Rehearsal, RehearsalError};
 use super::survey::Survey;
 use crate::client::{SafeCall, Target, TimeControl};
@@ -17,7 +18,7 @@ use crate::server::{AuthConfig, Eras, RunningServer, ServerConfig, StoreConfig, 
 use crate::wire::{Command, Place};
 
 /// How long the embedded server's tools work between two reports.
-const TICK: Duration = Duration::from_millis(25);
+const TICK: Duration = Duration::from_millis(8);
 
 /// Where the cases are played.
 #[derive(Debug, Clone)]
@@ -133,6 +134,8 @@ pub(super) struct Asked {
     document: Option<Value>,
     nodes: bool,
     restart: bool,
+    /// Whether the client never sends a session id.
+    forgets_session: bool,
     /// Whether only the transport of 2024-11-05 is to be had at the address.
     older_transport: bool,
     eras: Eras,
@@ -152,6 +155,7 @@ impl Asked {
             document: document_of(&profile.oauth.value),
             nodes: needs("nodes"),
             restart: needs("restart"),
+            forgets_session: !carries_session(profile),
             older_transport: needs("older-transport"),
             eras,
         }
@@ -210,6 +214,7 @@ pub(super) async fn embedded(
     let rng = Rng::seeded(rehearsal.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut config = rehearsal.stage.server(faults);
     config.eras = asked.eras;
+    config.session_ids = !asked.forgets_session;
     if asked.auth {
         // Tokens for another server are to be had too, so that it shows whether they are refused here.
         let elsewhere = vec!["https://elsewhere.example.com/mcp".to_owned()];

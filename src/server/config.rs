@@ -89,6 +89,9 @@ pub struct ServerConfig {
     pub issuer_for: Option<Vec<String>>,
     /// What clients call this server, such as `https://mcp.example.com`, where it is not its own address.
     pub public_url: Option<String>,
+    /// Whether sessions have ids. Without, a client is told none, and each request belongs to whoever was let in last: for a
+    /// server that has a single client at a time.
+    pub session_ids: bool,
     /// A session that is not used for so long is ended.
     pub idle_session: Duration,
     /// Where sessions are kept.
@@ -125,6 +128,7 @@ impl Default for ServerConfig {
             auth: None,
             issuer_for: None,
             public_url: None,
+            session_ids: true,
             idle_session: Duration::from_secs(30 * 60),
             store: StoreConfig::Memory,
             store_read: None,

@@ -61,6 +61,12 @@ impl App {
         origin(&self.config, self.addr)
     }
 
+    /// Whether clients are told the ids of their sessions, and have to send them.
+    pub(crate) fn gives_session_ids(&self) -> bool {
+        let wanted = self.config.session_ids || !self.faults.holds(Rule::SessionIdsAvoided);
+        wanted && self.faults.holds(Rule::SessionIssued)
+    }
+
     /// The resource identifier of the endpoint (RFC 8707 section 2).
     pub(crate) fn resource(&self) -> String {
         self.resource_at(&self.config.path)

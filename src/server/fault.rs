@@ -317,6 +317,7 @@ pub(crate) enum Rule {
     SessionBoundToSubject,
     SessionIdRandom,
     SessionIdVisible,
+    SessionIdsAvoided,
     SessionIssued,
     SessionOutlivesConnection,
     SessionOutlivesToken,

@@ -284,7 +284,7 @@ pub(crate) fn session_of(
     // A session with a channel has no other way.
     let found = found.filter(|session| !app.channels.holds(&session.id)).filter(own);
     let lent = match named {
-        None => !app.faults.holds(Rule::SessionIssued),
+        None => !app.gives_session_ids(),
         Some(name) => !app.faults.holds(Rule::UnknownSessionRefused) && !name.contains(' '),
     };
     let Some(session) = found.or_else(|| app.sessions.latest().filter(|_| lent)) else {

@@ -189,7 +189,7 @@ async fn begin(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
     match handshake(app, value, caller, Opening { via: Via::StreamableHttp, id: None }).await {
         Ok((session, answer)) => {
             let reply = Reply::json(200, &app.outgoing(Some("initialize"), answer));
-            if app.faults.holds(Rule::SessionIssued) { reply.with("mcp-session-id", &session.id) } else { reply }
+            if app.gives_session_ids() { reply.with("mcp-session-id", &session.id) } else { reply }
         }
         Err(answer) if answer["error"]["code"] == code::UNAVAILABLE => Reply::unavailable(value.get("id")),
         Err(answer) => Reply::json(400, &answer),

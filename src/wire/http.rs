@@ -128,7 +128,7 @@ impl Connection {
     pub async fn open(place: &Place, trust: &Trust, number: u32, limit: Duration) -> Result<Self, WireError> {
         Ok(Self {
             stream: Link::open(place, trust, limit).await?,
-            buffer: BytesMut::with_capacity(4096),
+            buffer: BytesMut::with_capacity(2048),
             framing: Framing::Done,
             keep_alive: true,
             number,
@@ -317,7 +317,7 @@ impl Connection {
     }
 
     async fn read_more(&mut self) -> Result<usize, WireError> {
-        self.buffer.reserve(8192);
+        self.buffer.reserve(4096);
         Ok(self.stream.read_buf(&mut self.buffer).await?)
     }
 }

@@ -5,3 +5,4 @@ pub mod kept;
 pub mod naming;
 mod nodes;
 pub mod termination;
+pub mod uncarried;

@@ -21,6 +21,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::SessionIdVisible) "Session ids contain a space";
     "session.id-not-issued" breaks ["transport.http.session-sessionless-works", "transport.http.get-sse-or-405"]
         Rule(Rule::SessionIssued) "No session id is given, and yet GET is refused for its lack";
+    "session.id-for-all" before "claude-connector" breaks ["transport.http.session-uncarried-served"]
+        Rule(Rule::SessionIdsAvoided) "Session ids are given although the client never sends one, and demanded of it";
     "session.id-changes" breaks ["transport.http.session-id-stable"]
         Head(|reply, ask| if ask.session.is_some() { set_header(reply, "mcp-session-id", "0123456789abcdef") })
         "Later answers carry another session id";
