@@ -149,7 +149,9 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
         let asks = view.messages.iter().any(|msg| msg.seq == exchange.seq && msg.kind == Kind::Request);
         let refused = exchange.status == Some(404) || (exchange.status == Some(400) && asks);
         let lost = refused && body_error(exchange) != Some(-32601);
-        if lost && (aged || view.exchanges.iter().any(between)) {
+        // That it went with its token is judged where tokens are.
+        let renewed = exchange.sent_header("authorization") != opening.sent_header("authorization");
+        if lost && (aged || renewed || view.exchanges.iter().any(between)) {
             out.inconclusive();
         } else if lost || exchange.is_success() {
             let known = !over(view, exchange);
@@ -204,7 +206,8 @@ fn isolation(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::expect_three;
+    use crate::check::Outcome;
+    use crate::check::testing::{expect_three, judge};
     use crate::transcript::{Builder, End, EventKind};
     use serde_json::json;
 
@@ -233,7 +236,7 @@ mod tests {
 
     #[test]
     fn another_connection() {
-        let moved = |status: u16| {
+        let moved = |status: u16, token: Option<&str>| {
             let headers = [
                 ("host", "127.0.0.1:8080"),
                 ("accept", "application/json, text/event-stream"),
@@ -241,7 +244,9 @@ mod tests {
                 ("mcp-session-id", "session#1"),
                 ("mcp-protocol-version", "2025-06-18"),
             ];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            let token = token.map(|token| ("authorization", token));
+            let headers =
+                headers.into_iter().chain(token).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             let (method, target) = ("POST".to_owned(), "/mcp".to_owned());
             let body = Some(PING.to_owned());
             start()
@@ -259,7 +264,10 @@ mod tests {
                 .event(EventKind::Response { exchange: 9, status, headers: Vec::new() })
                 .event(EventKind::End { exchange: 9, end: End::Complete })
         };
-        expect_three("transport.http.session-survives-reconnect", &moved(200), &moved(404), &start());
+        const ID: &str = "transport.http.session-survives-reconnect";
+        expect_three(ID, &moved(200, None), &moved(404, None), &start());
+        // What went with another token is no matter of connections.
+        assert_eq!(judge(ID, &moved(404, Some("Bearer access#2"))).outcome, Outcome::Inconclusive);
     }
 
     #[test]

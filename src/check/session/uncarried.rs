@@ -1,6 +1,6 @@
 //! Clients that never send back the session id that they were given.
 
-use crate::check::wire::{came, told, to_endpoint};
+use crate::check::wire::{came, to_endpoint, told};
 use crate::check::{Check, Findings};
 use crate::model::Via;
 use crate::transcript::{Conversation, Exchange, View};
@@ -12,7 +12,8 @@ pub const CHECKS: &[Check] = &[Check { id: "transport.http.session-uncarried-ser
 fn later<'v>(view: &'v View<'_>, conversation: &Conversation) -> Vec<&'v Exchange> {
     let opened = &view.exchanges[conversation.opened];
     let next = view.conversations.iter().map(|other| &view.exchanges[other.opened]);
-    let next = next.filter(|other| other.client == opened.client && other.seq > opened.seq).map(|other| other.seq).min();
+    let next =
+        next.filter(|other| other.client == opened.client && other.seq > opened.seq).map(|other| other.seq).min();
     view.exchanges
         .iter()
         .filter(|exchange| exchange.seq > opened.seq && next.is_none_or(|next| exchange.seq < next))
@@ -65,7 +66,8 @@ mod tests {
         let welcome = json!({"jsonrpc": "2.0", "id": 1, "result": {
             "protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "server", "version": "1"}}});
         let kinds = [("content-type", "application/json"), ("mcp-session-id", "session#1")];
-        let say = |builder: Builder, message: &Value| builder.outside("POST", "/mcp", &PLAIN, Some(&message.to_string()));
+        let say =
+            |builder: Builder, message: &Value| builder.outside("POST", "/mcp", &PLAIN, Some(&message.to_string()));
         let begun = say(Builder::new(), &asked).answer(200, &kinds, &welcome.to_string());
         let ready = answer(say(begun, &json!({"jsonrpc": "2.0", "method": "notifications/initialized"})), "");
         let ping = say(ready, &json!({"jsonrpc": "2.0", "id": 2, "method": "ping"}));

@@ -323,6 +323,6 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::ScopesSteady) "Each 403 asks for other scopes";
     "rs.session-of-anybody" breaks ["transport.http.session-id-bound-to-user"]
         Rule(Rule::SessionBoundToSubject) "A session is open to every user who knows its id";
-    "rs.session-bound-to-token" breaks ["transport.http.session-survives-token-refresh", "transport.http.session-delete-405", "transport.http.session-survives-reconnect"]
+    "rs.session-bound-to-token" breaks ["transport.http.session-survives-token-refresh", "transport.http.session-delete-405"]
         Rule(Rule::SessionOutlivesToken) "A session ends with the access token it was opened with";
 };
