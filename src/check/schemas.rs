@@ -5,26 +5,25 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::thread::LocalKey;
 
-use jsonschema::Validator;
 use serde_json::Value;
 
-/// How many schemas each thread remembers.
+/// How many answers each thread remembers of a kind.
 const KEPT: usize = 256;
 
-/// Longer schemas are not remembered, in bytes of text.
+/// What is longer, schema and value together, is not remembered, in bytes of text.
 const LONGEST: usize = 4096;
 
 thread_local! {
     static VALID: RefCell<HashMap<String, Option<bool>>> = RefCell::default();
-    static COMPILED: RefCell<HashMap<String, Option<Rc<Validator>>>> = RefCell::default();
+    static TAKEN: RefCell<HashMap<String, Option<bool>>> = RefCell::default();
 }
 
 /// Whether a schema is valid in the dialect that it names, 2020-12 if it names none; `None` where the dialect is not
 /// known here.
 pub(crate) fn is_valid(schema: &Value) -> Option<bool> {
-    remembered(&VALID, schema, || {
+    remembered(&VALID, schema.to_string(), || {
         match schema.get("$schema").map(|dialect| dialect.as_str().unwrap_or_default().trim_end_matches('#')) {
             None | Some("https://json-schema.org/draft/2020-12/schema") => {
                 Some(jsonschema::draft202012::meta::is_valid(schema))
@@ -40,18 +39,25 @@ pub(crate) fn is_valid(schema: &Value) -> Option<bool> {
     })
 }
 
-/// What tells which values a schema takes; `None` where nothing can, because the schema is not valid.
-pub(crate) fn compiled(schema: &Value) -> Option<Rc<Validator>> {
-    remembered(&COMPILED, schema, || jsonschema::validator_for(schema).ok().map(Rc::new))
+/// Whether a schema takes a value; `None` where nothing can tell, because the schema is not valid.
+pub(crate) fn takes(schema: &Value, value: &Value) -> Option<bool> {
+    let fits = || Some(jsonschema::validator_for(schema).ok()?.is_valid(value));
+    remembered(&TAKEN, format!("{schema} {value}"), fits)
 }
 
-fn remembered<T: Clone + 'static>(
-    shelf: &'static std::thread::LocalKey<RefCell<HashMap<String, T>>>,
-    schema: &Value,
-    make: impl FnOnce() -> T,
-) -> T {
-    let text = schema.to_string();
-    if let Some(known) = shelf.with_borrow(|shelf| shelf.get(&text).cloned()) {
+/// What a value breaks of a schema, in words; `None` where it breaks nothing, or nothing can tell.
+pub(crate) fn broken(schema: &Value, value: &Value) -> Option<String> {
+    if takes(schema, value)? {
+        return None;
+    }
+    let validator = jsonschema::validator_for(schema).ok()?;
+    validator.validate(value).err().map(|error| error.to_string())
+}
+
+type Shelf = LocalKey<RefCell<HashMap<String, Option<bool>>>>;
+
+fn remembered(shelf: &'static Shelf, text: String, make: impl FnOnce() -> Option<bool>) -> Option<bool> {
+    if let Some(known) = shelf.with_borrow(|shelf| shelf.get(&text).copied()) {
         return known;
     }
     let made = make();
@@ -60,7 +66,7 @@ fn remembered<T: Clone + 'static>(
             shelf.clear();
         }
         if text.len() <= LONGEST {
-            shelf.insert(text, made.clone());
+            shelf.insert(text, made);
         }
     });
     made
@@ -77,9 +83,11 @@ mod tests {
             assert_eq!(is_valid(&json!({"type": "object"})), Some(true));
             assert_eq!(is_valid(&json!({"type": "thing"})), Some(false));
             assert_eq!(is_valid(&json!({"$schema": "urn:odd"})), None);
-            let takes = compiled(&json!({"type": "string"})).expect("compiles");
-            assert!(takes.is_valid(&json!("x")) && !takes.is_valid(&json!(1)));
-            assert!(compiled(&json!({"type": "thing"})).is_none());
+            let words = json!({"type": "string"});
+            assert_eq!((takes(&words, &json!("x")), takes(&words, &json!(1))), (Some(true), Some(false)));
+            assert_eq!(takes(&json!({"type": "thing"}), &json!(1)), None);
+            assert_eq!(broken(&words, &json!("x")), None);
+            assert!(broken(&words, &json!(1)).expect("broken").contains("string"));
         }
     }
 
