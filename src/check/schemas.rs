@@ -56,20 +56,20 @@ pub(crate) fn broken(schema: &Value, value: &Value) -> Option<String> {
 
 type Shelf = LocalKey<RefCell<HashMap<String, Option<bool>>>>;
 
-fn remembered(shelf: &'static Shelf, text: String, make: impl FnOnce() -> Option<bool>) -> Option<bool> {
+fn remembered(shelf: &'static Shelf, text: String, look: impl FnOnce() -> Option<bool>) -> Option<bool> {
     if let Some(known) = shelf.with_borrow(|shelf| shelf.get(&text).copied()) {
         return known;
     }
-    let made = make();
+    let answer = look();
     shelf.with_borrow_mut(|shelf| {
         if shelf.len() >= KEPT {
             shelf.clear();
         }
         if text.len() <= LONGEST {
-            shelf.insert(text, made);
+            shelf.insert(text, answer);
         }
     });
-    made
+    answer
 }
 
 #[cfg(test)]

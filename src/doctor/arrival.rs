@@ -73,7 +73,7 @@ pub(super) fn challenge(road: &Road<'_>) -> Station {
         );
         return station;
     };
-    read(road, &mut station, &bearer);
+    read(road, &mut station, bearer);
     station
 }
 

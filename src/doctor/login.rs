@@ -87,7 +87,7 @@ pub(super) fn authorization(road: &Road<'_>) -> Station {
                   after";
     match redirected {
         _ if road.way_back.is_some() => returned(road, &mut station),
-        Some((place, _)) => station.warns(format!("it redirects to {}: {person}", clip(&place, 160)), ""),
+        Some((place, _)) => station.warns(format!("it redirects to {}: {person}", clip(place, 160)), ""),
         None if (200..300).contains(&status) => station.warns(format!("it answers with a page: {person}"), ""),
         None => station.breaks(
             format!("the authorization endpoint answers with status {status}"),

@@ -152,7 +152,7 @@ impl<'v> Road<'v> {
     /// A parameter of the answer to the authorization request.
     pub(super) fn redirected(&self, name: &str) -> Option<String> {
         let (_, pairs) = wire::redirect(self.way_back?)?;
-        wire::param(&pairs, name).map(str::to_owned)
+        wire::param(pairs, name).map(str::to_owned)
     }
 
     /// The first request to the endpoint that carried this access token.

@@ -250,7 +250,7 @@ pub(super) async fn embedded(
         };
         let (minter, inlet) = (server.minter(), Some(server.inlet()));
         let place = Place { inlet, ..target.place.clone() };
-        (Server::One(server), Target { minter, place, ..target })
+        (Server::One(server), Target { place, minter, ..target })
     };
     if via != Via::Stdio {
         target.time = TimeControl::Shared(clock.clone());

@@ -103,6 +103,9 @@ pub struct Call {
     pub responses: Vec<usize>,
 }
 
+/// A selection that was made, by its name.
+type Gathered = (&'static str, Rc<[usize]>);
+
 /// A transcript with its indexes.
 #[derive(Debug)]
 pub struct View<'t> {
@@ -121,7 +124,7 @@ pub struct View<'t> {
     /// Conversations in order of opening.
     pub conversations: Vec<Conversation>,
     /// Selections of exchanges that many checks ask for, by name.
-    gathered: RefCell<Vec<(&'static str, Rc<[usize]>)>>,
+    gathered: RefCell<Vec<Gathered>>,
     /// Answers to questions about single messages that many checks ask, by name and position.
     remembered: RefCell<HashMap<(&'static str, u32), u32>>,
     /// Messages of the server that count as such, each with the revision that governs it.

@@ -50,7 +50,7 @@ fn refusals<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Exchange> {
 fn each_bearer(view: &View<'_>, out: &mut Findings, mut look: impl FnMut(&mut Findings, &Exchange, &Challenge)) {
     for exchange in refusals(view, out) {
         if let Some(challenge) = oauth::bearer(exchange) {
-            look(out, exchange, &challenge);
+            look(out, exchange, challenge);
         }
     }
 }

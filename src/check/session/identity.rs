@@ -264,10 +264,10 @@ mod tests {
                 .event(EventKind::Response { exchange: 9, status, headers: Vec::new() })
                 .event(EventKind::End { exchange: 9, end: End::Complete })
         };
-        const ID: &str = "transport.http.session-survives-reconnect";
-        expect_three(ID, &moved(200, None), &moved(404, None), &start());
+        let id = "transport.http.session-survives-reconnect";
+        expect_three(id, &moved(200, None), &moved(404, None), &start());
         // What went with another token is no matter of connections.
-        assert_eq!(judge(ID, &moved(404, Some("Bearer access#2"))).outcome, Outcome::Inconclusive);
+        assert_eq!(judge(id, &moved(404, Some("Bearer access#2"))).outcome, Outcome::Inconclusive);
     }
 
     #[test]
