@@ -37,14 +37,20 @@ fn uncarried_served(view: &View<'_>, out: &mut Findings) {
             out.pass();
             continue;
         }
-        let Some(refused) = later.iter().find(|exchange| matches!(exchange.status, Some(400 | 404))) else { continue };
+        let refused: Vec<&&Exchange> =
+            later.iter().filter(|exchange| matches!(exchange.status, Some(400 | 404))).collect();
+        let Some(first) = refused.first() else { continue };
         out.breach(told(
             "The server gave a session id, the client sent it back with nothing, and was refused from then on.".to_owned(),
             &["no session id, where the server can do without sessions"],
-            came(refused),
+            came(first),
             "give no Mcp-Session-Id unless something has to be remembered between requests: some hosted clients never send \
              it back",
-            view.exchanges[conversation.opened].evidence().into_iter().chain(refused.evidence()).collect(),
+            // Each of them, so that the steps that stumble over one are explained by this.
+            std::iter::once(&&view.exchanges[conversation.opened])
+                .chain(refused)
+                .flat_map(|exchange| exchange.evidence())
+                .collect(),
         ));
     }
 }
