@@ -30,7 +30,7 @@ fn uncarried_served(view: &View<'_>, out: &mut Findings) {
         if conversation.session.is_none() || later.is_empty() || !out.covers(conversation.revision) {
             continue;
         }
-        if later.iter().any(|exchange| exchange.session().is_some() || !exchange.disturbed.is_empty()) {
+        if later.iter().any(|exchange| exchange.session().is_some()) {
             continue;
         }
         if later.iter().any(|exchange| exchange.is_success()) {
