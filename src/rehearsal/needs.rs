@@ -21,14 +21,14 @@ pub(super) fn unmet(scenario: &Scenario, profile: &Profile, revision: Revision, 
         _ => {}
     }
     if survey.session && !modern && !carries_session(profile) {
-        if !survey.embedded {
+        if !survey.embedded || survey.durable {
             return Some(
                 "this client never sends the session id that the target assigns, and the target has to refuse it"
                     .to_owned(),
             );
         }
-        // The embedded server gives such a client no id.
-        if scenario.needs.iter().any(|need| need == "session") {
+        // In memory the embedded server gives such a client no id, and knows it as the one that came last.
+        if scenario.needs.iter().any(|need| matches!(need.as_str(), "session" | "nodes" | "restart")) {
             return Some("this client never sends a session id, and is given none".to_owned());
         }
     }
