@@ -24,17 +24,17 @@ thread_local! {
 /// known here.
 pub(crate) fn is_valid(schema: &Value) -> Option<bool> {
     remembered(&VALID, schema.to_string(), || {
-        match schema.get("$schema").map(|dialect| dialect.as_str().unwrap_or_default().trim_end_matches('#')) {
-            None | Some("https://json-schema.org/draft/2020-12/schema") => {
+        // What is no string names no dialect, and breaks that of 2020-12.
+        let dialect = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
+        match dialect.trim_end_matches('#') {
+            "" | "https://json-schema.org/draft/2020-12/schema" => {
                 Some(jsonschema::draft202012::meta::is_valid(schema))
             }
-            Some("https://json-schema.org/draft/2019-09/schema") => {
-                Some(jsonschema::draft201909::meta::is_valid(schema))
-            }
-            Some("http://json-schema.org/draft-07/schema" | "https://json-schema.org/draft-07/schema") => {
+            "https://json-schema.org/draft/2019-09/schema" => Some(jsonschema::draft201909::meta::is_valid(schema)),
+            "http://json-schema.org/draft-07/schema" | "https://json-schema.org/draft-07/schema" => {
                 Some(jsonschema::draft7::meta::is_valid(schema))
             }
-            Some(_) => None,
+            _ => None,
         }
     })
 }
@@ -43,6 +43,11 @@ pub(crate) fn is_valid(schema: &Value) -> Option<bool> {
 pub(crate) fn takes(schema: &Value, value: &Value) -> Option<bool> {
     let fits = || Some(jsonschema::validator_for(schema).ok()?.is_valid(value));
     remembered(&TAKEN, format!("{schema} {value}"), fits)
+}
+
+/// Whether a schema can tell anything at all.
+pub(crate) fn can_tell(schema: &Value) -> bool {
+    takes(schema, &Value::Null).is_some()
 }
 
 /// What a value breaks of a schema, in words; `None` where it breaks nothing, or nothing can tell.
@@ -83,9 +88,10 @@ mod tests {
             assert_eq!(is_valid(&json!({"type": "object"})), Some(true));
             assert_eq!(is_valid(&json!({"type": "thing"})), Some(false));
             assert_eq!(is_valid(&json!({"$schema": "urn:odd"})), None);
+            assert_eq!(is_valid(&json!({"$schema": 5, "type": "object"})), Some(false));
             let words = json!({"type": "string"});
             assert_eq!((takes(&words, &json!("x")), takes(&words, &json!(1))), (Some(true), Some(false)));
-            assert_eq!(takes(&json!({"type": "thing"}), &json!(1)), None);
+            assert!(can_tell(&words) && !can_tell(&json!({"type": "thing"})));
             assert_eq!(broken(&words, &json!("x")), None);
             assert!(broken(&words, &json!(1)).expect("broken").contains("string"));
         }

@@ -9,11 +9,11 @@ use tokio::sync::oneshot;
 
 use super::sim::Sim;
 use super::transport::Line;
-use crate::model::{Via, id_text, known_json, read_json};
+use crate::model::{Via, id_text};
 use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{
     Coding, CodingError, Connection, Decoder, Frame, Head, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, Place,
-    Request, WireError, too_much,
+    Request, WireError, read_within_bounds,
 };
 
 /// How long a stream may stay open after its response before the client leaves it, whatever it brings.
@@ -49,6 +49,11 @@ impl Answered {
     /// Nothing came back yet.
     pub(super) fn of(exchange: u32) -> Self {
         Self { exchange, status: None, headers: Vec::new(), messages: Vec::new(), page: None, resumable: false }
+    }
+
+    /// The first message, which is all that an answer outside the conversation holds.
+    pub(super) fn into_document(self) -> Option<Value> {
+        self.messages.into_iter().next().map(Arc::unwrap_or_clone)
     }
 
     /// Whether the status says that it was done.
@@ -316,10 +321,6 @@ impl Sim {
         if bytes.is_empty() {
             return result;
         }
-        let known = std::str::from_utf8(&bytes).ok().and_then(known_json);
-        if let Some(limit) = known.is_none().then(|| too_much(&bytes)).flatten() {
-            return Ok(End::Unread(limit));
-        }
         let (text, utf8) = match String::from_utf8(bytes) {
             Ok(text) => (text, true),
             // A letter that was cut in two at the end of what came is not badly written.
@@ -328,7 +329,10 @@ impl Sim {
                 (String::from_utf8_lossy(error.as_bytes()).into_owned(), cut)
             }
         };
-        let value = known.or_else(|| read_json(&text));
+        let value = match read_within_bounds(&text) {
+            Ok(value) => value,
+            Err(limit) => return Ok(End::Unread(limit)),
+        };
         if let Some(limit) = value.as_deref().and_then(|value| self.count_in(value, false)) {
             return Ok(End::Unread(limit));
         }
@@ -382,12 +386,10 @@ impl Sim {
             }
             for frame in decoder.feed(&piece) {
                 let Frame::Event { id, event, data, retry } = frame else { continue };
-                let known = data.as_deref().and_then(known_json);
-                let unknown = data.as_deref().filter(|_| known.is_none());
-                if let Some(limit) = unknown.and_then(|data| too_much(data.as_bytes())) {
-                    break 'stream Ok(End::Unread(limit));
-                }
-                let value = known.or_else(|| read_json(unknown?));
+                let value = match data.as_deref().map_or(Ok(None), read_within_bounds) {
+                    Ok(value) => value,
+                    Err(limit) => break 'stream Ok(End::Unread(limit)),
+                };
                 if let Some(limit) = self.count_in(value.as_deref().unwrap_or(&Value::Null), true) {
                     break 'stream Ok(End::Unread(limit));
                 }

@@ -123,7 +123,7 @@ pub struct View<'t> {
     pub questions: Vec<Msg>,
     /// Conversations in order of opening.
     pub conversations: Vec<Conversation>,
-    /// Selections of exchanges that many checks ask for, by name.
+    /// Selections that many checks ask for, as indexes, by name.
     gathered: RefCell<Vec<Gathered>>,
     /// Answers to questions about single messages that many checks ask, by name and position.
     remembered: RefCell<HashMap<(&'static str, u32), u32>>,
@@ -221,7 +221,7 @@ impl<'t> View<'t> {
         self.indexes(name, select).binary_search_by_key(&exchange.seq, |index| self.exchanges[*index].seq).is_ok()
     }
 
-    /// The same as indexes of whatever is selected.
+    /// A selection of anything that is counted, such as calls, as indexes; made at the first question for its name only.
     pub fn indexes(&self, name: &'static str, select: impl FnOnce() -> Vec<usize>) -> Rc<[usize]> {
         // There are few names, and most are told apart by their lengths.
         let known = self.gathered.borrow().iter().find(|(known, _)| *known == name).map(|(_, found)| Rc::clone(found));

@@ -2,6 +2,12 @@
 //!
 //! Whatever passes a bound is told as such and never held against the server: the bound is ours.
 
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::model::{known_json, read_json};
+
 /// The largest head of an answer, and the longest trailers behind a body, in bytes.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 
@@ -38,7 +44,7 @@ pub(super) const MAX_VALUES: usize = 500_000;
 /// Why a JSON text is more than this program takes in, if it is.
 ///
 /// Looks at brackets and commas only, so it answers for any bytes and never fails.
-pub fn too_much(text: &[u8]) -> Option<String> {
+fn too_much(text: &[u8]) -> Option<String> {
     // Nearly all texts are far below both bounds, which is seen fastest without regard to what is quoted.
     let (openers, commas) = text.iter().fold((0, 0), |(openers, commas), byte| {
         (openers + usize::from(matches!(byte, b'[' | b'{')), commas + usize::from(*byte == b','))
@@ -77,6 +83,15 @@ pub fn too_much(text: &[u8]) -> Option<String> {
         }
     }
     None
+}
+
+/// The value of a JSON text from a server; `None` where it is none. `Err` says why it is more than this program takes in.
+pub fn read_within_bounds(text: &str) -> Result<Option<Arc<Value>>, String> {
+    // What was taken in before is within the bounds.
+    if let Some(known) = known_json(text) {
+        return Ok(Some(known));
+    }
+    too_much(text.as_bytes()).map_or_else(|| Ok(read_json(text)), Err)
 }
 
 #[cfg(test)]

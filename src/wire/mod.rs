@@ -15,7 +15,7 @@ mod websocket;
 
 pub use coding::{Coding, CodingError};
 pub use http::{Connection, Framing, Head, Request, WireError};
-pub use limits::{MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, too_much};
+pub use limits::{MAX_ASKED, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, read_within_bounds};
 pub use link::{Link, Place, Trust, TrustError};
 pub use sse::{Decoder, Frame};
 pub use stdio::{Asked, Command, Lines, Output, Process, Started, kill_all};

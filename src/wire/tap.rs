@@ -173,16 +173,6 @@ impl Tap {
             .into_iter()
             .map(|(name, value)| {
                 let value = match name.to_ascii_lowercase().as_str() {
-                    "content-type"
-                    | "content-length"
-                    | "date"
-                    | "accept"
-                    | "host"
-                    | "user-agent"
-                    | "connection"
-                    | "cache-control"
-                    | "mcp-protocol-version"
-                    | "accept-encoding" => self.labels.redact(value),
                     "mcp-session-id" => self.secret("session", &value, seen),
                     "authorization" => match value.split_once(' ') {
                         Some((scheme, token)) => format!("{scheme} {}", self.secret("access", token, seen)),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::content::{binary_problem, shape_problem, type_problem, types_of};
-use crate::check::schemas::{broken, takes};
+use crate::check::schemas::{broken, can_tell, takes};
 use crate::check::support::{
     Refusal, TOOLS, expect_refusal, hold, is_proper, param, sent_notifications, server_declared, told,
 };
@@ -90,7 +90,7 @@ fn output_schema_conform(view: &View<'_>, out: &mut Findings) {
         let name = param(request, "name").as_str().unwrap_or_default();
         let schema = TOOLS.find(view, request, name).and_then(|tool| tool.get("outputSchema"));
         let Some(schema) = schema.filter(|schema| schema.is_object() && result["isError"] != true) else { continue };
-        if takes(schema, &Value::Null).is_none() {
+        if !can_tell(schema) {
             out.inconclusive();
             continue;
         }

@@ -57,7 +57,7 @@ impl Sim {
         let content_type = Some("application/x-www-form-urlencoded");
         let ask = Ask { method: "POST", url: &identity.token_endpoint, content_type, body, ..Ask::default() };
         let answered = self.fetch(ask, within).await?;
-        let document = answered.messages.into_iter().next().map(Arc::unwrap_or_clone).unwrap_or_default();
+        let document = answered.into_document().unwrap_or_default();
         let assertion = document["access_token"].as_str().filter(|_| document["issued_token_type"] == ID_JAG);
         if assertion.is_none() {
             self.note("the identity provider does not vouch for the person (no id-jag came)");

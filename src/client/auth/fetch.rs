@@ -94,8 +94,9 @@ impl Sim {
     /// A JSON object by GET, where it comes with 200.
     pub(super) async fn document(self: &Arc<Self>, url: &str, within: Duration) -> Option<Value> {
         let answered = self.fetch(Ask { method: "GET", url, ..Ask::default() }, within).await?;
-        let document = answered.messages.into_iter().next().map(Arc::unwrap_or_clone)?;
-        (answered.status == Some(200) && document.is_object()).then_some(document)
+        let found = answered.status == Some(200);
+        let document = answered.into_document().filter(Value::is_object)?;
+        found.then_some(document)
     }
 }
 

@@ -172,7 +172,7 @@ impl Sim {
         let body = body.to_string().into_bytes();
         let ask = Ask { method: "POST", url: &url, content_type: Some("application/json"), body, ..Ask::default() };
         let answered = self.fetch(ask, within).await?;
-        let document = answered.messages.into_iter().next().map(Arc::unwrap_or_clone)?;
+        let document = answered.into_document()?;
         let text = |name: &str| document[name].as_str().map(str::to_owned);
         let method = text("token_endpoint_auth_method").or_else(|| does.client_auth.clone());
         let secret = text("client_secret");
@@ -333,7 +333,7 @@ impl Sim {
         let answered = self
             .fetch(Ask { method: "POST", url: &url, content_type, authorization, body, ..Ask::default() }, within)
             .await?;
-        Some((answered.status?, answered.messages.into_iter().next().map(Arc::unwrap_or_clone).unwrap_or_default()))
+        Some((answered.status?, answered.into_document().unwrap_or_default()))
     }
 
     /// Keeps the tokens of a new grant; the refresh token of the one before is none of its own.

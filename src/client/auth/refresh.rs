@@ -186,7 +186,7 @@ impl Sim {
         let url = own.endpoint("registration_endpoint", "register")?;
         let body = Value::Object(members.clone()).to_string().into_bytes();
         let ask = Ask { method: "POST", url: &url, content_type: Some("application/json"), body, ..Ask::default() };
-        let document = self.fetch(ask, within).await?.messages.into_iter().next()?;
+        let document = self.fetch(ask, within).await?.into_document()?;
         let Some(id) = document["client_id"].as_str() else {
             self.note("the client could not be registered anew, so that it cannot refresh");
             return None;

@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 
 use crate::client::exchange::{Answered, Options, Stop};
 use crate::client::sim::Sim;
-use crate::model::{Via, id_text, read_json};
+use crate::model::{Via, id_text};
 use crate::transcript::{End, EventKind, Headers};
-use crate::wire::{Process, Request, Speaker, too_much};
+use crate::wire::{Process, Request, Speaker, read_within_bounds};
 
 /// How long an error without an id is waited for, after something that may not be answered at all.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -186,10 +186,10 @@ impl Sim {
         if let Some(end) = self.weigh(text.len(), text.len()) {
             return Some(end);
         }
-        if let Some(limit) = too_much(text.as_bytes()) {
-            return Some(End::Unread(limit));
-        }
-        let value = read_json(&text);
+        let value = match read_within_bounds(&text) {
+            Ok(value) => value,
+            Err(limit) => return Some(End::Unread(limit)),
+        };
         if let Some(limit) = self.count_in(value.as_deref().unwrap_or(&Value::Null), true) {
             return Some(End::Unread(limit));
         }

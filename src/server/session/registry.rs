@@ -230,7 +230,7 @@ impl Sessions {
         let _ = self.store.leave().await;
     }
 
-    /// The session that was used last; only faults ask for that.
+    /// The session that was used last: whose a request is where no ids are given, and what faults lend out.
     pub(crate) fn latest(&self) -> Option<Arc<Session>> {
         self.map().values().max_by_key(|session| session.inner().last_used).cloned()
     }
