@@ -13,7 +13,7 @@ use super::habits::first_number;
 use super::modern::Dress;
 use super::target::Target;
 use super::tools::Tools;
-use super::transport::Line;
+use super::transport::{Line, NO_ID};
 use crate::model::{Clock, Rng, Via, id_text};
 use crate::profile::Profile;
 use crate::scenario::{Answers, Negotiate};
@@ -298,8 +298,11 @@ impl Sim {
             state.heard.push(method.to_owned());
         } else if let Some(id) = message.get("id") {
             let id = id_text(id);
-            let asked = state.sent_in.get(&id).copied();
-            if self.via() != Via::StreamableHttp {
+            // An error without id answers what went out with the id null, where something did, and only then what was said last.
+            let nameless = id == NO_ID;
+            let asked = if nameless { state.sent_in.remove(&id) } else { state.sent_in.get(&id).copied() };
+            let of_another = nameless && asked.is_some() && asked != state.last_said;
+            if self.via() != Via::StreamableHttp && !of_another {
                 state.inbox.insert(id.clone(), Arc::clone(message));
             }
             state.responses.insert(id, asked.unwrap_or(exchange));

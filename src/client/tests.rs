@@ -12,6 +12,7 @@ use crate::model::{Rng, WallClock};
 use crate::profile::{Profile, find};
 use crate::scenario::parse;
 use crate::transcript::{Event, EventKind};
+use crate::wire::Command;
 
 /// The reference profile, with one thing changed.
 fn reference(change: impl FnOnce(&mut Profile)) -> Profile {
@@ -262,4 +263,30 @@ async fn a_form_in_a_result_is_answered_with_its_defaults() {
     let all = server.received_requests().await.expect("recorded");
     let last: Value = serde_json::from_slice(&all.last().expect("asked").body).expect("JSON");
     assert_eq!(last["params"]["inputResponses"]["q"], json!({"action": "accept", "content": {"size": 7}}));
+}
+
+/// A client that gives notifications the id null gets an error for them on a channel, which is no answer to what it says next.
+#[tokio::test]
+async fn an_error_for_a_notification_is_not_taken_for_the_answer_to_a_request() {
+    let said = |id: &str, rest: &str| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},{rest}}}");
+    let welcome = "\"result\":{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}";
+    let script = format!(
+        "read a; echo '{}'; read b; read c; echo '{}'; sleep 0.3; echo '{}'; read d",
+        said("\"1\"", welcome),
+        said("null", "\"error\":{\"code\":-32600,\"message\":\"no\"}"),
+        said("\"2\"", "\"result\":{}"),
+    );
+    let command = Command { program: "sh".to_owned(), arguments: vec!["-c".to_owned(), script], ..Command::default() };
+    let profile = find("copilot-studio").expect("shipped").expect("there");
+    let steps = "  - connect\n  - negotiate: { settle: false }\n  - invoke: { method: ping }\n";
+    let events = play(Target::of_command(command, Duration::from_secs(5)), profile, steps).await;
+    let asked = |event: &Event| match &event.kind {
+        EventKind::Request { exchange, body: Some(body), .. } if body.contains("ping") => Some(*exchange),
+        _ => None,
+    };
+    let ping = events.iter().find_map(asked).expect("it was asked");
+    let came = |event: &Event| matches!(&event.kind, EventKind::Message { text, .. } if text.contains("\"id\":\"2\""));
+    let over = |event: &Event| matches!(&event.kind, EventKind::End { exchange, .. } if *exchange == ping);
+    let at = |of: &dyn Fn(&Event) -> bool| events.iter().position(of);
+    assert!(at(&came).is_some() && at(&came) < at(&over), "{events:#?}");
 }

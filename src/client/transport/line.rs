@@ -49,7 +49,7 @@ pub(super) enum Out {
 }
 
 /// What stands for an id where there is none.
-const NO_ID: &str = "null";
+pub(in crate::client) const NO_ID: &str = "null";
 
 /// The close code that says the access token is over (`docs/transports.md`).
 const TOKEN_OVER: u16 = 4401;

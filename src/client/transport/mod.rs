@@ -8,4 +8,4 @@ mod sse;
 mod stdio;
 mod websocket;
 
-pub(super) use line::Line;
+pub(super) use line::{Line, NO_ID};
