@@ -6,6 +6,11 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
+    let is = |name: &str, value: &str| env::var(name).is_ok_and(|set| set == value);
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && is("PROFILE", "release") {
+        // At a fixed address the program needs no table of a megabyte to find itself (figures in docs/performance.md).
+        println!("cargo:rustc-link-arg-bins=-no-pie");
+    }
     list("scenarios", "shipped_scenarios.rs", |path| path.to_string_lossy().replace('\\', "/"))?;
     let bare = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     list("fixtures/profiles", "shipped_profiles.rs", bare)

@@ -325,10 +325,16 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
             Stage::Foreign(Arc::new(target))
         }
     };
+    // Half of what happens before the first case, on either side.
+    let (scenarios, profiles) = std::thread::scope(|threads| {
+        let scenarios = threads.spawn(|| scenarios(args.scenarios.as_deref(), color));
+        let profiles = profiles(&args.clients, args.profiles.as_deref());
+        (scenarios.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), profiles)
+    });
     let rehearsal = Rehearsal {
         selection: Selection {
-            scenarios: scenarios(args.scenarios.as_deref(), color)?,
-            profiles: profiles(&args.clients, args.profiles.as_deref())?,
+            scenarios: scenarios?,
+            profiles: profiles?,
             revisions: args.revisions.clone(),
             target: in_command(args).or_else(|| embedded_target(args)),
         },

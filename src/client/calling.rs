@@ -18,6 +18,8 @@ use crate::wire::Request;
 
 /// How long a call that is not waited for gets to reach the server, where its answer does not begin at once.
 const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
+/// How long the stream of a call may take to end after its response.
+const ENDS_WITHIN: Duration = Duration::from_millis(50);
 
 impl Sim {
     /// The step `invoke`.
@@ -209,12 +211,7 @@ impl Sim {
 
     /// After its response the stream of a call ends; it gets a moment for that.
     async fn see_call_end(&self, name: &str) {
-        for _ in 0..50 {
-            if self.state().calls.get(name).is_none_or(|call| call.over) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.until(ENDS_WITHIN, |state| state.calls.get(name).is_none_or(|call| call.over)).await;
     }
 
     /// Closes the stream of a call, which is how it is cancelled over HTTP without a handshake

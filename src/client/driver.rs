@@ -14,6 +14,9 @@ use crate::scenario::{Action, FIRST_CLIENT, Scenario, Step};
 use crate::transcript::{Event, EventKind};
 use crate::wire::Tap;
 
+/// How long readers may take to note that their connection was cut.
+const NOTED_WITHIN: Duration = Duration::from_millis(100);
+
 /// Everything one case needs.
 #[derive(Debug, Clone)]
 pub struct Drive {
@@ -87,12 +90,12 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
         sim.state().site = None;
     }
     // Readers that were cut note it within a moment; nothing is waited for beyond that.
-    for _ in 0..100 {
-        if clients.values().all(|sim| sim.state().live == 0) {
-            break;
+    let noted = async {
+        for sim in clients.values() {
+            sim.until_quiet(NOTED_WITHIN).await;
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    };
+    let _ = tokio::time::timeout(NOTED_WITHIN, noted).await;
     tap.take()
 }
 

@@ -18,6 +18,8 @@ use crate::wire::{
 
 /// How long a stream may stay open after its response before the client leaves it, whatever it brings.
 const AFTER_RESPONSE: Duration = Duration::from_millis(250);
+/// The most room that is made for a body because its length was announced, in bytes.
+const MOST_AT_ONCE: usize = 2 * 1024 * 1024;
 
 /// What an exchange is to do beyond sending and reading.
 #[derive(Debug, Clone, Default)]
@@ -306,10 +308,11 @@ impl Sim {
         mut coding: Coding,
         answered: &mut Answered,
     ) -> Result<End, Stop> {
-        let (mut bytes, mut counted) = (Vec::new(), 0);
+        let announced = header(&answered.headers, "content-length").and_then(|length| length.trim().parse().ok());
+        let (mut bytes, mut counted) = (Vec::with_capacity(announced.unwrap_or(0).min(MOST_AT_ONCE)), 0);
         let result = loop {
             match connection.piece().await {
-                Ok(Some(piece)) => bytes.extend(coding.decode(&piece)?),
+                Ok(Some(piece)) => bytes.extend_from_slice(&coding.decode(&piece)?),
                 Ok(None) => break Ok(End::Complete),
                 Err(error) => break Err(Stop::Wire(error)),
             }
@@ -329,6 +332,7 @@ impl Sim {
                 (String::from_utf8_lossy(error.as_bytes()).into_owned(), cut)
             }
         };
+        let text: Arc<str> = text.into();
         let value = match read_within_bounds(&text) {
             Ok(value) => value,
             Err(limit) => return Ok(End::Unread(limit)),
@@ -340,9 +344,9 @@ impl Sim {
             self.take_in(number, value, answered);
         }
         if header(&answered.headers, "content-type").is_some_and(|kind| kind.contains("html")) {
-            answered.page = Some(text.clone());
+            answered.page = Some(text.to_string());
         }
-        self.record(EventKind::Body { exchange: number, text: text.into(), utf8 });
+        self.record(EventKind::Body { exchange: number, text, utf8 });
         result
     }
 
@@ -376,7 +380,8 @@ impl Sim {
                 Ok(None) => break Ok(End::Complete),
                 Err(error) => break Err(Stop::Wire(error)),
             };
-            let piece = match coding.decode(&piece) {
+            let plain = coding.decode(&piece);
+            let piece = match plain {
                 Ok(piece) => piece,
                 Err(error) => break Err(error.into()),
             };

@@ -18,8 +18,8 @@ use crate::transcript::EventKind;
 const WITHIN: Duration = Duration::from_secs(60);
 /// How often it is looked whether a node listens again.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long clients get to see that their connections are gone, in milliseconds.
-const NOTICED_WITHIN_MS: u32 = 100;
+/// How long clients get to see that their connections are gone.
+const NOTICED_WITHIN: Duration = Duration::from_millis(100);
 /// How much of what a command says is told where it fails.
 const LAST_WORDS: usize = 300;
 
@@ -82,12 +82,7 @@ impl Sim {
         let index = node.map_or(0, |number| number as usize - 1);
         let within = if step.within.is_some() { turn.within } else { WITHIN };
         let done = tokio::time::timeout(within, restarts.restart(index, step.how)).await;
-        for _ in 0..NOTICED_WITHIN_MS {
-            if self.state().live == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.until_quiet(NOTICED_WITHIN).await;
         self.record(EventKind::Restart { node, store, how, on: false });
         let which = node.map_or_else(|| "the target".to_owned(), |number| format!("node {number}"));
         let which = if store { "the store".to_owned() } else { which };

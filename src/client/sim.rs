@@ -245,6 +245,26 @@ impl Sim {
         self.news.send_modify(|count| *count += 1);
     }
 
+    /// Waits until something came in or ended that makes this hold, and no longer than that; whether it holds.
+    pub(super) async fn until(&self, limit: Duration, holds: impl Fn(&State) -> bool) -> bool {
+        // Before the first look, so that nothing is missed between that and the wait.
+        let mut news = self.news.subscribe();
+        let told = async {
+            while !holds(&self.state()) {
+                if news.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(limit, told).await.unwrap_or(false)
+    }
+
+    /// Waits until no exchange is under way any more, and no longer than that.
+    pub(super) async fn until_quiet(&self, limit: Duration) {
+        self.until(limit, |state| state.live == 0).await;
+    }
+
     /// Whether the target was silent so often that nothing more is worth waiting for.
     pub(super) fn has_given_up(&self) -> bool {
         self.state().gave_up >= MOST_SILENCES

@@ -25,6 +25,10 @@ use crate::wire::Request;
 
 /// How long what was written to a channel may take to be acted on.
 const ARRIVES: Duration = Duration::from_millis(30);
+/// How long readers may take to note that their connection was cut.
+const CUT_WITHIN: Duration = Duration::from_millis(200);
+/// How long a server may take to end the streams of a deleted session.
+const STREAMS_END_WITHIN: Duration = Duration::from_millis(200);
 /// How long a freshly opened stream may take to show its head before the client goes on.
 const STREAM_HEAD: Duration = Duration::from_secs(2);
 
@@ -208,12 +212,7 @@ impl Sim {
         }
         self.disconnect();
         // The readers note the cut before the next step begins.
-        for _ in 0..200 {
-            if self.state().live == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.until_quiet(CUT_WITHIN).await;
         let mut state = self.state();
         if let Some(id) = state.last_event_id.clone().filter(|id| !state.interrupted.contains(id)) {
             state.interrupted.push(id);
@@ -254,15 +253,7 @@ impl Sim {
             self.let_pass(delay).await;
         }
         let Some(method) = &step.until else { return };
-        let mut news = self.news.subscribe();
-        let limit = tokio::time::sleep(within.min(self.target.patience));
-        tokio::pin!(limit);
-        while !self.state().heard.contains(method) {
-            tokio::select! {
-                changed = news.changed() => if changed.is_err() { return },
-                () = &mut limit => return,
-            }
-        }
+        self.until(within.min(self.target.patience), |state| state.heard.contains(method)).await;
     }
 
     pub(super) async fn let_pass(self: &Arc<Self>, delay: &Delay) {
@@ -396,14 +387,9 @@ impl Sim {
         self.disconnect();
     }
 
-    /// The streams of a deleted session are ended by the server; they get a moment for that.
+    /// The streams of a deleted session are ended by the server; it gets a moment for that.
     async fn see_streams_end(&self) {
-        for _ in 0..100 {
-            if self.state().live == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        self.until_quiet(STREAMS_END_WITHIN).await;
     }
 
     /// Headers of a scenario with the client's own session, revision and secrets in them.

@@ -96,15 +96,7 @@ impl Sim {
 
     /// Waits until the client has its list, where it is fetching it again.
     pub(super) async fn has_fetched(self: &Arc<Self>, within: Duration) {
-        let mut news = self.news.subscribe();
-        let limit = tokio::time::sleep(within);
-        tokio::pin!(limit);
-        while self.state().tools.fetching > 0 {
-            tokio::select! {
-                changed = news.changed() => if changed.is_err() { return },
-                () = &mut limit => return,
-            }
-        }
+        self.until(within, |state| state.tools.fetching == 0).await;
     }
 }
 

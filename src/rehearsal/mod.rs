@@ -3,6 +3,7 @@
 //! Ties the layers below together; prints nothing.
 
 mod deployment;
+mod lanes;
 mod needs;
 mod plan;
 mod queue;

@@ -1,11 +1,12 @@
 //! Plays the planned cases side by side and judges each as soon as it is through.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::RwLock;
-use tokio::task::JoinSet;
 
+use super::lanes::{Lanes, Waiting};
 use super::plan::{Planned, Selection, plans};
 use super::queue::Queue;
 use super::stage::{Asked, Embedded, Stage, embedded};
@@ -60,6 +61,9 @@ pub enum RehearsalError {
     /// The embedded server has no usable address.
     #[error(transparent)]
     Target(#[from] crate::client::TargetError),
+    /// The system gives no thread to play on.
+    #[error("no thread to play on: {0}; `--jobs 1` needs only one")]
+    Thread(#[source] std::io::Error),
 }
 
 /// Plays everything and gives the summary. `interrupt` ends the run early; what is known by then is kept.
@@ -84,52 +88,50 @@ pub async fn rehearse(
     // Cases that move the clock of a shared server, or restart it, must not run beside others.
     let turn = Arc::new(RwLock::new(()));
     let rehearsal = Arc::new(rehearsal);
-    let mut tasks = JoinSet::new();
     let mut cases: Vec<Option<Case>> = vec![None; all];
-    // Client by client, so that the few scenarios that take memory or time do not all run at the same moment.
+    // Client by client, so that the few scenarios that take memory or time do not all run at the same moment. The neutral
+    // one comes first: it plays nearly all scenarios, which tells how long they take.
     let mut order: Vec<(usize, Planned)> = planned.into_iter().enumerate().collect();
-    order.sort_by(|(_, one), (_, other)| {
-        (&one.plan.profile, &one.plan.revision).cmp(&(&other.plan.profile, &other.plan.revision))
+    let profiles = &rehearsal.selection.profiles;
+    let places: HashMap<&str, usize> = profiles.iter().enumerate().map(|(at, profile)| (profile.id(), at)).collect();
+    order.sort_by_cached_key(|(_, planned)| {
+        (places.get(planned.plan.profile.as_str()).copied(), planned.plan.revision.clone())
     });
-    let mut waiting = Queue::default();
+    let mut queue = Queue::default();
     for (index, planned) in order {
         match &planned.skip {
             Some(reason) => cases[index] = Some(Case::not_applicable(planned.plan, reason.clone())),
-            None => waiting.push((index, planned)),
+            None => queue.push((index, planned)),
         }
     }
     let (mut interrupted, mut silent) = (false, 0);
     let mut pool = Pool::default();
     let mut done = cases.iter().filter(|case| case.is_some()).count();
+    let waiting = Waiting::new(queue);
+    let mut lanes = Lanes::start(&waiting, rehearsal.jobs, {
+        let rehearsal = Arc::clone(&rehearsal);
+        move |index, planned| {
+            let (turn, rehearsal) = (Arc::clone(&turn), Arc::clone(&rehearsal));
+            async move { play(planned, index, &rehearsal, &turn).await }
+        }
+    });
     loop {
         progress(Progress { done, all });
-        let free = rehearsal.jobs.max(1).saturating_sub(tasks.len());
-        for _ in 0..free {
-            let Some((index, planned)) = waiting.next() else { break };
-            let (turn, rehearsal) = (Arc::clone(&turn), Arc::clone(&rehearsal));
-            tasks.spawn(async move { (index, play(planned, index, &rehearsal, &turn).await) });
-        }
-        let joined = tokio::select! {
+        let through = tokio::select! {
             biased;
-            () = &mut interrupt => {
+            () = &mut interrupt, if !interrupted => {
                 interrupted = true;
-                break;
+                lanes.stop();
+                continue;
             }
-            joined = tasks.join_next() => joined,
+            through = lanes.next() => through,
         };
-        match joined {
-            Some(Ok((index, case))) => {
-                let mut case = case?;
-                pool.share(&mut case);
-                silent = if case.silent { silent + 1 } else { 0 };
-                waiting.learn(&case);
-                cases[index] = Some(case);
-                done += 1;
-            }
-            // A case that broke off by a fault of ours is missing in the summary, which counts it.
-            Some(Err(_)) => {}
-            None => break,
-        }
+        let Some(through) = through else { break };
+        let (index, mut case) = through?;
+        pool.share(&mut case);
+        silent = if case.silent { silent + 1 } else { 0 };
+        cases[index] = Some(case);
+        done += 1;
         if silent >= MOST_SILENT && matches!(rehearsal.stage, Stage::Foreign(_)) {
             for (index, planned) in waiting.rest() {
                 let reason = format!("not played, since the target had stayed silent in {MOST_SILENT} cases in a row");
@@ -138,12 +140,6 @@ pub async fn rehearse(
             }
         }
     }
-    // A case that is through counts, even where the interruption came with its end.
-    while let Some(Ok((index, case))) = tasks.try_join_next() {
-        cases[index] = Some(case?);
-    }
-    // Cases under way are dropped before the report is made; what they saw by then decides nothing.
-    tasks.shutdown().await;
     let cases: Vec<Case> = cases.into_iter().flatten().collect();
     Ok(Summary { not_played: all - cases.len(), cases, interrupted })
 }

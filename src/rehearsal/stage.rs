@@ -18,7 +18,7 @@ use crate::server::{AuthConfig, Eras, RunningServer, ServerConfig, StoreConfig, 
 use crate::wire::{Command, Place};
 
 /// How long the embedded server's tools work between two reports.
-const TICK: Duration = Duration::from_millis(8);
+const TICK: Duration = Duration::from_millis(4);
 
 /// Where the cases are played.
 #[derive(Debug, Clone)]

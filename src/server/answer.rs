@@ -59,6 +59,16 @@ pub(crate) struct AskCtx {
     pub(crate) connection: u64,
 }
 
+/// About how long a value is when it is written, in bytes.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len() + 4,
+        Value::Array(items) => items.iter().map(weight).sum::<usize>() + 4,
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>() + 4,
+    }
+}
+
 impl Reply {
     pub(crate) fn empty(status: u16) -> Self {
         Self { head: ReplyHead { status, headers: Vec::new(), body: Some(Vec::new()) }, stream: None }
@@ -70,7 +80,10 @@ impl Reply {
     }
 
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        Self::bytes(status, "application/json", serde_json::to_vec(body).unwrap_or_default())
+        let mut written = Vec::with_capacity(weight(body));
+        // Into memory, where nothing fails.
+        let _ = serde_json::to_writer(&mut written, body);
+        Self::bytes(status, "application/json", written)
     }
 
     pub(crate) fn refuse(status: u16, id: Option<&Value>, code: i64, message: &str) -> Self {

@@ -92,11 +92,16 @@ pub(crate) fn read_only(request: &Value) -> Option<bool> {
 }
 
 pub(crate) fn text(text: impl Into<String>) -> Value {
-    json!({"type": "text", "text": text.into()})
+    // Taken over, not copied, as `json!` would: it may be large.
+    let mut block = json!({"type": "text"});
+    block["text"] = Value::String(text.into());
+    block
 }
 
-pub(crate) fn content(blocks: &[Value]) -> Value {
-    json!({"content": blocks})
+pub(crate) fn content(blocks: impl Into<Vec<Value>>) -> Value {
+    let mut result = json!({});
+    result["content"] = Value::Array(blocks.into());
+    result
 }
 
 fn embedded(uri: &str, mime: &str, text: &str) -> Value {
@@ -140,7 +145,7 @@ pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
     let name = match params.get("name").and_then(Value::as_str) {
         Some(name) if is_unlisted(call, name) => return Err(RpcError::params(format!("Unknown tool: {name}"))),
         Some(name) if arguments.is_object() => known(call, name)?,
-        _ if !holds(Rule::MalformedCallRefused) => return Ok(content(&[])),
+        _ if !holds(Rule::MalformedCallRefused) => return Ok(content([])),
         Some(_) => return Err(RpcError::params("arguments has to be an object")),
         None => return Err(RpcError::params("name is missing")),
     };
@@ -157,7 +162,7 @@ pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
     }
     match run(call, name, arguments).await {
         Ok(result) => Ok(result),
-        Err(_) if name == "test_echo" && !holds(Rule::ToolArgumentsChecked) => Ok(content(&[text("")])),
+        Err(_) if name == "test_echo" && !holds(Rule::ToolArgumentsChecked) => Ok(content([text("")])),
         Err(message) if call.app.faults.holds(Rule::ToolErrorsAreResults) => Ok(told(Err(message))),
         Err(message) => Err(reply::RpcError::new(code::INTERNAL, message)),
     }
@@ -219,18 +224,18 @@ fn page_to_open(id: &str) -> Value {
 
 async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String> {
     Ok(match name {
-        "test_simple_text" => content(&[text("This is a simple text response for testing.")]),
-        "test_image_content" => content(&[json!({"type": "image", "data": PNG, "mimeType": "image/png"})]),
-        "test_audio_content" => content(&[json!({"type": "audio", "data": WAV, "mimeType": "audio/wav"})]),
+        "test_simple_text" => content([text("This is a simple text response for testing.")]),
+        "test_image_content" => content([json!({"type": "image", "data": PNG, "mimeType": "image/png"})]),
+        "test_audio_content" => content([json!({"type": "audio", "data": WAV, "mimeType": "audio/wav"})]),
         "test_embedded_resource" => {
-            content(&[embedded("test://embedded-resource", "text/plain", "This is an embedded resource content.")])
+            content([embedded("test://embedded-resource", "text/plain", "This is an embedded resource content.")])
         }
-        "test_multiple_content_types" => content(&[
+        "test_multiple_content_types" => content([
             text("Multiple content types test:"),
             json!({"type": "image", "data": PNG, "mimeType": "image/png"}),
             embedded("test://mixed-content-resource", "application/json", r#"{"test":"data","value":123}"#),
         ]),
-        "test_resource_link" => content(&[json!({
+        "test_resource_link" => content([json!({
             "type": "resource_link",
             "uri": "test://static-text",
             "name": "static-text",
@@ -238,12 +243,12 @@ async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String
         })]),
         "test_structured" => structured(call),
         "test_error_handling" => return Err("This tool intentionally returns an error for testing".to_owned()),
-        "test_echo" => content(&[text(text_argument(arguments, "text")?)]),
+        "test_echo" => content([text(text_argument(arguments, "text")?)]),
         "test_large_result" => {
             let bytes = number_argument(arguments, "bytes", 8 * 1024 * 1024)?;
-            content(&[text("x".repeat(usize::try_from(bytes).unwrap_or_default()))])
+            content([text("x".repeat(usize::try_from(bytes).unwrap_or_default()))])
         }
-        "json_schema_2020_12_tool" => content(&[text(format!("JSON Schema 2020-12 tool called with: {arguments}"))]),
+        "json_schema_2020_12_tool" => content([text(format!("JSON Schema 2020-12 tool called with: {arguments}"))]),
         "test_tool_with_progress" => with_progress(call).await,
         "test_tool_with_logging" => with_logging(call).await,
         "test_slow" => slow(call, number_argument(arguments, "ms", 24 * 60 * 60 * 1000)?).await,
@@ -251,23 +256,23 @@ async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String
         "test_sampling" => sampling(call, text_argument(arguments, "prompt")?).await?,
         "test_list_roots" => {
             let answer = call.ask("client_roots", "roots/list", None).await?;
-            content(&[text(format!("Roots: {}", answer.get("roots").unwrap_or(&Value::Null)))])
+            content([text(format!("Roots: {}", answer.get("roots").unwrap_or(&Value::Null)))])
         }
         "test_elicitation" => {
             let schema = definitions::user_form();
             let answer = elicit(call, text_argument(arguments, "message")?, schema).await?;
-            content(&[text(format!("User response: {answer}"))])
+            content([text(format!("User response: {answer}"))])
         }
         "test_elicitation_sep1034_defaults" => {
             let answer = elicit(call, "Please check these defaults", definitions::defaults_form()).await?;
-            content(&[text(format!("Elicitation completed: {answer}"))])
+            content([text(format!("Elicitation completed: {answer}"))])
         }
         "test_elicitation_sep1330_enums" => {
             let by_revision = call.app.faults.holds(Rule::EnumsByRevision);
             let revision = if by_revision { call.session.revision } else { Revision::V2025_11_25 };
             let form = definitions::enums_form(revision);
             let answer = elicit(call, "Please choose", form).await?;
-            content(&[text(format!("Elicitation completed: {answer}"))])
+            content([text(format!("Elicitation completed: {answer}"))])
         }
         "test_elicitation_url" => elicit_url(call).await?,
         "test_trigger_tool_change" => change(call, "tools"),
@@ -276,13 +281,13 @@ async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String
         "test_touch_resource" => touch(call),
         definitions::REQUIRED => return Err("A page has to be opened first, which the client cannot do".to_owned()),
         _ if call.modern.is_some() => fixtures::run(call, name, arguments).await?,
-        _ => content(&[text("")]),
+        _ => content([text("")]),
     })
 }
 
 fn structured(call: &Call) -> Value {
     let data = json!({"temperature": 21.5, "unit": "celsius"});
-    let mut result = content(&[text(data.to_string())]);
+    let mut result = content([text(data.to_string())]);
     if call.session.revision >= Revision::V2025_06_18 || !call.app.faults.holds(Rule::FeaturesByRevision) {
         result["structuredContent"] = data;
     }
@@ -297,7 +302,7 @@ async fn with_progress(call: &Call) -> Value {
         }
         call.progress(progress, 100, &format!("Completed step {progress} of 100"));
     }
-    content(&[text("Progress completed")])
+    content([text("Progress completed")])
 }
 
 async fn with_logging(call: &Call) -> Value {
@@ -307,7 +312,7 @@ async fn with_logging(call: &Call) -> Value {
     call.log("debug", &json!("A detail for those who asked for it"));
     call.sleep_for(call.app.config.tick).await;
     call.log("info", &json!("Tool execution completed"));
-    content(&[text("Logging completed")])
+    content([text("Logging completed")])
 }
 
 /// Sleeps in a few pieces and reports after each.
@@ -325,7 +330,7 @@ async fn slow(call: &Call, ms: u64) -> Value {
             reporter.progress(tick, ticks, "Still working");
         }
     }
-    content(&[text(format!("Slept {ms} ms"))])
+    content([text(format!("Slept {ms} ms"))])
 }
 
 /// Closes its connection before the result, where the revision tells the client to come back for it.
@@ -338,7 +343,7 @@ async fn reconnection(call: &Call) -> Value {
         call.session.close_early(stream, retry);
         call.sleep(AWAY_MS).await;
     }
-    content(&[text("Reconnection test completed")])
+    content([text("Reconnection test completed")])
 }
 
 async fn sampling(call: &Call, prompt: &str) -> Result<Value, String> {
@@ -347,7 +352,7 @@ async fn sampling(call: &Call, prompt: &str) -> Result<Value, String> {
     let answer = call.ask("message", "sampling/createMessage", Some(params)).await?;
     let said = answer.get("content").and_then(|block| block.get("text")).and_then(Value::as_str);
     let said = said.ok_or_else(|| "The client's message has no text".to_owned())?;
-    Ok(content(&[text(format!("LLM response: {said}"))]))
+    Ok(content([text(format!("LLM response: {said}"))]))
 }
 
 async fn elicit(call: &Call, message: &str, schema: Value) -> Result<String, String> {
@@ -378,7 +383,7 @@ async fn elicit_url(call: &Call) -> Result<Value, String> {
     if action == "accept" && legacy {
         call.notify("notifications/elicitation/complete", &json!({"elicitationId": id}));
     }
-    Ok(content(&[text(format!("User response: action={action}"))]))
+    Ok(content([text(format!("User response: action={action}"))]))
 }
 
 /// Adds an entry to a list of the session, and says that the list changed.
@@ -387,13 +392,13 @@ fn change(call: &Call, list: &str) -> Value {
     if call.modern.is_some() {
         // Lists there do not depend on what was called before, so the news is all there is.
         call.app.modern.listeners.changed(&call.app, Event::List(list));
-        return content(&[text(format!("Announced {method}"))]);
+        return content([text(format!("Announced {method}"))]);
     }
     call.session.mark(list);
     if call.app.faults.holds(Rule::ChangesAnnounced) {
         call.app.announce(&call.session, &method, None);
     }
-    content(&[text(format!("Announced {method}"))])
+    content([text(format!("Announced {method}"))])
 }
 
 fn touch(call: &Call) -> Value {
@@ -404,5 +409,5 @@ fn touch(call: &Call) -> Value {
     if heard && call.app.faults.holds(Rule::UpdatesSent) {
         call.app.announce(&call.session, "notifications/resources/updated", Some(&json!({"uri": WATCHED})));
     }
-    content(&[text(format!("Touched {WATCHED}"))])
+    content([text(format!("Touched {WATCHED}"))])
 }

@@ -20,7 +20,7 @@ pub struct Judged {
 struct Held {
     /// Where its id stands in [`Ids::by_number`].
     id: u16,
-    passes: u32,
+    passes: u16,
 }
 
 /// The ids of all checks, numbered.
@@ -43,9 +43,9 @@ impl Judged {
         let exercised = findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised);
         for (place, finding) in (0..).zip(exercised) {
             let plain = finding.outcome == Outcome::Pass && finding.breaches.is_empty();
-            match IDS.numbers.get(finding.requirement).filter(|_| plain) {
-                Some(id) => held.push(Held { id: *id, passes: finding.passes }),
-                None => told.push((place, finding)),
+            match (IDS.numbers.get(finding.requirement), u16::try_from(finding.passes)) {
+                (Some(id), Ok(passes)) if plain => held.push(Held { id: *id, passes }),
+                _ => told.push((place, finding)),
             }
         }
         Self { held: held.into(), told: told.into() }
@@ -60,7 +60,7 @@ impl Judged {
                 None => held.next().map(|held| Finding {
                     requirement: IDS.by_number[usize::from(held.id)],
                     outcome: Outcome::Pass,
-                    passes: held.passes,
+                    passes: held.passes.into(),
                     breaches: Vec::new(),
                 }),
             }
@@ -100,6 +100,7 @@ mod tests {
             finding(9999, Outcome::Pass, 2),
             finding(3, Outcome::Pass, 1),
             finding(4, Outcome::Inconclusive, 0),
+            finding(5, Outcome::Pass, 70_000),
         ];
         let judged = Judged::of(made.clone());
         let wanted: Vec<Finding> = made.into_iter().filter(|one| one.outcome != Outcome::NotExercised).collect();

@@ -2,6 +2,7 @@
 //!
 //! Must not know what the bytes mean.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use flate2::write::{GzDecoder, ZlibDecoder};
@@ -54,15 +55,15 @@ impl Coding {
     }
 
     /// What the next bytes stand for, as far as they tell.
-    pub fn decode(&mut self, bytes: &[u8]) -> Result<Vec<u8>, CodingError> {
+    pub fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, CodingError> {
         match self {
-            Self::Plain => Ok(bytes.to_vec()),
+            Self::Plain => Ok(Cow::Borrowed(bytes)),
             Self::Gzip(decoder) => match decoder.write_all(bytes).and_then(|()| decoder.flush()) {
-                Ok(()) => Ok(std::mem::take(decoder.get_mut())),
+                Ok(()) => Ok(Cow::Owned(std::mem::take(decoder.get_mut()))),
                 Err(_) => Err(CodingError::Broken("gzip")),
             },
             Self::Deflate(decoder) => match decoder.write_all(bytes).and_then(|()| decoder.flush()) {
-                Ok(()) => Ok(std::mem::take(decoder.get_mut())),
+                Ok(()) => Ok(Cow::Owned(std::mem::take(decoder.get_mut()))),
                 Err(_) => Err(CodingError::Broken("deflate")),
             },
         }
@@ -91,7 +92,7 @@ mod tests {
             let mut coding = Coding::of(&headers("Content-Encoding", name), &asked).expect("asked for");
             let mut decoded = Vec::new();
             for piece in bytes.expect("in memory").chunks(7) {
-                decoded.extend(coding.decode(piece).expect("valid"));
+                decoded.extend_from_slice(&coding.decode(piece).expect("valid"));
             }
             assert_eq!(String::from_utf8_lossy(&decoded), text, "{name}");
         }

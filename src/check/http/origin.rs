@@ -104,8 +104,8 @@ fn origin_absent(view: &View<'_>, out: &mut Findings) {
         if !fair || exchange.status.is_none() || !out.covers(meant(view, exchange)) {
             continue;
         }
-        let text = exchange.response_body.as_deref().unwrap_or_default().to_ascii_lowercase();
-        let blamed = exchange.status == Some(403) && text.contains("origin");
+        let text = || exchange.response_body.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let blamed = exchange.status == Some(403) && text().contains("origin");
         if !blamed && !exchange.is_success() {
             continue;
         }

@@ -220,15 +220,7 @@ impl Sim {
 
     /// Waits until the reader of the channel is through, or for so long.
     pub(super) async fn see_line_end(&self, line: &Line, limit: Duration) {
-        let mut news = self.news.subscribe();
-        let limit = tokio::time::sleep(limit);
-        tokio::pin!(limit);
-        while !line.has_ended() {
-            tokio::select! {
-                changed = news.changed() => if changed.is_err() { return },
-                () = &mut limit => return,
-            }
-        }
+        self.until(limit, |_| line.has_ended()).await;
     }
 }
 

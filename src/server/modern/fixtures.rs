@@ -154,7 +154,7 @@ fn plain(value: &Value) -> String {
 }
 
 fn said(words: impl Into<String>) -> Value {
-    content(&[text(words)])
+    content([text(words)])
 }
 
 const DECLINED: &str = "The user does not want to answer";

@@ -1,0 +1,134 @@
+//! Threads that play cases, a few at once on each.
+//!
+//! A case stays on one thread with its client and its server, which talk with each other all the time: nothing of it is handed
+//! from processor to processor. Knows nothing of what is played.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use tokio::runtime;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::plan::Planned;
+use super::queue::Queue;
+use super::run::RehearsalError;
+use crate::verdict::Case;
+
+/// Cases that did not begin yet, for all threads.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting(Arc<Mutex<Queue>>);
+
+impl Waiting {
+    /// All of these.
+    pub(super) fn new(queue: Queue) -> Self {
+        Self(Arc::new(Mutex::new(queue)))
+    }
+
+    /// Takes those that are left, so that no thread begins them.
+    pub(super) fn rest(&self) -> Vec<(usize, Planned)> {
+        self.with(|queue| queue.rest().collect())
+    }
+
+    fn with<T>(&self, what: impl FnOnce(&mut Queue) -> T) -> T {
+        what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A case that is through, by its place in the plan, or why none can be played.
+type Through = Result<(usize, Case), RehearsalError>;
+
+/// The threads, as long as this is held.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    through: mpsc::UnboundedReceiver<Through>,
+    stop: watch::Sender<bool>,
+}
+
+impl Lanes {
+    /// Plays what waits, so many cases at once on all threads together.
+    pub(super) fn start<P, F>(waiting: &Waiting, jobs: usize, play: P) -> Self
+    where
+        P: Fn(usize, Planned) -> F + Clone + Send + 'static,
+        F: Future<Output = Result<Case, RehearsalError>> + Send + 'static,
+    {
+        let (tell, through) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let jobs = jobs.max(1);
+        let lanes = thread::available_parallelism().map_or(1, usize::from).min(jobs);
+        for lane in 0..lanes {
+            let (waiting, play, mut stopped, tell) = (waiting.clone(), play.clone(), stopped.clone(), tell.clone());
+            let width = jobs / lanes + usize::from(lane < jobs % lanes);
+            let failed = tell.clone();
+            let started = thread::Builder::new().name(format!("lane-{lane}")).spawn(move || {
+                match runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => {
+                        runtime.block_on(run(&waiting, width, play, &tell, &mut stopped));
+                        runtime.shutdown_background();
+                    }
+                    Err(error) => drop(tell.send(Err(RehearsalError::Thread(error)))),
+                }
+            });
+            if let Err(error) = started {
+                let _ = failed.send(Err(RehearsalError::Thread(error)));
+            }
+        }
+        Self { through, stop }
+    }
+
+    /// The next case that is through; `None` when all are.
+    pub(super) async fn next(&mut self) -> Option<Through> {
+        self.through.recv().await
+    }
+
+    /// Drops the cases under way, and waits until that is done.
+    pub(super) fn stop(&self) {
+        let _ = self.stop.send(true);
+    }
+}
+
+/// One thread's share: always so many at once, until none waits.
+async fn run<P, F>(
+    waiting: &Waiting,
+    width: usize,
+    play: P,
+    tell: &mpsc::UnboundedSender<Through>,
+    stopped: &mut watch::Receiver<bool>,
+) where
+    P: Fn(usize, Planned) -> F,
+    F: Future<Output = Result<Case, RehearsalError>> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.len() < width
+            && let Some((index, planned)) = waiting.with(Queue::next)
+        {
+            let played = play(index, planned);
+            tasks.spawn(async move { played.await.map(|case| (index, case)) });
+        }
+        let joined = tokio::select! {
+            biased;
+            // Held by nobody any more is as good as stopped.
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            joined = tasks.join_next() => joined,
+        };
+        match joined {
+            Some(Ok(through)) => {
+                if let Ok((_, case)) = &through {
+                    waiting.with(|queue| queue.learn(case));
+                }
+                if tell.send(through).is_err() {
+                    break;
+                }
+            }
+            // A case that broke off by a fault of ours is missing in the summary, which counts it.
+            Some(Err(_)) => {}
+            None => break,
+        }
+    }
+    // What they saw by then decides nothing; a case that is through counts all the same.
+    while let Some(Ok(through)) = tasks.try_join_next() {
+        let _ = tell.send(through);
+    }
+    tasks.shutdown().await;
+}
