@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::modern::asked;
-use super::wire::well_formed;
+use super::wire::{deleted, well_formed};
 use super::{Breach, Findings};
 use crate::model::Via;
 use crate::transcript::{Direction, Exchange, Msg, View};
@@ -88,7 +88,7 @@ pub(crate) fn is_proper(view: &View<'_>, request: &Msg) -> bool {
         && !long
         && view.line_is_open(exchange)
         && before(conversation.initialized)
-        && !before(conversation.deleted)
+        && !deleted(view, exchange)
         && request.value["jsonrpc"] == "2.0"
         && !request.batched
         && (id.is_string() || id.is_i64())

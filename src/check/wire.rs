@@ -184,12 +184,24 @@ pub(crate) fn foreign_origin(exchange: &Exchange) -> Option<&str> {
     (web && !is_loopback(authority) && !host_name(authority).eq_ignore_ascii_case(host_name(host))).then_some(origin)
 }
 
-/// Whether a session was already over when a request left: deleted, or its id had been answered with 404. A request that
-/// was refused while the session was being deleted may have come after the deletion.
+/// Whether the session of a request was deleted before it left. One that was refused while the session was being deleted
+/// may have come after the deletion.
+pub(crate) fn deleted(view: &View<'_>, exchange: &Exchange) -> bool {
+    let at = exchange.conversation.and_then(|index| view.conversations[index].deleted);
+    let Some(deletion) = at.map(|at| &view.exchanges[at]) else { return false };
+    let failed = |msg: &Msg| msg.received() && std::ptr::eq(view.exchange_of(msg), exchange) && is_error(msg);
+    let refused = || is_4xx(exchange) || view.messages.iter().any(failed);
+    let answered = exchange.end_seq.or(exchange.response_seq).unwrap_or(exchange.seq);
+    deletion.seq < exchange.seq || (deletion.seq < answered && refused())
+}
+
+fn is_error(msg: &Msg) -> bool {
+    msg.value.get("error").is_some()
+}
+
+/// Whether a session was already over when a request left: deleted, or its id had been answered with 404.
 pub(crate) fn over(view: &View<'_>, exchange: &Exchange) -> bool {
     let Some(index) = exchange.conversation else { return false };
-    let answered = exchange.end_seq.or(exchange.response_seq).filter(|_| is_4xx(exchange)).unwrap_or(exchange.seq);
-    let deleted = view.conversations[index].deleted.is_some_and(|at| view.exchanges[at].seq < answered);
     let lost = |other: &Exchange| {
         other.conversation == Some(index)
             && other.seq < exchange.seq
@@ -197,7 +209,7 @@ pub(crate) fn over(view: &View<'_>, exchange: &Exchange) -> bool {
             && other.session().is_some()
             && !other.got_json().is_some_and(|value| value.get("id").is_some_and(valid_id))
     };
-    deleted || view.exchanges.iter().any(lost)
+    deleted(view, exchange) || view.exchanges.iter().any(lost)
 }
 
 /// Whether nothing about a request's HTTP side gives the server a reason to refuse it: a live and initialized

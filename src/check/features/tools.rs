@@ -234,8 +234,10 @@ fn title_optional(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
+    use crate::check::Outcome;
     use crate::check::support::three;
-    use crate::transcript::Builder;
+    use crate::check::testing::judge_events;
+    use crate::transcript::{Builder, EventKind};
     use serde_json::{Value, json};
 
     fn listed(tools: &Value) -> Builder {
@@ -286,6 +288,15 @@ mod tests {
         let good = listed(&json!([{"name": "a"}]));
         let refused = Builder::new().initialize("2025-06-18").call_error("tools/list", json!({}), -32603);
         three("features.tools.list-responds-legacy", &good, &refused);
+        // Where the session is deleted before the refusal is there, it may be for that.
+        let mut events = refused.delete(204).finish();
+        let deletion = events.iter().rposition(|event| matches!(event.kind, EventKind::Request { .. })).expect("asked");
+        let before = &events[..deletion];
+        let answer =
+            before.iter().rposition(|event| matches!(event.kind, EventKind::Response { .. })).expect("answered");
+        events[answer..=deletion].rotate_right(1);
+        (0..).zip(&mut events).for_each(|(seq, event)| event.seq = seq);
+        assert_eq!(judge_events("features.tools.list-responds-legacy", &events).outcome, Outcome::NotExercised);
         let bare = Builder::new().initialize_with("2025-06-18", "2025-06-18", json!({}), json!({}));
         let bare = bare.call("tools/list", json!({}), json!({"tools": [{"name": "a"}]}));
         three("features.tools.capability", &good, &bare);

@@ -8,12 +8,12 @@ use crate::transcript::{Conversation, Exchange, View};
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[Check { id: "transport.http.session-uncarried-served", judge: uncarried_served }];
 
-/// Messages of the client after it was let in, up to its next handshake.
+/// Messages of the client after it was let in, up to its next handshake, which carries no id yet.
 fn later<'v>(view: &'v View<'_>, conversation: &Conversation) -> Vec<&'v Exchange> {
     let opened = &view.exchanges[conversation.opened];
-    let next = view.conversations.iter().map(|other| &view.exchanges[other.opened]);
+    let handshakes = view.calls_to("initialize").map(|(request, _)| view.exchange_of(request));
     let next =
-        next.filter(|other| other.client == opened.client && other.seq > opened.seq).map(|other| other.seq).min();
+        handshakes.filter(|other| other.client == opened.client && other.seq > opened.seq).map(|other| other.seq).min();
     view.exchanges
         .iter()
         .filter(|exchange| exchange.seq > opened.seq && next.is_none_or(|next| exchange.seq < next))
@@ -28,6 +28,11 @@ fn uncarried_served(view: &View<'_>, out: &mut Findings) {
     for conversation in &view.conversations {
         let later = later(view, conversation);
         if conversation.session.is_none() || later.is_empty() || !out.covers(conversation.revision) {
+            continue;
+        }
+        // One that was not let in, or that cannot see that it was, has no id to carry.
+        let opening = view.calls_to("initialize").find(|(request, _)| request.exchange == conversation.opened);
+        if opening.and_then(|(_, response)| response).is_none_or(|msg| msg.value.get("result").is_none()) {
             continue;
         }
         if later.iter().any(|exchange| exchange.session().is_some()) {
@@ -67,9 +72,14 @@ mod tests {
 
     /// A client that leaves the session id out of all that it says, and how that is answered.
     fn forgetful(answer: impl Fn(Builder, &str) -> Builder) -> Builder {
+        welcomed(&json!(1), answer)
+    }
+
+    /// The same, with its handshake answered under this id.
+    fn welcomed(id: &Value, answer: impl Fn(Builder, &str) -> Builder) -> Builder {
         let asked = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
             "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}});
-        let welcome = json!({"jsonrpc": "2.0", "id": 1, "result": {
+        let welcome = json!({"jsonrpc": "2.0", "id": id, "result": {
             "protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "server", "version": "1"}}});
         let kinds = [("content-type", "application/json"), ("mcp-session-id", "session#1")];
         let say =
@@ -86,5 +96,8 @@ mod tests {
         let refused = forgetful(|builder, _| builder.answer(400, &[], ""));
         let carried = Builder::new().initialize("2025-06-18").call("ping", json!({}), json!({}));
         expect_three(ID, &served, &refused, &carried);
+        // Who cannot see that it was let in has no id to carry.
+        let unseen = welcomed(&json!("1"), |builder, _| builder.answer(400, &[], ""));
+        expect_three(ID, &served, &refused, &unseen);
     }
 }

@@ -188,8 +188,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A firewall turns away what calls itself by the name of an HTTP library, at metadata, registration and token endpoint";
     "as.clients-forgotten" breaks [
         "auth.resource-server.recover-after-refresh", "auth.token.error-invalid-grant", "auth.token.refresh-expired-error",
-        "auth.token.refresh-rotated-not-lost",
-    ]
+        "auth.token.refresh-rotated-not-lost", "auth.token.refresh-unattended"]
         Rule(Rule::ClientsKept) "Registrations are forgotten after half an hour";
     "as.register-200" breaks ["auth.registration.dcr-201"]
         Head(|reply, _| restatus(reply, 201, 200)) "A registration is answered with 200";

@@ -81,7 +81,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::SecretInBody) "A client secret in the body is refused";
     "as.token-secret-in-header-refused" breaks ["auth.registration.dcr-method-works"]
         Rule(Rule::SecretInHeader) "Clients may register client_secret_basic, and HTTP Basic is refused";
-    "as.token-outage-once" breaks ["auth.resource-server.recover-after-refresh"]
+    "as.token-outage-once" breaks ["auth.resource-server.recover-after-refresh", "auth.token.refresh-unattended"]
         Rule(Rule::NoOutage) "The first refresh gets 503";
     // Refresh.
     "as.offline-access-empty" breaks ["auth.resource-server.recover-after-refresh"]

@@ -19,12 +19,12 @@ const CLIENT_NOTIFICATIONS: [&str; 5] = [
 ];
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
-    "rpc.id-as-string" breaks ["base.response-echoes-id"]
+    "rpc.id-as-string" breaks ["base.response-echoes-id", "lifecycle.initialize-result"]
         Outgoing(|message, _| if is_response(message) && !message["id"].is_string() { message["id"] = json!(message["id"].to_string()) })
         "Responses carry their id as a string";
     "rpc.id-missing" breaks ["base.response-echoes-id"]
         Outgoing(|message, _| if is_response(message) { drop_member(message, "id") }) "Responses carry no id";
-    "rpc.string-id-refused" breaks ["base.id-type-tolerance"]
+    "rpc.string-id-refused" breaks ["base.id-type-tolerance", "utilities.pagination.all-list-methods"]
         Outgoing(|message, _| refuse_string_id(message)) "Requests with a string id are refused";
     "rpc.null-id-served" breaks ["base.null-id-rejected", "shape.result"]
         Rule(Rule::NullIdRefused) "A request with a null id is answered";

@@ -19,7 +19,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::SessionIdRandom) "Session ids are counted from 1";
     "session.id-with-space" breaks ["transport.http.session-id-visible-ascii"]
         Rule(Rule::SessionIdVisible) "Session ids contain a space";
-    "session.id-not-issued" breaks ["transport.http.session-sessionless-works", "transport.http.get-sse-or-405"]
+    "session.id-not-issued" breaks ["transport.http.session-sessionless-works", "transport.http.get-sse-or-405", "base.response-exactly-one"]
         Rule(Rule::SessionIssued) "No session id is given, and yet GET is refused for its lack";
     "session.id-for-all" before "claude-connector" breaks ["transport.http.session-uncarried-served"]
         Rule(Rule::SessionIdsAvoided) "Session ids are given although the client never sends one, and demanded of it";

@@ -30,7 +30,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Rule(Rule::CancelHonoured) "Cancelled work goes on and is answered";
     "cancel.answered" breaks ["utilities.cancellation.no-response"]
         Rule(Rule::CancelledSilent) "A cancelled request gets an error response";
-    "cancel.id-type-ignored" breaks ["utilities.cancellation.id-type-exact", "base.id-type-tolerance", "transport.http.sse-response-arrives", "transport.http.sse-retry-before-close", "transport.http.sse-not-close-early"]
+    "cancel.id-type-ignored" breaks ["utilities.cancellation.id-type-exact", "transport.http.sse-response-arrives", "transport.http.sse-retry-before-close", "transport.http.sse-not-close-early"]
         Rule(Rule::IdTypesApart) "Cancelling \"1\" cancels 1";
     "cancel.other-sessions" breaks ["utilities.cancellation.session-scoped", "transport.http.sse-response-arrives", "transport.http.sse-retry-before-close", "transport.http.sse-not-close-early"]
         Rule(Rule::CancelKeepsToSession) "A cancellation reaches requests of other sessions";
