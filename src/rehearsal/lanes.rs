@@ -132,3 +132,61 @@ async fn run<P, F>(
     }
     tasks.shutdown().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use super::super::{Selection, Survey, plans};
+    use super::*;
+    use crate::model::Revision;
+
+    /// Three cases.
+    fn three() -> Waiting {
+        let reference = crate::profile::find("reference").expect("profiles load").expect("it is shipped");
+        let selection = Selection {
+            scenarios: crate::scenario::shipped().into_iter().take(3).map(Arc::new).collect(),
+            profiles: vec![Arc::new(reference)],
+            revisions: vec![Revision::V2025_11_25],
+            target: None,
+        };
+        let mut queue = Queue::default();
+        plans(&selection, &Survey::default()).into_iter().enumerate().for_each(|case| queue.push(case));
+        Waiting::new(queue)
+    }
+
+    fn over(planned: Planned) -> Case {
+        Case::not_applicable(planned.plan, String::new())
+    }
+
+    #[tokio::test]
+    async fn a_case_that_breaks_off_is_missing_and_the_others_come() {
+        let mut lanes = Lanes::start(&three(), 2, |index, planned| async move {
+            assert_ne!(index, 1, "it breaks off");
+            Ok(over(planned))
+        });
+        let mut through = Vec::new();
+        while let Some(case) = lanes.next().await {
+            through.push(case.expect("played").0);
+        }
+        through.sort_unstable();
+        assert_eq!(through, [0, 2]);
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_dropped_when_it_stops_and_nothing_begins_any_more() {
+        let waiting = three();
+        let mut lanes = Lanes::start(&waiting, 1, |index, planned| async move {
+            if index > 0 {
+                pending::<()>().await;
+            }
+            Ok(over(planned))
+        });
+        assert_eq!(lanes.next().await.expect("one").expect("played").0, 0);
+        lanes.stop();
+        let ended = tokio::time::timeout(Duration::from_secs(10), lanes.next()).await.expect("in time");
+        assert!(ended.is_none());
+        assert!(waiting.rest().len() <= 2);
+    }
+}
