@@ -11,6 +11,7 @@ use mcp_rehearsal::server::{RunningServer, ServerConfig, StoreConfig, start};
 use mcp_rehearsal::verdict::{Case, Cell, Summary};
 use mcp_rehearsal::{profile, scenario};
 use redis_server::RedisServer;
+use tokio::runtime::Handle;
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod redis_server;
@@ -116,9 +117,9 @@ async fn nodes_that_keep_their_sessions_to_themselves_are_found_out() {
     }
 }
 
-/// A server that keeps its sessions in its memory, and can be restarted.
+/// A server that keeps its sessions in its memory, and can be restarted. It runs where the test does, whoever restarts it.
 #[derive(Debug)]
-struct Forgetful(Mutex<Option<RunningServer>>);
+struct Forgetful(Mutex<Option<RunningServer>>, Handle);
 
 impl Restarts for Forgetful {
     fn restart(&self, _node: usize, _how: RestartHow) -> Restarted<'_> {
@@ -126,7 +127,8 @@ impl Restarts for Forgetful {
             let server = self.0.lock().expect("no panic").take().ok_or_else(|| "it is being restarted".to_owned())?;
             let config = ServerConfig { listen: server.addr(), ..ServerConfig::default() };
             server.shutdown().await;
-            *self.0.lock().expect("no panic") = Some(node(config).await);
+            let again = self.1.spawn(node(config)).await.map_err(|error| error.to_string())?;
+            *self.0.lock().expect("no panic") = Some(again);
             Ok(())
         })
     }
@@ -136,7 +138,7 @@ impl Restarts for Forgetful {
 async fn sessions_that_go_with_a_restart_are_held_against_nobody_who_says_404() {
     let server = node(ServerConfig::default()).await;
     let plain = Target::parse(&server.url(), PATIENCE).expect("a URL");
-    let target = Target { restarts: Some(Arc::new(Forgetful(Mutex::new(Some(server))))), ..plain };
+    let target = Target { restarts: Some(Arc::new(Forgetful(Mutex::new(Some(server)), Handle::current()))), ..plain };
     let summary = played(Stage::Foreign(Arc::new(target)), &[], |scenario| scenario.id == "deploy.restarted").await;
     let wrong: Vec<String> = summary.cases.iter().filter(|case| case.cell > Cell::Passed).map(told).collect();
     assert!(wrong.is_empty() && summary.count(Cell::Passed) >= 5, "{}", wrong.join("\n"));
