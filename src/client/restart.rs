@@ -28,7 +28,8 @@ pub type Restarted<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send 
 
 /// Somebody who can end a node of the target, or its store, and start it again.
 pub trait Restarts: fmt::Debug + Send + Sync {
-    /// Does it, and comes back once the node, counted from 0, or the store, listens again.
+    /// Does it, and comes back once the node, counted from 0, or the store, listens again. The runtime that waits for it may
+    /// end before the rehearsal does, so what is started must not live on that.
     fn restart(&self, node: usize, how: RestartHow) -> Restarted<'_>;
 }
 

@@ -67,6 +67,8 @@ pub enum RehearsalError {
 }
 
 /// Plays everything and gives the summary. `interrupt` ends the run early; what is known by then is kept.
+///
+/// Cases are played on threads of their own, with runtimes that end when no case is left for them.
 pub async fn rehearse(
     rehearsal: Rehearsal,
     progress: impl Fn(Progress),
