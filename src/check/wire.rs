@@ -189,14 +189,11 @@ pub(crate) fn foreign_origin(exchange: &Exchange) -> Option<&str> {
 pub(crate) fn deleted(view: &View<'_>, exchange: &Exchange) -> bool {
     let at = exchange.conversation.and_then(|index| view.conversations[index].deleted);
     let Some(deletion) = at.map(|at| &view.exchanges[at]) else { return false };
-    let failed = |msg: &Msg| msg.received() && std::ptr::eq(view.exchange_of(msg), exchange) && is_error(msg);
-    let refused = || is_4xx(exchange) || view.messages.iter().any(failed);
+    let own = |msg: &&Msg| msg.received() && std::ptr::eq(view.exchange_of(msg), exchange);
+    let failed = |msg: &Msg| msg.value.get("error").is_some();
+    let refused = || is_4xx(exchange) || view.messages.iter().filter(own).any(failed);
     let answered = exchange.end_seq.or(exchange.response_seq).unwrap_or(exchange.seq);
     deletion.seq < exchange.seq || (deletion.seq < answered && refused())
-}
-
-fn is_error(msg: &Msg) -> bool {
-    msg.value.get("error").is_some()
 }
 
 /// Whether a session was already over when a request left: deleted, or its id had been answered with 404.

@@ -81,7 +81,7 @@ impl Lanes {
         self.through.recv().await
     }
 
-    /// Drops the cases under way, and waits until that is done.
+    /// Has the cases under way dropped; [`Self::next`] gives `None` once that is done.
     pub(super) fn stop(&self) {
         let _ = self.stop.send(true);
     }
