@@ -31,14 +31,12 @@ mod target;
 
 use clap::{Parser, Subcommand};
 
-use output::Color;
-
-pub use output::ExitCode;
+use output::{Color, ExitCode};
 
 /// Rehearse a remote MCP server against the clients that will really call it.
 #[derive(Debug, Parser)]
 #[command(name = "mcp-rehearsal", version, about, max_term_width = 100)]
-pub struct Cli {
+struct Cli {
     /// Colours in what is printed; `auto` means on a terminal and unless `NO_COLOR` is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
@@ -91,8 +89,24 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// The whole program: parses the arguments, builds the runtime, runs the command, and turns its outcome into an exit code.
+///
+/// It is here and not in the binary, which would compile every future and every generic that it awaits a second time.
+pub fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(execute(cli));
+            // What is still under way, such as a name that does not resolve, is not worth waiting for.
+            runtime.shutdown_background();
+            std::process::ExitCode::from(code as u8)
+        }
+        Err(_) => std::process::ExitCode::FAILURE,
+    }
+}
+
 /// Runs the command that the arguments name.
-pub async fn execute(cli: Cli) -> ExitCode {
+async fn execute(cli: Cli) -> ExitCode {
     let code = match cli.command {
         Command::Run(args) => Box::pin(run::run(*args, cli.color)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(args, cli.color)).await,

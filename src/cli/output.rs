@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 /// How the process ends. The numbers are documented and stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitCode {
+pub(super) enum ExitCode {
     /// All as expected.
     Ok = 0,
     /// A fault of this program.
