@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod finding;
+mod memo;
 #[cfg(test)]
 mod modernised;
 mod schemas;

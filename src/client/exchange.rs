@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::sim::Sim;
 use super::transport::Line;
-use crate::model::{Via, id_text};
+use crate::model::{Text, Via, id_text};
 use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{
     Coding, CodingError, Connection, Decoder, Frame, Head, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, Place,
@@ -332,7 +332,7 @@ impl Sim {
                 (String::from_utf8_lossy(error.as_bytes()).into_owned(), cut)
             }
         };
-        let text: Arc<str> = text.into();
+        let text = Text::from(text);
         let value = match read_within_bounds(&text) {
             Ok(value) => value,
             Err(limit) => return Ok(End::Unread(limit)),
@@ -391,7 +391,8 @@ impl Sim {
             }
             for frame in decoder.feed(&piece) {
                 let Frame::Event { id, event, data, retry } = frame else { continue };
-                let value = match data.as_deref().map_or(Ok(None), read_within_bounds) {
+                let data = data.map(Text::from);
+                let value = match data.as_ref().map_or(Ok(None), read_within_bounds) {
                     Ok(value) => value,
                     Err(limit) => break 'stream Ok(End::Unread(limit)),
                 };
@@ -404,11 +405,11 @@ impl Sim {
                     self.state().last_event_id = Some(id.clone());
                 }
                 let names_place = via == Via::LegacySse && event.as_deref() == Some("endpoint");
-                let endpoint = data.clone().filter(|_| names_place);
+                let endpoint = data.as_deref().filter(|_| names_place).map(str::to_owned);
                 if let Some(endpoint) = &endpoint {
                     self.hide_session_in(endpoint);
                 }
-                self.record(EventKind::Sse { exchange: number, id, event, data: data.map(Into::into), retry });
+                self.record(EventKind::Sse { exchange: number, id, event, data, retry });
                 if endpoint.is_some() {
                     self.state().endpoint = endpoint;
                     self.announce();

@@ -19,6 +19,7 @@ mod secret;
 mod shell;
 mod span;
 mod suggest;
+mod text;
 mod via;
 
 pub use challenge::{Challenge, challenges};
@@ -32,7 +33,7 @@ pub use network::{
     BadNetworkFault, Direction, Disturbance, NETWORK_FAULTS, NetworkFault, NetworkFaultKind, Side, Slash, Trigger,
     Turns,
 };
-pub use reading::{known_json, read_json};
+pub use reading::{comes_again, read_json};
 pub use requirement::{Basis, Catalogue, Level, Party, Requirement, Testable, Transition, requirements};
 pub use resource::covers;
 pub use revision::{Era, Facts, Revision};
@@ -41,4 +42,5 @@ pub use secret::Labels;
 pub use shell::quoted;
 pub use span::Span;
 pub use suggest::{closest, nearest};
+pub use text::Text;
 pub use via::Via;

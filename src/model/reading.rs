@@ -68,9 +68,14 @@ fn print_of(text: &str) -> u64 {
 }
 
 /// The value of a JSON text if it is remembered.
-pub fn known_json(text: &str) -> Option<Arc<Value>> {
+fn known_json(text: &str) -> Option<Arc<Value>> {
     let apt = (SHORTEST..=LONGEST).contains(&text.len());
     apt.then(|| shelf().find(text)).flatten()
+}
+
+/// Whether a value is one that is remembered, so that equal texts are this very value.
+pub fn comes_again(value: &Arc<Value>) -> bool {
+    shelf().known.iter().any(|(_, known)| Arc::ptr_eq(known, value))
 }
 
 /// The value of a JSON text; `None` where it is none.

@@ -4,9 +4,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use memchr::memmem::Finder;
 use url::form_urlencoded;
+
+use super::text::Text;
 
 /// The labels of one rehearsal: `session#1`, `access#2`, …
 #[derive(Default)]
@@ -22,10 +25,35 @@ struct Inner {
 
 /// A secret as it may stand in a text.
 struct Sought {
-    value: String,
+    value: Finder<'static>,
     /// As a form or a query spells it, where that differs.
-    encoded: Option<String>,
+    encoded: Option<Finder<'static>>,
     label: String,
+}
+
+impl Sought {
+    fn new(value: &str, label: &str) -> Self {
+        let spelled: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        let finder = |text: &str| Finder::new(text).into_owned();
+        Self { value: finder(value), encoded: (spelled != value).then(|| finder(&spelled)), label: label.to_owned() }
+    }
+
+    /// How long the secret is, in bytes.
+    fn length(&self) -> usize {
+        self.value.needle().len()
+    }
+}
+
+/// The text with everything that is found replaced; `None` where nothing is.
+fn replaced(text: &str, finder: &Finder<'_>, by: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut done = 0;
+    for at in finder.find_iter(text.as_bytes()) {
+        out.push_str(&text[done..at]);
+        out.push_str(by);
+        done = at + finder.needle().len();
+    }
+    (done > 0).then(|| out + &text[done..])
 }
 
 /// Shorter secrets are not looked for in texts: replacing them would garble ordinary words.
@@ -54,10 +82,8 @@ impl Labels {
         let label = format!("{kind}#{count}");
         inner.by_value.insert(value.to_owned(), label.clone());
         if value.len() >= SHORTEST {
-            let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
-            let encoded = (encoded != value).then_some(encoded);
-            let at = inner.sought.partition_point(|known| known.value.len() >= value.len());
-            inner.sought.insert(at, Sought { value: value.to_owned(), encoded, label: label.clone() });
+            let at = inner.sought.partition_point(|known| known.length() >= value.len());
+            inner.sought.insert(at, Sought::new(value, &label));
         }
         (label, true)
     }
@@ -70,8 +96,8 @@ impl Labels {
     }
 
     /// The same for a text that others hold too.
-    pub fn redact_shared(&self, text: Arc<str>) -> Arc<str> {
-        self.changed(&text).map_or(text, Arc::from)
+    pub fn redact_shared(&self, text: Text) -> Text {
+        self.changed(&text).map_or(text, Text::from)
     }
 
     /// The text without its secrets; `None` where it holds none.
@@ -80,10 +106,7 @@ impl Labels {
         let mut changed: Option<String> = None;
         for known in &inner.sought {
             for spelling in std::iter::once(&known.value).chain(&known.encoded) {
-                let now = changed.as_deref().unwrap_or(text);
-                if now.contains(spelling.as_str()) {
-                    changed = Some(now.replace(spelling.as_str(), &known.label));
-                }
+                changed = replaced(changed.as_deref().unwrap_or(text), spelling, &known.label).or(changed);
             }
         }
         changed

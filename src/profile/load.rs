@@ -194,9 +194,21 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub(super) fn read(file: &'a str, text: &str) -> Result<Self, ProfileError> {
-        let mut top: Map<String, Value> = serde_saphyr::from_str(text).map_err(|error| {
+        let top = serde_saphyr::from_str(text).map_err(|error| {
             ProfileError::new(file, "(file)", format!("is not readable YAML: {error}"), "correct the YAML")
         })?;
+        Self::of(file, top)
+    }
+
+    /// The same, where the file was made into JSON.
+    pub(super) fn of_json(file: &'a str, json: &str) -> Result<Self, ProfileError> {
+        let top = serde_json::from_str(json).map_err(|error| {
+            ProfileError::new(file, "(file)", format!("is not readable JSON: {error}"), "build the program anew")
+        })?;
+        Self::of(file, top)
+    }
+
+    fn of(file: &'a str, mut top: Map<String, Value>) -> Result<Self, ProfileError> {
         let about = About {
             id: need(file, &mut top, "id")?,
             title: need(file, &mut top, "title")?,

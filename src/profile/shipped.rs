@@ -3,7 +3,7 @@
 use super::error::ProfileError;
 use super::load::{Draft, Profile};
 
-/// File names and texts, by name; the build lists whatever is in the folder.
+/// File names and what they say, as JSON, by name; the build lists whatever is in the folder.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped_profiles.rs"));
 
 /// The profile that stands for no client, and comes first.
@@ -18,7 +18,7 @@ impl Profile {
 
 /// All shipped profiles, the neutral one first, the others by name.
 pub fn shipped() -> Result<Vec<Profile>, ProfileError> {
-    let mut drafts = FILES.iter().map(|(file, text)| Draft::read(file, text)).collect::<Result<Vec<_>, _>>()?;
+    let mut drafts = FILES.iter().map(|(file, json)| Draft::of_json(file, json)).collect::<Result<Vec<_>, _>>()?;
     let mut profiles: Vec<Profile> = Vec::with_capacity(drafts.len());
     // A profile is put together after those it refers to.
     while !drafts.is_empty() {
@@ -39,10 +39,10 @@ pub fn shipped() -> Result<Vec<Profile>, ProfileError> {
 
 /// The shipped profile of this name; reads no more files than it needs.
 pub fn find(id: &str) -> Result<Option<Profile>, ProfileError> {
-    let Some((file, text)) = FILES.iter().find(|(file, _)| file.strip_suffix(".yaml") == Some(id)) else {
+    let Some((file, json)) = FILES.iter().find(|(file, _)| file.strip_suffix(".yaml") == Some(id)) else {
         return Ok(None);
     };
-    let draft = Draft::read(file, text)?;
+    let draft = Draft::of_json(file, json)?;
     let mut others = Vec::new();
     for name in draft.refers_to() {
         others.extend(find(name)?);

@@ -1,5 +1,7 @@
 //! One row for each scenario, one column for each profile.
 
+use std::collections::{HashMap, HashSet};
+
 use super::paint::{Paint, sign};
 use super::text::{plain, width};
 use crate::verdict::{Cell, Summary};
@@ -9,13 +11,8 @@ const MOST: usize = 120;
 
 /// Values in order of their first appearance, each once.
 pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut out = Vec::new();
-    for name in names {
-        if !out.contains(&name) {
-            out.push(name);
-        }
-    }
-    out
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(*name)).collect()
 }
 
 /// The matrix in lines; columns are numbered, with a legend, where their names do not fit.
@@ -36,6 +33,7 @@ pub(super) fn lines(summary: &Summary, paint: Paint) -> Vec<String> {
     let gap = if named { "  " } else { " " };
     let widest = titles.iter().map(|title| width(title) + gap.len()).max().unwrap_or(2);
     let block = if named { profiles.len() } else { MOST.saturating_sub(first) / widest };
+    let worst = worst(summary);
     let columns: Vec<(&str, &String)> = profiles.iter().copied().zip(&titles).collect();
     for columns in columns.chunks(block.max(1)) {
         let heads: Vec<&str> = columns.iter().map(|(_, title)| title.as_str()).collect();
@@ -46,9 +44,9 @@ pub(super) fn lines(summary: &Summary, paint: Paint) -> Vec<String> {
                 let room = width(title);
                 // Under a name in its middle, under a number at its last digit.
                 let left = if named { (room - 1) / 2 } else { room - 1 };
-                let worst = worst(summary, scenario, profile);
+                let cell = worst.get(&(*scenario, *profile));
                 line.push_str(&" ".repeat(gap.len() + left));
-                line.push_str(&worst.map_or_else(|| " ".to_owned(), |cell| paint.cell(cell, sign(cell))));
+                line.push_str(&cell.map_or_else(|| " ".to_owned(), |cell| paint.cell(*cell, sign(*cell))));
                 line.push_str(&" ".repeat(room - 1 - left));
             }
             out.push(line.trim_end().to_owned());
@@ -59,9 +57,14 @@ pub(super) fn lines(summary: &Summary, paint: Paint) -> Vec<String> {
     out
 }
 
-fn worst(summary: &Summary, scenario: &str, profile: &str) -> Option<Cell> {
-    let cases = summary.cases.iter().filter(|case| case.plan.scenario == scenario && case.plan.profile == profile);
-    cases.map(|case| case.cell).max()
+/// What each field of the matrix shows: the worst of the cases of a scenario and a profile.
+fn worst(summary: &Summary) -> HashMap<(&str, &str), Cell> {
+    let mut worst = HashMap::new();
+    for case in &summary.cases {
+        let known = worst.entry((case.plan.scenario.as_str(), case.plan.profile.as_str())).or_insert(case.cell);
+        *known = case.cell.max(*known);
+    }
+    worst
 }
 
 fn legend(out: &mut Vec<String>, titles: &[String], profiles: &[&str]) {

@@ -1,11 +1,9 @@
 //! One thing that happened. Silence, hang-up and time-out are events, not errors.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::Via;
+use crate::model::{Text, Via};
 
 /// Header names and values in the order and spelling of the wire.
 pub type Headers = Vec<(String, String)>;
@@ -124,7 +122,7 @@ pub enum EventKind {
         headers: Headers,
         /// The body; bytes that are no UTF-8 are shown with replacement characters.
         #[serde(skip_serializing_if = "Option::is_none", default)]
-        body: Option<Arc<str>>,
+        body: Option<Text>,
         /// The transport.
         #[serde(skip_serializing_if = "Via::is_usual", default)]
         via: Via,
@@ -149,7 +147,7 @@ pub enum EventKind {
         /// Number of the exchange.
         exchange: u32,
         /// The text; invalid UTF-8 is shown with replacement characters.
-        text: Arc<str>,
+        text: Text,
         /// Whether the bytes were valid UTF-8.
         utf8: bool,
     },
@@ -165,7 +163,7 @@ pub enum EventKind {
         event: Option<String>,
         /// The joined `data` lines; absent where no data field came.
         #[serde(skip_serializing_if = "Option::is_none", default)]
-        data: Option<Arc<str>>,
+        data: Option<Text>,
         /// The `retry` field in milliseconds.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         retry: Option<u64>,
@@ -175,7 +173,7 @@ pub enum EventKind {
         /// Number of the exchange that opened the channel, or of the one that the message answers.
         exchange: u32,
         /// The text; invalid UTF-8 is shown with replacement characters.
-        text: Arc<str>,
+        text: Text,
         /// Whether the bytes were valid UTF-8.
         utf8: bool,
     },
@@ -252,7 +250,7 @@ pub enum EventKind {
         /// Headers of its answer.
         headers: Headers,
         /// The document.
-        body: Arc<str>,
+        body: Text,
         /// How many spaces follow it.
         #[serde(default)]
         pad: usize,

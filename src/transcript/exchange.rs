@@ -11,7 +11,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{End, Ended, Event, EventKind, Headers, header};
-use crate::model::{Challenge, Revision, Via, challenges, read_json};
+use crate::model::{Challenge, Revision, Text, Via, challenges};
 
 /// One event of an event stream.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct SseEvent {
     /// The `event` field.
     pub event: Option<String>,
     /// The joined data lines.
-    pub data: Option<Arc<str>>,
+    pub data: Option<Text>,
     /// The `retry` field in milliseconds.
     pub retry: Option<u64>,
 }
@@ -38,7 +38,7 @@ pub struct ChannelText {
     /// Microseconds since the rehearsal began.
     pub at: u64,
     /// The text.
-    pub text: Arc<str>,
+    pub text: Text,
     /// Whether its bytes were valid UTF-8.
     pub utf8: bool,
 }
@@ -99,7 +99,7 @@ pub struct Exchange {
     /// Headers as sent.
     pub headers: Headers,
     /// The body as sent.
-    pub body: Option<Arc<str>>,
+    pub body: Option<Text>,
     /// The transport.
     pub via: Via,
     /// Number of the exchange that opened the channel or stream which brings its response.
@@ -111,7 +111,7 @@ pub struct Exchange {
     /// Headers of the answer.
     pub response_headers: Headers,
     /// Body of an answer that is no event stream.
-    pub response_body: Option<Arc<str>>,
+    pub response_body: Option<Text>,
     /// Whether that body was valid UTF-8.
     pub response_utf8: bool,
     /// Events of an event stream.
@@ -170,7 +170,7 @@ impl Exchange {
 
     /// The same, to be kept.
     pub(super) fn sent_shared(&self) -> Option<&Arc<Value>> {
-        self.sent.get_or_init(|| read_json(self.body.as_deref()?)).as_ref()
+        self.sent.get_or_init(|| self.body.as_ref()?.json()).as_ref()
     }
 
     /// The JSON that came back outside an event stream; `None` where the body is none.
@@ -180,7 +180,7 @@ impl Exchange {
 
     /// The same, to be kept.
     pub(super) fn got_shared(&self) -> Option<&Arc<Value>> {
-        self.got.get_or_init(|| read_json(self.response_body.as_deref()?)).as_ref()
+        self.got.get_or_init(|| self.response_body.as_ref()?.json()).as_ref()
     }
 
     /// The parameters of the query.

@@ -13,7 +13,7 @@ use super::conversation::Conversation;
 use super::disturbed::{excuse, mark};
 use super::exchange::exchanges;
 use super::{Event, Exchange};
-use crate::model::{Kind, Message, Revision, Via, id_text, read_json};
+use crate::model::{Kind, Message, Revision, Text, Via, id_text};
 
 /// Who sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -298,11 +298,11 @@ impl<'t> View<'t> {
                 _ => Carrier::PostStream,
             };
             for event in &exchange.events {
-                let Some(value) = event.data.as_ref().and_then(|data| read_json(data)) else { continue };
+                let Some(value) = event.data.as_ref().and_then(Text::json) else { continue };
                 found.push((event.seq, event.at, Direction::Received, stream, value));
             }
             for text in &exchange.texts {
-                let Some(value) = read_json(&text.text) else { continue };
+                let Some(value) = text.text.json() else { continue };
                 found.push((text.seq, text.at, Direction::Received, Carrier::Channel, value));
             }
             for (seq, at, direction, carrier, value) in found {

@@ -36,15 +36,22 @@ static IDS: LazyLock<Ids> = LazyLock::new(|| {
     Ids { by_number, numbers }
 });
 
+/// The number of a requirement; as a rule it is that of its place among all findings.
+fn number_of(id: &str, likely: u16) -> Option<u16> {
+    let known = IDS.by_number.get(usize::from(likely)) == Some(&id);
+    if known { Some(likely) } else { IDS.numbers.get(id).copied() }
+}
+
 impl Judged {
     /// Keeps what was exercised of these.
     pub fn of(findings: Vec<Finding>) -> Self {
         let (mut held, mut told) = (Vec::new(), Vec::new());
-        let exercised = findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised);
-        for (place, finding) in (0..).zip(exercised) {
+        let numbered = (0..).zip(findings);
+        let exercised = numbered.filter(|(_, finding)| finding.outcome != Outcome::NotExercised);
+        for (place, (number, finding)) in (0..).zip(exercised) {
             let plain = finding.outcome == Outcome::Pass && finding.breaches.is_empty();
-            match (IDS.numbers.get(finding.requirement), u16::try_from(finding.passes)) {
-                (Some(id), Ok(passes)) if plain => held.push(Held { id: *id, passes }),
+            match (number_of(finding.requirement, number), u16::try_from(finding.passes)) {
+                (Some(id), Ok(passes)) if plain => held.push(Held { id, passes }),
                 _ => told.push((place, finding)),
             }
         }
@@ -67,10 +74,16 @@ impl Judged {
         })
     }
 
-    /// Ids of the requirements that were exercised.
-    pub fn exercised(&self) -> impl Iterator<Item = &'static str> + '_ {
-        let held = self.held.iter().map(|held| IDS.by_number[usize::from(held.id)]);
-        held.chain(self.told.iter().map(|(_, finding)| finding.requirement))
+    /// Ids of the requirements that any of these exercised, in order of the catalogue.
+    pub fn exercised<'j>(all: impl IntoIterator<Item = &'j Self>) -> Vec<&'static str> {
+        let mut seen = vec![false; IDS.by_number.len()];
+        for judged in all {
+            let told = judged.told.iter().filter_map(|(place, finding)| number_of(finding.requirement, *place));
+            for id in judged.held.iter().map(|held| held.id).chain(told) {
+                seen[usize::from(id)] = true;
+            }
+        }
+        IDS.by_number.iter().zip(seen).filter_map(|(id, seen)| seen.then_some(*id)).collect()
     }
 
     /// Ids of the requirements that were not kept, warnings included.
@@ -106,7 +119,8 @@ mod tests {
         let wanted: Vec<Finding> = made.into_iter().filter(|one| one.outcome != Outcome::NotExercised).collect();
         assert_eq!(judged.iter().collect::<Vec<_>>(), wanted);
         assert_eq!(judged.broken().collect::<Vec<_>>(), [wanted[1].requirement]);
-        assert_eq!(judged.exercised().count(), wanted.len());
+        let known = wanted.iter().map(|one| one.requirement).filter(|id| *id != "base.none");
+        assert_eq!(Judged::exercised([&judged, &judged]), known.collect::<Vec<_>>());
         assert_eq!(Judged::of(Vec::new()).iter().count(), 0);
     }
 }

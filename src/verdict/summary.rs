@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Case, Cell};
+use super::{Case, Cell, Judged};
 use crate::check::{CHECKS, CLIENT_CHECKS, Check};
 
 /// What a run amounts to.
@@ -35,10 +35,10 @@ impl Summary {
 
     /// Requirements exercised at least once, and how many there are checks for.
     pub fn coverage(&self) -> (usize, usize) {
-        let exercised: BTreeSet<&str> = self.cases.iter().flat_map(|case| case.findings.exercised()).collect();
+        let exercised = Judged::exercised(self.cases.iter().map(|case| &case.findings));
         let all = |checks: &[&[Check]]| checks.iter().map(|topic| topic.len()).sum::<usize>();
         // Clients are judged in recordings only.
-        let judged = CLIENT_CHECKS.iter().flat_map(|topic| topic.iter()).any(|check| exercised.contains(check.id));
+        let judged = CLIENT_CHECKS.iter().flat_map(|topic| topic.iter()).any(|check| exercised.contains(&check.id));
         (exercised.len(), all(CHECKS) + if judged { all(CLIENT_CHECKS) } else { 0 })
     }
 

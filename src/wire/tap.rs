@@ -1,5 +1,6 @@
 //! The one way into a transcript. Secrets turn into labels here, before anything is kept.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -172,7 +173,9 @@ impl Tap {
         headers
             .into_iter()
             .map(|(name, value)| {
-                let value = match name.to_ascii_lowercase().as_str() {
+                let mixed = name.bytes().any(|byte| byte.is_ascii_uppercase());
+                let lower = if mixed { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name.as_str()) };
+                let value = match lower.as_ref() {
                     "mcp-session-id" => self.secret("session", &value, seen),
                     "authorization" => match value.split_once(' ') {
                         Some((scheme, token)) => format!("{scheme} {}", self.secret("access", token, seen)),

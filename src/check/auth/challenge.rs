@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::vault::rpc_method;
 use super::{discovery, wire as oauth};
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
-use crate::model::Challenge;
+use crate::model::{Challenge, Text};
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -195,7 +193,7 @@ fn no_leak(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let texts = exchange.response_body.iter().chain(exchange.events.iter().filter_map(|event| event.data.as_ref()));
-        let holds = |text: &Arc<str>| {
+        let holds = |text: &Text| {
             serde_json::from_str::<Value>(text).is_ok_and(|value| value.get("result").is_some_and(|r| !r.is_null()))
         };
         out.require(!texts.into_iter().any(holds), || {

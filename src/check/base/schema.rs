@@ -1,6 +1,6 @@
 //! The JSON Schemas that a server publishes.
 
-use crate::check::schemas::is_valid;
+use crate::check::schemas::is_valid_within;
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
 use crate::transcript::View;
@@ -17,7 +17,7 @@ fn schema_valid(view: &View<'_>, out: &mut Findings) {
         for tool in result["tools"].as_array().into_iter().flatten() {
             for member in ["inputSchema", "outputSchema"] {
                 let Some(schema) = tool.get(member) else { continue };
-                let Some(right) = is_valid(schema) else {
+                let Some(right) = is_valid_within(&response.value, schema) else {
                     out.inconclusive();
                     continue;
                 };

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::listing;
-use crate::check::schemas::is_valid;
+use crate::check::schemas::is_valid_within;
 use crate::check::support::{TOOLS, hold, is_proper, param, server_declared, told};
 use crate::check::{Check, Findings};
-use crate::transcript::View;
+use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -52,19 +52,19 @@ fn list_responds(view: &View<'_>, out: &mut Findings) {
     }
 }
 
-/// Judges each listed tool that has the thing asked about: the problem, or none.
+/// Judges each listed tool, and the message that lists it, where it has the thing asked about: the problem, or none.
 fn each(
     view: &View<'_>,
     out: &mut Findings,
     expected: &str,
     fix: &str,
-    problem: impl Fn(&Value) -> Option<Option<String>>,
+    problem: impl Fn(&Msg, &Value) -> Option<Option<String>>,
 ) {
     for (request, response, tool) in TOOLS.items(view) {
         if !out.covers(response.revision) {
             continue;
         }
-        if let Some(problem) = problem(tool) {
+        if let Some(problem) = problem(response, tool) {
             let problem = problem.map(|problem| format!("Tool {}: {problem}", tool["name"]));
             hold(out, problem, expected, tool, fix, &[request, response]);
         }
@@ -75,7 +75,7 @@ fn each(
 fn definition_shape(view: &View<'_>, out: &mut Findings) {
     let expected = "a string name and an inputSchema with \"type\": \"object\"";
     let fix = "give every tool a name and an object schema, {\"type\": \"object\"} where it takes no arguments";
-    each(view, out, expected, fix, |tool| {
+    each(view, out, expected, fix, |_, tool| {
         Some(if !tool["name"].is_string() {
             Some("it has no string as its name.".to_owned())
         } else if tool["inputSchema"]["type"] != "object" {
@@ -89,20 +89,21 @@ fn definition_shape(view: &View<'_>, out: &mut Findings) {
 /// An input schema is a valid JSON Schema object, never null.
 fn input_schema_valid(view: &View<'_>, out: &mut Findings) {
     let fix = "give the tool a schema that is valid in the dialect it names (2020-12 if it names none)";
-    each(view, out, "a JSON Schema object", fix, |tool| {
+    each(view, out, "a JSON Schema object", fix, |listing, tool| {
         // One that is missing altogether is a matter of the definition's shape.
         let schema = tool.get("inputSchema")?;
         if !schema.is_object() {
             return Some(Some("its inputSchema is no object.".to_owned()));
         }
-        is_valid(schema).map(|valid| (!valid).then(|| "its inputSchema is no valid JSON Schema.".to_owned()))
+        is_valid_within(&listing.value, schema)
+            .map(|valid| (!valid).then(|| "its inputSchema is no valid JSON Schema.".to_owned()))
     });
 }
 
 /// An output schema, where there is one, has `type: object` at its root.
 fn output_schema_object(view: &View<'_>, out: &mut Findings) {
     let fix = "wrap other results in an object, or leave outputSchema out";
-    each(view, out, "an outputSchema with \"type\": \"object\"", fix, |tool| {
+    each(view, out, "an outputSchema with \"type\": \"object\"", fix, |_, tool| {
         let schema = tool.get("outputSchema").filter(|schema| !schema.is_null())?;
         Some((schema["type"] != "object").then(|| "its outputSchema has another type than object.".to_owned()))
     });
@@ -145,7 +146,7 @@ fn names_unique(view: &View<'_>, out: &mut Findings) {
 
 /// A name has 1 to 128 characters.
 fn name_length(view: &View<'_>, out: &mut Findings) {
-    each(view, out, "a name of 1 to 128 characters", "shorten the name", |tool| {
+    each(view, out, "a name of 1 to 128 characters", "shorten the name", |_, tool| {
         let length = tool["name"].as_str()?.chars().count();
         Some((!(1..=128).contains(&length)).then(|| format!("its name has {length} characters.")))
     });
@@ -154,7 +155,7 @@ fn name_length(view: &View<'_>, out: &mut Findings) {
 /// A name is made of ASCII letters, digits, underscore, hyphen and dot.
 fn name_characters(view: &View<'_>, out: &mut Findings) {
     let expected = "only A-Z, a-z, 0-9, underscore, hyphen and dot";
-    each(view, out, expected, "rename the tool; clients refuse or rewrite such names", |tool| {
+    each(view, out, expected, "rename the tool; clients refuse or rewrite such names", |_, tool| {
         let odd = tool["name"].as_str()?.chars().find(|c| !c.is_ascii_alphanumeric() && !"_-.".contains(*c));
         Some(odd.map(|odd| format!("its name contains {odd:?}.")))
     });
@@ -217,7 +218,7 @@ fn annotation_types(view: &View<'_>, out: &mut Findings) {
 /// `execution.taskSupport`, where present, is one of three words.
 fn task_support_values(view: &View<'_>, out: &mut Findings) {
     let expected = "forbidden, optional or required";
-    each(view, out, expected, "use one of the three values or leave taskSupport out", |tool| {
+    each(view, out, expected, "use one of the three values or leave taskSupport out", |_, tool| {
         let value = tool["execution"].get("taskSupport")?;
         let known = matches!(value.as_str(), Some("forbidden" | "optional" | "required"));
         Some((!known).then(|| format!("its taskSupport is {value}.")))
@@ -226,7 +227,7 @@ fn task_support_values(view: &View<'_>, out: &mut Findings) {
 
 /// A title, where present, is a string.
 fn title_optional(view: &View<'_>, out: &mut Findings) {
-    each(view, out, "a string, or no title", "make the title a string or leave it out", |tool| {
+    each(view, out, "a string, or no title", "make the title a string or leave it out", |_, tool| {
         let title = tool.get("title")?;
         Some((!title.is_string()).then(|| format!("its title is {title}.")))
     });

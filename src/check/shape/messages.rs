@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use super::fit::Misfit;
 use super::message::{Reading, Sender, read};
+use crate::check::memo::remembered;
+use crate::check::support::LISTS;
 use crate::check::wire::{received, short, told};
 use crate::check::{Check, Findings};
 use crate::model::{Era, Kind, Revision, id_text};
@@ -41,7 +43,7 @@ fn each(view: &View<'_>, out: &mut Findings, of_kind: impl Fn(&Msg) -> bool) {
             Kind::Response => methods.get_or_insert_with(|| answered(view)).get(&key(msg)).copied(),
             _ => None,
         };
-        match read(revision, &msg.value, Sender::Server, answers) {
+        match read_once(revision, msg, answers) {
             Reading::Unknown => {}
             Reading::Fits => out.pass(),
             Reading::Misfit(misfit) => {
@@ -57,6 +59,17 @@ fn each(view: &View<'_>, out: &mut Findings, of_kind: impl Fn(&Msg) -> bool) {
             }
         }
     }
+}
+
+/// The shape of a message of the server; what lists something comes again and again, and is looked at once.
+fn read_once(revision: Revision, msg: &Msg, answers: Option<&str>) -> Reading {
+    let look = || read(revision, &msg.value, Sender::Server, answers);
+    let Some(list) = LISTS.iter().find(|list| Some(list.method) == answers) else { return look() };
+    let mut seen = None;
+    let fits = remembered((list.method, Some(revision)), &msg.value, &msg.value, || {
+        Some(*seen.insert(look()) == Reading::Fits)
+    });
+    seen.unwrap_or_else(|| if fits == Some(true) { Reading::Fits } else { look() })
 }
 
 /// A response by its position and, as several may share one, its id.

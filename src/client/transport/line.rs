@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::client::exchange::{Answered, Options, Stop};
 use crate::client::sim::Sim;
-use crate::model::{Via, id_text};
+use crate::model::{Text, Via, id_text};
 use crate::transcript::{End, EventKind, Headers};
 use crate::wire::{Process, Request, Speaker, read_within_bounds};
 
@@ -186,6 +186,7 @@ impl Sim {
         if let Some(end) = self.weigh(text.len(), text.len()) {
             return Some(end);
         }
+        let text = Text::from(text);
         let value = match read_within_bounds(&text) {
             Ok(value) => value,
             Err(limit) => return Some(End::Unread(limit)),
@@ -193,7 +194,7 @@ impl Sim {
         if let Some(limit) = self.count_in(value.as_deref().unwrap_or(&Value::Null), true) {
             return Some(End::Unread(limit));
         }
-        self.tap.record(&self.name, EventKind::Message { exchange: opening, text: text.into(), utf8 });
+        self.tap.record(&self.name, EventKind::Message { exchange: opening, text, utf8 });
         if let Some(value) = value {
             self.take_in(opening, value, &mut Answered::of(opening));
         }

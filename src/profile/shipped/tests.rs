@@ -194,9 +194,23 @@ fn the_reference_is_nobody() {
     }
 }
 
+/// A profile as its file has it.
+fn written(file: &str) -> String {
+    std::fs::read_to_string(root().join("fixtures/profiles").join(file)).unwrap()
+}
+
+#[test]
+fn the_program_holds_what_the_files_say() {
+    for (file, json) in FILES {
+        // Texts are compared, not values: the order of members is what a client puts on the wire.
+        let said: Value = serde_saphyr::from_str(&written(file)).unwrap();
+        assert_eq!(*json, said.to_string(), "{file}");
+    }
+}
+
 /// The text of the reference profile with one line changed.
 fn changed(from: &str, to: &str) -> ProfileError {
-    let text = FILES.iter().find(|(file, _)| *file == "reference.yaml").unwrap().1;
+    let text = written("reference.yaml");
     assert!(text.contains(from), "the reference profile lost `{from}`");
     parse("mine.yaml", &text.replacen(from, to, 1), &[]).unwrap_err()
 }
