@@ -10,7 +10,7 @@ use std::thread::LocalKey;
 
 use serde_json::Value;
 
-use super::memo::remembered as remembered_within;
+use super::memo;
 
 /// How many answers each thread remembers of a kind.
 const KEPT: usize = 256;
@@ -44,7 +44,7 @@ pub(crate) fn is_valid(schema: &Value) -> Option<bool> {
 
 /// The same for a schema that lies within a message.
 pub(crate) fn is_valid_within(message: &Arc<Value>, schema: &Value) -> Option<bool> {
-    remembered_within(("schema is valid", None), message, schema, || is_valid(schema))
+    memo::remembered(("schema is valid", None), message, schema, || is_valid(schema))
 }
 
 /// Whether a schema takes a value; `None` where nothing can tell, because the schema is not valid.

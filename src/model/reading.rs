@@ -11,7 +11,7 @@ use serde_json::Value;
 const SHORTEST: usize = 1024;
 
 /// Longer ones would take too much room, in bytes.
-const LONGEST: usize = 32 * 1024;
+pub(super) const LONGEST: usize = 32 * 1024;
 
 /// How many texts are remembered.
 const KEPT: usize = 16;

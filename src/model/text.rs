@@ -7,10 +7,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::reading::read_json;
-
-/// The value of a longer text is not kept with it, in bytes: it would take its room for as long as the text is there.
-const LONGEST: usize = 32 * 1024;
+use super::reading::{LONGEST, read_json};
 
 /// A text that is shared, with what it says as JSON.
 #[derive(Clone)]
@@ -22,7 +19,7 @@ struct Held {
 }
 
 impl Text {
-    /// What it says as JSON; `None` where it is none.
+    /// What it says as JSON; `None` where it is none. That of a very long text is not kept, for the room that it takes.
     pub fn json(&self) -> Option<Arc<Value>> {
         if self.len() > LONGEST {
             return read_json(self);

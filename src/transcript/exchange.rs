@@ -137,7 +137,7 @@ pub struct Exchange {
     /// What the network did while it was under way, as scenarios write it, and restarts of the target; empty where nothing
     /// disturbed it.
     pub disturbed: Vec<String>,
-    /// The body as sent, parsed once for all checks.
+    /// The body as sent, parsed once for all checks, also where it is too long for its text to keep that.
     sent: OnceCell<Option<Arc<Value>>>,
     /// The body of the answer, parsed once for all checks.
     got: OnceCell<Option<Arc<Value>>>,

@@ -78,9 +78,9 @@ impl Judged {
     pub fn exercised<'j>(all: impl IntoIterator<Item = &'j Self>) -> Vec<&'static str> {
         let mut seen = vec![false; IDS.by_number.len()];
         for judged in all {
-            let told = judged.told.iter().filter_map(|(place, finding)| number_of(finding.requirement, *place));
-            for id in judged.held.iter().map(|held| held.id).chain(told) {
-                seen[usize::from(id)] = true;
+            let told = judged.told.iter().filter_map(|(_, finding)| IDS.numbers.get(finding.requirement));
+            for id in judged.held.iter().map(|held| &held.id).chain(told) {
+                seen[usize::from(*id)] = true;
             }
         }
         IDS.by_number.iter().zip(seen).filter_map(|(id, seen)| seen.then_some(*id)).collect()
