@@ -112,7 +112,7 @@ async fn cells(planted: &Planted) -> BTreeMap<String, (usize, usize)> {
     let summary = rehearse(rehearsal, |_| {}, std::future::pending()).await.expect("the rehearsal begins");
     let mut cells: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for case in &summary.cases {
-        let (passed, not) = cells.entry(case.plan.profile.clone()).or_default();
+        let (passed, not) = cells.entry(case.plan.profile.to_string()).or_default();
         match case.cell {
             Cell::NotApplicable => {}
             _ if planted.by.holds(case) => *passed += 1,

@@ -44,7 +44,7 @@ fn told(case: &Case) -> String {
 }
 
 fn of<'s>(summary: &'s Summary, scenario: &str) -> &'s Case {
-    let found = summary.cases.iter().find(|case| case.plan.scenario == scenario);
+    let found = summary.cases.iter().find(|case| *case.plan.scenario == *scenario);
     found.unwrap_or_else(|| panic!("{scenario} was not planned"))
 }
 
@@ -62,13 +62,13 @@ async fn three_nodes_on_redis_pass_all_that_they_can_play() {
     let Some(redis) = RedisServer::start() else { return };
     let stage = Stage::embedded(Vec::new()).on(StoreConfig::Redis(redis.url()), 3);
     let summary = played(stage, &[], |_| true).await;
-    let own_to_restart = |case: &&Case| case.plan.scenario != "deploy.store-restarted";
+    let own_to_restart = |case: &&Case| *case.plan.scenario != *"deploy.store-restarted";
     let wrong = summary.cases.iter().filter(own_to_restart).filter(|case| case.cell != Cell::Passed);
     // A client that never carries the session, or never resumes, is told so and has nothing to show here.
     let wrong: Vec<String> = wrong.filter(|case| case.cell != Cell::NotApplicable).map(told).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     for scenario in scenario::shipped().into_iter().filter(about_nodes).filter(|it| it.id != "deploy.store-restarted") {
-        let passed = |case: &&Case| case.plan.scenario == scenario.id && case.cell == Cell::Passed;
+        let passed = |case: &&Case| *case.plan.scenario == *scenario.id && case.cell == Cell::Passed;
         assert!(summary.cases.iter().any(|case| passed(&case)), "{} was never played", scenario.id);
     }
     let store = of(&summary, "deploy.store-restarted");

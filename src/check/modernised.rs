@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use crate::model::{Kind, Message, Via, id_text};
+use crate::model::{Kind, Members as _, Message, Via, id_text};
 use crate::transcript::{Event, EventKind, META_CAPABILITIES, META_SERVER, META_SUBSCRIPTION, META_VERSION};
 
 const MODERN: &str = "2026-07-28";
@@ -107,7 +107,7 @@ impl Telling {
     }
 
     fn asked(&mut self, client: &str, exchange: u32, mut message: Value) -> Value {
-        let method = message["method"].as_str().unwrap_or_default().to_owned();
+        let method = message.at("method").as_str().unwrap_or_default().to_owned();
         if method == "notifications/initialized" {
             self.dropped.insert(exchange);
         }
@@ -116,7 +116,7 @@ impl Telling {
         }
         match method.as_str() {
             "initialize" => {
-                let declared = message["params"]["capabilities"].clone();
+                let declared = message.at("params").at("capabilities").clone();
                 self.capabilities.insert(client.to_owned(), declared);
                 message["method"] = json!("server/discover");
                 message["params"] = json!({});
@@ -124,11 +124,11 @@ impl Telling {
             "ping" => message["method"] = json!("server/discover"),
             _ => {}
         }
-        self.methods.insert(id_text(&message["id"]), method);
-        if message.get("params").is_none_or(Value::is_null) {
+        self.methods.insert(id_text(message.at("id")), method);
+        if message.member("params").is_none_or(Value::is_null) {
             message["params"] = json!({});
         }
-        if message["params"].is_object() && message["params"].get("_meta").is_none_or(Value::is_object) {
+        if message.at("params").is_object() && message.at("params").member("_meta").is_none_or(Value::is_object) {
             let declared = self.capabilities.get(client).filter(|declared| declared.is_object()).cloned();
             message["params"]["_meta"][META_VERSION] = json!(MODERN);
             message["params"]["_meta"][META_CAPABILITIES] = declared.unwrap_or_else(|| json!({}));
@@ -140,11 +140,11 @@ impl Telling {
         let mut message: Value = serde_json::from_str(text).ok()?;
         if let Some(id) = self.listening.get(&exchange)
             && Message(&message).kind() == Kind::Notification
-            && message["params"].is_object()
+            && message.at("params").is_object()
         {
             message["params"]["_meta"][META_SUBSCRIPTION] = id.clone();
         }
-        let method = self.methods.get(&id_text(&message["id"])).map(String::as_str).unwrap_or_default();
+        let method = self.methods.get(&id_text(message.at("id"))).map(String::as_str).unwrap_or_default();
         let Some(result) = message.get_mut("result").and_then(Value::as_object_mut) else {
             return Some(message.to_string());
         };
@@ -169,10 +169,10 @@ impl Telling {
 fn mirror(sent: Option<&Value>) -> Vec<(String, String)> {
     let Some(sent) = sent.filter(|sent| Message(sent).kind() == Kind::Request) else { return Vec::new() };
     let mut headers: Vec<(String, String)> = Vec::new();
-    headers.extend(sent["method"].as_str().map(|method| ("mcp-method".to_owned(), method.to_owned())));
-    let name = match sent["method"].as_str() {
-        Some("tools/call" | "prompts/get") => sent["params"]["name"].as_str(),
-        Some("resources/read") => sent["params"]["uri"].as_str(),
+    headers.extend(sent.at("method").as_str().map(|method| ("mcp-method".to_owned(), method.to_owned())));
+    let name = match sent.at("method").as_str() {
+        Some("tools/call" | "prompts/get") => sent.at("params").at("name").as_str(),
+        Some("resources/read") => sent.at("params").at("uri").as_str(),
         _ => None,
     };
     headers.extend(name.map(|name| ("mcp-name".to_owned(), name.to_owned())));

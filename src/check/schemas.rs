@@ -11,6 +11,7 @@ use std::thread::LocalKey;
 use serde_json::Value;
 
 use super::memo;
+use crate::model::Members as _;
 
 /// How many answers each thread remembers of a kind.
 const KEPT: usize = 256;
@@ -28,7 +29,7 @@ thread_local! {
 pub(crate) fn is_valid(schema: &Value) -> Option<bool> {
     remembered(&VALID, schema.to_string(), || {
         // What is no string names no dialect, and breaks that of 2020-12.
-        let dialect = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
+        let dialect = schema.member("$schema").and_then(Value::as_str).unwrap_or_default();
         match dialect.trim_end_matches('#') {
             "" | "https://json-schema.org/draft/2020-12/schema" => {
                 Some(jsonschema::draft202012::meta::is_valid(schema))

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::modern::asked;
 use super::wire::{deleted, well_formed};
 use super::{Breach, Findings};
-use crate::model::Via;
+use crate::model::{Members as _, Via};
 use crate::transcript::{Direction, Exchange, Msg, View};
 
 /// A JSON value as evidence, shortened where it is long.
@@ -39,14 +39,14 @@ pub(crate) fn told(what: impl Into<String>, expected: &[&str], actual: &Value, f
 
 /// A member of a message's `params`, null where absent.
 pub(crate) fn param<'v>(msg: &'v Msg, name: &str) -> &'v Value {
-    &msg.value["params"][name]
+    msg.value.at("params").at(name)
 }
 
 /// Whether the server declared a capability in the conversation of this message; `None` outside conversations, and
 /// where it declared nothing in the proper form.
 pub(crate) fn server_declared(view: &View<'_>, msg: &Msg, path: &[&str]) -> Option<bool> {
     // Without any capabilities in the result of initialize that is what is wrong, and nothing else.
-    let conversation = view.conversation_of(msg).filter(|known| known.result["capabilities"].is_object())?;
+    let conversation = view.conversation_of(msg).filter(|known| known.result.at("capabilities").is_object())?;
     let found = conversation.server_capability(path);
     Some(found.is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))))
 }
@@ -81,7 +81,7 @@ pub(crate) fn is_proper(view: &View<'_>, request: &Msg) -> bool {
     // What Streamable HTTP asks of headers, no other transport does.
     let over_http = exchange.via == Via::StreamableHttp;
     let needs_version = over_http && conversation.revision.is_some_and(|revision| revision.facts().version_header);
-    let id = &request.value["id"];
+    let id = request.value.at("id");
     // Very long messages have a check of their own.
     let long = exchange.is_message() && exchange.sent_header("length").is_some();
     exchange.carries_message()
@@ -89,7 +89,7 @@ pub(crate) fn is_proper(view: &View<'_>, request: &Msg) -> bool {
         && view.line_is_open(exchange)
         && before(conversation.initialized)
         && !deleted(view, exchange)
-        && request.value["jsonrpc"] == "2.0"
+        && request.value.at("jsonrpc") == "2.0"
         && !request.batched
         && (id.is_string() || id.is_i64())
         && version.map_or(!needs_version, |version| version == conversation.answered)
@@ -104,7 +104,7 @@ pub(crate) fn is_proper(view: &View<'_>, request: &Msg) -> bool {
 fn is_proper_modern(view: &View<'_>, request: &Msg, exchange: &Exchange) -> bool {
     let long = exchange.is_message() && exchange.sent_header("length").is_some();
     // With a JSON-RPC error in it a 404 says that the method does not exist.
-    let told_off = exchange.status == Some(404) && exchange.got_json().is_some_and(|body| body["error"].is_object());
+    let told_off = exchange.status == Some(404) && exchange.got_json().is_some_and(|body| body.at("error").is_object());
     exchange.carries_message()
         && !long
         && view.line_is_open(exchange)
@@ -139,7 +139,7 @@ pub(crate) fn expect_refusal(
     }
     let Some(response) = response else { return out.inconclusive() };
     let code = response.message().error_code();
-    if code.is_none() && response.value["error"].is_object() {
+    if code.is_none() && response.value.at("error").is_object() {
         // An error, but without a code that could be looked at: `base.error-code-integer` tells that.
         return out.inconclusive();
     }
@@ -218,7 +218,7 @@ impl ListKind {
     pub(crate) fn items<'v>(&self, view: &'v View<'_>) -> impl Iterator<Item = (&'v Msg, &'v Msg, &'v Value)> {
         let (method, member) = (self.method, self.member);
         view.results_of(method).flat_map(move |(request, response, result)| {
-            result[member].as_array().into_iter().flatten().map(move |item| (request, response, item))
+            result.at(member).as_array().into_iter().flatten().map(move |item| (request, response, item))
         })
     }
 
@@ -234,7 +234,7 @@ impl ListKind {
             .into_iter()
             .rev()
             .flat_map(|page| page.as_array().into_iter().flatten().rev())
-            .find(|item| item[name] == key)
+            .find(|item| item.at(name) == key)
     }
 
     /// Walks of the list: pages in one conversation, each asked for with the cursor of the one before.
@@ -246,7 +246,7 @@ impl ListKind {
                 walks.push(Walk { pages: vec![page] });
             } else if let Some(walk) = walks.iter_mut().rev().find(|walk| {
                 let (_, response, result) = walk.last();
-                response.conversation == page.0.conversation && result["nextCursor"] == *cursor
+                response.conversation == page.0.conversation && *result.at("nextCursor") == *cursor
             }) {
                 walk.pages.push(page);
             }
@@ -260,7 +260,7 @@ impl ListKind {
             let (_, response, result) = walk.last();
             response.conversation == before.conversation
                 && response.seq < before.seq
-                && result["nextCursor"].is_null()
+                && result.at("nextCursor").is_null()
                 && walk.pages.iter().all(|(_, _, page)| self.names_all(page))
         })
     }
@@ -287,7 +287,7 @@ impl<'v> Walk<'v> {
 /// Notifications of the client with this method.
 pub(crate) fn sent_notifications<'v>(view: &'v View<'_>, method: &'v str) -> impl Iterator<Item = &'v Msg> {
     view.messages.iter().filter(move |msg| {
-        msg.direction == Direction::Sent && msg.method() == Some(method) && msg.value.get("id").is_none()
+        msg.direction == Direction::Sent && msg.method() == Some(method) && msg.value.member("id").is_none()
     })
 }
 

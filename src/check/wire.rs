@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Breach;
 use super::modern::asked;
-use crate::model::{Era, Kind, Message, Revision};
+use crate::model::{Era, Kind, Members as _, Message, Revision};
 use crate::transcript::{Call, Conversation, Direction, End, Event, EventKind, Exchange, Msg, View};
 
 /// Most of a quotation that a reader wants to see.
@@ -43,17 +43,13 @@ pub(crate) const CLIENT_NOTIFICATIONS: &[&str] = &[
     "notifications/tasks/status",
 ];
 
-fn path(target: &str) -> &str {
-    target.split('?').next().unwrap_or(target)
-}
-
 /// Whether the request went to the path at which some conversation was opened.
 pub(crate) fn to_endpoint(view: &View<'_>, exchange: &Exchange) -> bool {
     // On a channel, and at the place that an event stream named, nothing else is served.
     if exchange.via.has_one_stream() {
         return exchange.carries_message();
     }
-    view.conversations.iter().any(|opened| path(&view.exchanges[opened.opened].target) == path(&exchange.target))
+    view.conversations.iter().any(|opened| view.exchanges[opened.opened].path() == exchange.path())
 }
 
 /// The conversation that a request speaks in or, where it belongs to none, the nearest one.
@@ -86,7 +82,7 @@ pub(crate) fn governing(view: &View<'_>, exchange: &Exchange) -> Option<Revision
 
 /// Whether what came is a JSON-RPC message at all: the JSON of an HTTP error may be something else.
 fn is_rpc(exchange: &Exchange, msg: &Msg) -> bool {
-    exchange.is_success() || msg.value.get("jsonrpc").is_some()
+    exchange.is_success() || msg.value.member("jsonrpc").is_some()
 }
 
 /// Every JSON-RPC message of the server with its exchange and the revision that governs it.
@@ -124,11 +120,11 @@ pub(crate) fn answer_to<'v>(view: &'v View<'_>, request: &Msg, response: Option<
 
 /// Whether a request is one that JSON-RPC and the protocol allow: version marker, method, string or integer id.
 pub(crate) fn well_formed(value: &Value) -> bool {
-    let id = value.get("id");
-    value["jsonrpc"] == "2.0"
-        && value["method"].is_string()
+    let id = value.member("id");
+    value.at("jsonrpc") == "2.0"
+        && value.at("method").is_string()
         && id.is_some_and(valid_id)
-        && value.get("params").is_none_or(Value::is_object)
+        && value.member("params").is_none_or(Value::is_object)
 }
 
 /// Whether a value may be the id of a request.
@@ -190,7 +186,7 @@ pub(crate) fn deleted(view: &View<'_>, exchange: &Exchange) -> bool {
     let at = exchange.conversation.and_then(|index| view.conversations[index].deleted);
     let Some(deletion) = at.map(|at| &view.exchanges[at]) else { return false };
     let own = |msg: &&Msg| msg.received() && std::ptr::eq(view.exchange_of(msg), exchange);
-    let failed = |msg: &Msg| msg.value.get("error").is_some();
+    let failed = |msg: &Msg| msg.value.member("error").is_some();
     let refused = || is_4xx(exchange) || view.messages.iter().filter(own).any(failed);
     let answered = exchange.end_seq.or(exchange.response_seq).unwrap_or(exchange.seq);
     deletion.seq < exchange.seq || (deletion.seq < answered && refused())
@@ -204,7 +200,7 @@ pub(crate) fn over(view: &View<'_>, exchange: &Exchange) -> bool {
             && other.seq < exchange.seq
             && other.status == Some(404)
             && other.session().is_some()
-            && !other.got_json().is_some_and(|value| value.get("id").is_some_and(valid_id))
+            && !other.got_json().is_some_and(|value| value.member("id").is_some_and(valid_id))
     };
     deleted(view, exchange) || view.exchanges.iter().any(lost)
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::compose;
 use super::exchange::Options;
 use super::sim::Sim;
+use crate::model::Members as _;
 use crate::profile::Answer;
 use crate::scenario::Answers;
 use crate::transcript::EventKind;
@@ -36,14 +37,14 @@ impl Sim {
     /// Answers a request of the server as the scenario says, or else as the profile does.
     fn answer<'a>(self: &'a Arc<Self>, request: &'a Value) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
+            let method = request.member("method").and_then(Value::as_str).unwrap_or_default();
             let answers = self.state().answers.clone();
-            let answer = self.answer_to(&answers, method, &request["params"]);
+            let answer = self.answer_to(&answers, method, request.at("params"));
             let (member, value) = match answer {
                 Answer::Result(result) => ("result", result),
                 Answer::Error { code, message } => ("error", serde_json::json!({"code": code, "message": message})),
             };
-            let id = request.get("id").cloned().unwrap_or_default();
+            let id = request.member("id").cloned().unwrap_or_default();
             let message = compose::response(self.profile.key_order.value, id, member, value);
             let request = self.post(&message, None, None);
             let within = self.target.patience;
@@ -54,8 +55,8 @@ impl Sim {
     /// The answer to a request of the server, however it came.
     pub(super) fn answer_to(&self, answers: &Answers, method: &str, params: &Value) -> Answer {
         match self.said_to(answers, method) {
-            Answer::Result(mut result) if result["content"] == DEFAULTS => {
-                result["content"] = defaults_of(&params["requestedSchema"]);
+            Answer::Result(mut result) if result.at("content") == DEFAULTS => {
+                result["content"] = defaults_of(params.at("requestedSchema"));
                 Answer::Result(result)
             }
             answer => answer,
@@ -85,8 +86,8 @@ impl Sim {
 
 /// What a scenario says as an answer: a result, or the one member `error` with a code and a message.
 fn as_answer(said: Value) -> Answer {
-    let error = said.get("error").filter(|_| said.as_object().is_some_and(|members| members.len() == 1));
-    match error.map(|error| (error["code"].as_i64(), error["message"].as_str())) {
+    let error = said.member("error").filter(|_| said.as_object().is_some_and(|members| members.len() == 1));
+    match error.map(|error| (error.at("code").as_i64(), error.at("message").as_str())) {
         Some((Some(code), Some(message))) => Answer::Error { code, message: message.to_owned() },
         _ => Answer::Result(said),
     }
@@ -94,8 +95,8 @@ fn as_answer(said: Value) -> Answer {
 
 /// The fields of a form that have a default, with it (2025-11-25 client/elicitation#requested-schema).
 fn defaults_of(schema: &Value) -> Value {
-    let fields = schema["properties"].as_object().into_iter().flatten();
-    let filled = fields.filter_map(|(name, field)| Some((name.clone(), field.get("default")?.clone())));
+    let fields = schema.at("properties").as_object().into_iter().flatten();
+    let filled = fields.filter_map(|(name, field)| Some((name.clone(), field.member("default")?.clone())));
     Value::Object(filled.collect())
 }
 

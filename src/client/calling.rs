@@ -11,7 +11,7 @@ use super::exchange::{Answered, Options};
 use super::sim::{Pending, Sim};
 use super::step::{Turn, name_of};
 use super::target::SafeCall;
-use crate::model::{Via, id_text};
+use crate::model::{Members as _, Via, id_text};
 use crate::profile::OnSession404;
 use crate::scenario::{Await, Cancel, Invoke};
 use crate::wire::Request;
@@ -255,5 +255,5 @@ impl Sim {
 
 /// Whether the server says that headers and body differ.
 fn is_mismatch(answered: &Answered) -> bool {
-    answered.messages.iter().any(|message| message["error"]["code"] == -32020)
+    answered.messages.iter().any(|message| message.at("error").at("code") == -32020)
 }

@@ -22,27 +22,37 @@ pub(super) struct Slots<'a> {
 /// Fills the templates; a header whose slot has no value is left out.
 pub(super) fn headers(templates: &[Header], slots: &Slots<'_>) -> Headers {
     let length = slots.length.map(|length| length.to_string());
-    let fill = |template: &str| -> Option<String> {
-        let mut text = template.to_owned();
-        if !text.contains('{') {
-            return Some(text);
-        }
-        let values = [
-            ("{host}", Some(slots.host)),
-            ("{length}", length.as_deref()),
-            ("{session}", slots.session),
-            ("{revision}", slots.revision),
-            ("{method}", slots.method),
-            ("{name}", slots.name),
-        ];
-        for (slot, value) in values {
-            if text.contains(slot) {
-                text = text.replace(slot, value?);
-            }
-        }
-        Some(text)
+    let value = |slot: &str| match slot {
+        "host" => Some(Some(slots.host)),
+        "length" => Some(length.as_deref()),
+        "session" => Some(slots.session),
+        "revision" => Some(slots.revision),
+        "method" => Some(slots.method),
+        "name" => Some(slots.name),
+        _ => None,
     };
-    templates.iter().filter_map(|header| Some((header.name.clone(), fill(&header.value)?))).collect()
+    let mut filled = Headers::with_capacity(templates.len() + 1);
+    filled.extend(templates.iter().filter_map(|header| Some((header.name.clone(), fill(&header.value, value)?))));
+    filled
+}
+
+/// Fills one template; what stands in braces and is no slot stays as it is. `None` where a slot has no value.
+fn fill<'s>(template: &str, value: impl Fn(&str) -> Option<Option<&'s str>>) -> Option<String> {
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, from)) = rest.split_once('{') {
+        text.push_str(before);
+        let slot = from.split_once('}').and_then(|(slot, after)| Some((value(slot)?, after)));
+        rest = if let Some((value, after)) = slot {
+            text.push_str(value?);
+            after
+        } else {
+            text.push('{');
+            from
+        };
+    }
+    text.push_str(rest);
+    Some(text)
 }
 
 /// Puts the token where the client puts it.
@@ -100,6 +110,14 @@ mod tests {
         let templates = [template("host", "{host}"), template("mcp-session-id", "{session}")];
         let slots = Slots { host: "h:1", ..Slots::default() };
         assert_eq!(headers(&templates, &slots), [("host".to_owned(), "h:1".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_no_slot_stays_as_it_is() {
+        let value = |slot: &str| (slot == "host").then_some(Some("{host}"));
+        for (template, filled) in [("a {host}b", "a {host}b"), ("{{host}}", "{{host}}"), ("{x} {", "{x} {"), ("", "")] {
+            assert_eq!(fill(template, value).as_deref(), Some(filled));
+        }
     }
 
     #[test]

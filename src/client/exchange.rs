@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::sim::Sim;
 use super::transport::Line;
-use crate::model::{Text, Via, id_text};
+use crate::model::{Members as _, Text, Via, id_text};
 use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{
     Coding, CodingError, Connection, Decoder, Frame, Head, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, Place,
@@ -419,7 +419,9 @@ impl Sim {
                     let before = answered.messages.len();
                     self.take_in(number, value, answered);
                     let is_response = |message: &Value| {
-                        message.get("method").is_none() && message.get("id").map(id_text) == until && until.is_some()
+                        message.member("method").is_none()
+                            && message.member("id").map(id_text) == until
+                            && until.is_some()
                     };
                     if leaves.is_none() && answered.messages[before..].iter().any(|message| is_response(message)) {
                         let limit = if options.stays { options.within } else { AFTER_RESPONSE };
@@ -480,8 +482,8 @@ impl Sim {
             // Without a handshake servers do not ask on streams (2026-07-28 basic/transports/streamable-http), so that
             // nothing there is answered.
             let answerable = !self.is_modern()
-                && message.get("method").is_some()
-                && message.get("id").is_some_and(|id| !id.is_null());
+                && message.member("method").is_some()
+                && message.member("id").is_some_and(|id| !id.is_null());
             if answerable && !self.state().answers.silent {
                 self.reply_to(&message);
             }

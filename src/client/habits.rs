@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::exchange::Answered;
 use super::sim::Sim;
-use crate::model::{Via, id_text};
+use crate::model::{Members as _, Via, id_text};
 use crate::profile::Token;
 use crate::scenario::Negotiate;
 use crate::transcript::EventKind;
@@ -91,7 +91,7 @@ impl Sim {
 
     /// Asks for logs of the level that the client wants, where the server has any.
     pub(super) async fn ask_for_logs(self: &Arc<Self>, served: &Value, within: Duration) {
-        let Some(level) = self.profile.log_level.value.as_ref().filter(|_| served.get("logging").is_some()) else {
+        let Some(level) = self.profile.log_level.value.as_ref().filter(|_| served.member("logging").is_some()) else {
             return;
         };
         self.request("logging/setLevel", Some(json!({"level": level})), within).await;
@@ -100,7 +100,7 @@ impl Sim {
     /// Fetches again what the client fetches when the server says that its tools changed.
     pub(super) fn hear_change(self: &Arc<Self>, message: &Value) {
         let lists = &self.profile.refetches.value;
-        let told = message["method"] == "notifications/tools/list_changed";
+        let told = message.at("method") == "notifications/tools/list_changed";
         if !told || lists.is_empty() || self.is_modern() || self.via() != Via::StreamableHttp {
             return;
         }
@@ -130,7 +130,7 @@ impl Sim {
 
     /// What some clients say about calls that are over: that they are to be cancelled.
     pub(super) async fn cancel_late(self: &Arc<Self>, answered: &Answered, id: &Value, within: Duration) {
-        let over = answered.messages.iter().any(|message| message.get("id") == Some(id));
+        let over = answered.messages.iter().any(|message| message.member("id") == Some(id));
         let Some(reason) = self.profile.cancels_answered.value.as_ref().filter(|_| over && !self.is_modern()) else {
             return;
         };

@@ -3,6 +3,7 @@
 //!
 //! Pure; must not know connections, nor what a profile sends.
 
+use crate::model::Members as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -41,9 +42,10 @@ fn collect(schema: &Value, path: &mut Vec<String>, reachable: bool, found: &mut 
         }
         return Some(());
     };
-    if let Some(name) = members.get("x-mcp-header") {
+    if let Some(name) = members.member("x-mcp-header") {
         let name = name.as_str().filter(|name| is_token(name))?;
-        let primitive = matches!(members.get("type").and_then(Value::as_str), Some("string" | "integer" | "boolean"));
+        let primitive =
+            matches!(members.member("type").and_then(Value::as_str), Some("string" | "integer" | "boolean"));
         if !primitive || !reachable || path.is_empty() {
             return None;
         }

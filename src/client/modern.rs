@@ -15,7 +15,7 @@ use super::exchange::{Answered, Options};
 use super::mirror::{self, Mirrored};
 use super::sim::Sim;
 use super::step::name_of;
-use crate::model::{Era, Revision, Via, id_text};
+use crate::model::{Era, Members as _, Revision, Via, id_text};
 use crate::profile::{Answer, KeyOrder, Modern, ProgressTokens};
 use crate::scenario::{Answers, Headers as Overrides, Negotiate, StateSource};
 use crate::wire::Request;
@@ -245,13 +245,13 @@ impl Sim {
 
     /// The headers of mirrored arguments, behind the one with the name.
     pub(super) fn mirror(&self, headers: &mut Vec<(String, String)>, message: &Value) {
-        if message["method"] != "tools/call" {
+        if message.at("method") != "tools/call" {
             return;
         }
         let state = self.state();
-        let tool = message["params"]["name"].as_str().unwrap_or_default();
+        let tool = message.at("params").at("name").as_str().unwrap_or_default();
         let Some(found) = state.modern.as_ref().and_then(|dress| dress.mirrored.get(tool)) else { return };
-        let arguments = &message["params"]["arguments"];
+        let arguments = message.at("params").at("arguments");
         let at = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case("mcp-name"));
         let at = at.map_or(headers.len(), |at| at + 1);
         let params = found.iter().filter_map(|one| mirror::param(one, arguments));
@@ -262,10 +262,11 @@ impl Sim {
     pub(super) fn learn_tools(&self, answered: &Answered) {
         let mut state = self.state();
         let Some(dress) = &mut state.modern else { return };
-        let tools = answered.messages.iter().filter_map(|message| message["result"]["tools"].as_array()).flatten();
+        let tools =
+            answered.messages.iter().filter_map(|message| message.at("result").at("tools").as_array()).flatten();
         for tool in tools {
-            let Some(name) = tool["name"].as_str() else { continue };
-            match mirror::mirrored(&tool["inputSchema"]) {
+            let Some(name) = tool.at("name").as_str() else { continue };
+            match mirror::mirrored(tool.at("inputSchema")) {
                 Some(found) => drop(dress.mirrored.insert(name.to_owned(), found)),
                 None => drop(dress.mirrored.remove(name)),
             }
@@ -280,17 +281,17 @@ impl Sim {
         params: &Value,
         (answers, state): (&Answers, &StateSource),
     ) -> Option<Value> {
-        let result = answered.messages.iter().find(|message| message.get("id") == Some(id))?.get("result")?;
-        if result.get("resultType")? != "input_required" || answers.silent {
+        let result = answered.messages.iter().find(|message| message.member("id") == Some(id))?.member("result")?;
+        if result.member("resultType")? != "input_required" || answers.silent {
             return None;
         }
         let mut params = params.clone();
-        let asked = result.get("inputRequests").and_then(Value::as_object);
+        let asked = result.member("inputRequests").and_then(Value::as_object);
         if let Some(asked) = asked {
             let mut responses = Map::new();
             for (key, request) in asked {
-                let method = request["method"].as_str().unwrap_or_default();
-                match self.answer_to(answers, method, &request["params"]) {
+                let method = request.at("method").as_str().unwrap_or_default();
+                match self.answer_to(answers, method, request.at("params")) {
                     Answer::Result(response) => drop(responses.insert(key.clone(), response)),
                     // There is no way to say no to sampling or roots but to leave them out.
                     Answer::Error { .. } => {}
@@ -298,7 +299,7 @@ impl Sim {
             }
             params["inputResponses"] = Value::Object(responses);
         }
-        let given = result.get("requestState").and_then(Value::as_str);
+        let given = result.member("requestState").and_then(Value::as_str);
         let sent = match (state, given) {
             (StateSource::Echo, given) => given.map(str::to_owned),
             (StateSource::Altered, given) => Some(format!("{}-altered", given.unwrap_or_default())),
@@ -318,7 +319,7 @@ fn told(answered: &Answered, id: &Value, asked: &str) -> Told {
     if matches!(answered.status, Some(401 | 403)) {
         return Told::Nothing;
     }
-    let own = |message: &&Arc<Value>| message.get("id") == Some(id) || message.get("error").is_some();
+    let own = |message: &&Arc<Value>| message.member("id") == Some(id) || message.member("error").is_some();
     let Some(message) = answered.messages.iter().find(own) else {
         // Silence, and what cannot be read, is how some old servers answer; nearly all clients go on then.
         return Told::Legacy;
@@ -327,17 +328,17 @@ fn told(answered: &Answered, id: &Value, asked: &str) -> Told {
         list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let modern = |name: &String| name.parse::<Revision>().is_ok_and(|revision| revision.facts().era == Era::Modern);
-    if let Some(result) = message.get("result") {
-        let supported = versions(&result["supportedVersions"]);
+    if let Some(result) = message.member("result") {
+        let supported = versions(result.at("supportedVersions"));
         return match supported.iter().find(|name| *name == asked).or_else(|| supported.iter().find(|name| modern(name)))
         {
-            Some(name) if name == asked => Told::Modern(result["capabilities"].clone()),
+            Some(name) if name == asked => Told::Modern(result.at("capabilities").clone()),
             Some(other) => Told::Another(other.clone()),
             None => Told::Legacy,
         };
     }
-    match message["error"]["code"].as_i64() {
-        Some(UNSUPPORTED_VERSION) => versions(&message["error"]["data"]["supported"])
+    match message.at("error").at("code").as_i64() {
+        Some(UNSUPPORTED_VERSION) => versions(message.at("error").at("data").at("supported"))
             .into_iter()
             .find(modern)
             .map_or(Told::Legacy, Told::Another),

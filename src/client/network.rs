@@ -35,6 +35,13 @@ impl Network {
         let mut proxies = Vec::new();
         let nodes = target.nodes.iter_mut().map(|node| &mut node.place);
         for place in std::iter::once(&mut target.place).chain(nodes) {
+            let inlet = place.inlet.as_mut().filter(|_| place.through.is_none() && !place.tls);
+            if let Some(inlet) = inlet {
+                let (proxy, way) = Proxy::within(inlet.clone(), Arc::clone(&drive.clock), drive.rng.clone());
+                *inlet = way;
+                proxies.push(proxy);
+                continue;
+            }
             let upstream = Upstream::plain(place.through.clone().unwrap_or_else(|| place.to_string()));
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let proxy = Proxy::start(listen, vec![upstream], Arc::clone(&drive.clock), drive.rng.clone()).await?;

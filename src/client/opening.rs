@@ -11,7 +11,7 @@ use super::compose;
 use super::exchange::{Answered, Options};
 use super::sim::Sim;
 use super::step::Turn;
-use crate::model::{Era, Revision, Via, id_text};
+use crate::model::{Era, Members as _, Revision, Via, id_text};
 use crate::profile::{Accepts, PreRequest, Probe};
 use crate::scenario::Negotiate;
 use crate::transcript::{EventKind, header};
@@ -208,8 +208,8 @@ impl Sim {
 
     /// Takes the answer to `initialize` in; gives what the server offers, or `None` where the client does not go on.
     fn welcome(&self, answered: &Answered, id: &Value, asked: &str) -> Option<Value> {
-        let answer = answered.messages.iter().find(|message| message.get("id") == Some(id))?;
-        let version = answer["result"]["protocolVersion"].as_str()?;
+        let answer = answered.messages.iter().find(|message| message.member("id") == Some(id))?;
+        let version = answer.at("result").at("protocolVersion").as_str()?;
         let takes = match self.profile.accepts_versions.value {
             Accepts::Any => true,
             Accepts::Known => version.parse::<Revision>().is_ok(),
@@ -224,7 +224,7 @@ impl Sim {
         let over_http = self.via() == Via::StreamableHttp;
         state.session = header(&answered.headers, "mcp-session-id").filter(|_| over_http).map(str::to_owned);
         state.revision = Some(version.to_owned());
-        Some(answer["result"]["capabilities"].clone())
+        Some(answer.at("result").at("capabilities").clone())
     }
 
     async fn initialized(self: &Arc<Self>, within: Duration) {
@@ -273,7 +273,7 @@ impl Sim {
             if method == "tools/list" {
                 self.take_tools(&answered, first);
             }
-            let next = answered.messages.iter().find_map(|message| message["result"].get("nextCursor").cloned());
+            let next = answered.messages.iter().find_map(|message| message.at("result").member("nextCursor").cloned());
             // Null names no page that could be asked for.
             cursor = next.filter(|next| !next.is_null());
             if cursor.is_none() || !self.profile.follows_cursor.value {

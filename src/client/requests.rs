@@ -6,6 +6,7 @@ use super::compose::{self, Slots};
 use super::mirror;
 use super::sim::Sim;
 use super::step::name_of;
+use crate::model::Members as _;
 use crate::profile::Header;
 use crate::transcript::{Headers, header};
 use crate::wire::Request;
@@ -29,7 +30,7 @@ impl Sim {
             length: Some(body.len()),
             session: state.session.as_deref(),
             // With `initialize` it can only be the version that is asked for.
-            revision: state.revision.as_deref().or_else(|| message["params"]["protocolVersion"].as_str()),
+            revision: state.revision.as_deref().or_else(|| message.at("params").at("protocolVersion").as_str()),
             method,
             name,
         };
@@ -49,7 +50,7 @@ impl Sim {
                 length: Some(body.len()),
                 session: None,
                 revision: state.modern.as_ref().map(|dress| dress.version.as_str()),
-                method: message["method"].as_str(),
+                method: message.at("method").as_str(),
                 name: name.as_deref(),
             };
             let mut headers = compose::headers(templates, &slots);

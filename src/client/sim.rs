@@ -14,7 +14,7 @@ use super::modern::Dress;
 use super::target::Target;
 use super::tools::Tools;
 use super::transport::{Line, NO_ID};
-use crate::model::{Clock, Rng, Via, id_text};
+use crate::model::{Clock, Members as _, Rng, Via, id_text};
 use crate::profile::Profile;
 use crate::scenario::{Answers, Negotiate};
 use crate::transcript::EventKind;
@@ -313,10 +313,10 @@ impl Sim {
     /// Notes what a message from the server means for the state.
     pub(super) fn hear(&self, exchange: u32, message: &Arc<Value>) {
         let mut state = self.state();
-        state.handed.note(&message["result"]);
-        if let Some(method) = message.get("method").and_then(Value::as_str) {
+        state.handed.note(message.at("result"));
+        if let Some(method) = message.member("method").and_then(Value::as_str) {
             state.heard.push(method.to_owned());
-        } else if let Some(id) = message.get("id") {
+        } else if let Some(id) = message.member("id") {
             let id = id_text(id);
             // An error without id answers what went out with the id null, where something did, and only then what was said last.
             let nameless = id == NO_ID;

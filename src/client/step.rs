@@ -15,7 +15,7 @@ use super::control;
 use super::exchange::{Answered, Options};
 use super::sim::{Pending, Sim};
 use super::target::TimeControl;
-use crate::model::{Via, id_text};
+use crate::model::{Members as _, Via, id_text};
 use crate::scenario::{
     Action, Delay, Disconnect, DisconnectWhen, HeaderSource, LastEventId, Listen, NodeChoice, Notify, Raw, Reconnect,
     SessionSource, Shutdown, Wait,
@@ -330,7 +330,7 @@ impl Sim {
                 request.target.push(joint);
                 request.target.push_str(&self.filled_text(query));
             }
-            let id = step.message.as_ref().and_then(|message| message.get("id")).cloned();
+            let id = step.message.as_ref().and_then(|message| message.member("id")).cloned();
             if self.via() != Via::StreamableHttp {
                 let until = id.clone().or_else(|| first_id(&request.body)).unwrap_or_default();
                 let options = Options { until: Some(until), ..self.options(turn.within) };
@@ -407,8 +407,8 @@ impl Sim {
 
 /// The `name` or `uri` that some header mirrors.
 pub(super) fn name_of(message: &Value) -> Option<&str> {
-    let params = &message["params"];
-    params.get("name").or_else(|| params.get("uri")).or_else(|| params.get("taskId")).and_then(Value::as_str)
+    let params = message.at("params");
+    params.member("name").or_else(|| params.member("uri")).or_else(|| params.member("taskId")).and_then(Value::as_str)
 }
 
 /// The id of the first request in an array.
@@ -416,7 +416,7 @@ fn first_id(body: &[u8]) -> Option<Value> {
     let members: Vec<Value> = serde_json::from_slice(body).ok()?;
     members
         .into_iter()
-        .find(|message| message.get("method").is_some() && message.get("id").is_some())?
-        .get("id")
+        .find(|message| message.member("method").is_some() && message.member("id").is_some())?
+        .member("id")
         .cloned()
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::exchange::Answered;
 use super::sim::Sim;
+use crate::model::Members as _;
 use crate::transcript::EventKind;
 
 /// The tools of a client as it last fetched them.
@@ -35,7 +36,7 @@ impl Tools {
 impl Sim {
     /// Takes in a page of the list of tools; `first` begins the list anew. Tells what of it the client will not use.
     pub(super) fn take_tools(&self, answered: &Answered, first: bool) {
-        let mut pages = answered.messages.iter().filter_map(|message| message["result"]["tools"].as_array());
+        let mut pages = answered.messages.iter().filter_map(|message| message.at("result").at("tools").as_array());
         let Some(page) = pages.next() else { return };
         let limits = &self.profile.limits.value;
         let mut said = Vec::new();
@@ -45,7 +46,7 @@ impl Sim {
                 state.tools = Tools { fetching: state.tools.fetching, ..Tools::default() };
             }
             let tools = &mut state.tools;
-            for name in page.iter().filter_map(|tool| tool["name"].as_str()) {
+            for name in page.iter().filter_map(|tool| tool.at("name").as_str()) {
                 let too_long = limits.tool_name.filter(|most| name.chars().count() > *most);
                 let too_many = limits.tools.filter(|most| tools.own.len() >= *most);
                 let why = match (too_long, too_many) {
@@ -75,7 +76,7 @@ impl Sim {
 
     /// Whether a call is of a tool that the client left out of its list, so that there is no such call; records it.
     pub(super) fn leaves_out(&self, method: &str, params: Option<&Value>) -> bool {
-        let Some(tool) = params.and_then(|params| params["name"].as_str()).filter(|_| method == "tools/call") else {
+        let Some(tool) = params.and_then(|params| params.at("name").as_str()).filter(|_| method == "tools/call") else {
             return false;
         };
         let why = self.state().tools.left_out.iter().find(|(name, _)| name == tool).map(|(_, why)| why.clone());

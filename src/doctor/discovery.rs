@@ -33,7 +33,7 @@ fn places(station: &mut Station, asked: &[&Exchange], document: &str) {
     for place in asked {
         match read(place) {
             Ok(_) => {
-                let kind = place.media_type().unwrap_or_else(|| "no content-type".to_owned());
+                let kind = place.media_type().unwrap_or("no content-type");
                 if kind != "application/json" {
                     station.show(place);
                     station.warns(

@@ -2,6 +2,7 @@
 //!
 //! Owns classification only. Whether a message is *allowed* is for the checks to say.
 
+use super::Members as _;
 use serde_json::Value;
 
 /// What a JSON value looks like as a JSON-RPC message.
@@ -25,42 +26,42 @@ impl<'a> Message<'a> {
     /// Classifies by the members present, not by their types.
     pub fn kind(self) -> Kind {
         let Some(object) = self.0.as_object() else { return Kind::Other };
-        match (object.contains_key("method"), object.contains_key("id")) {
+        match (object.has("method"), object.has("id")) {
             (true, true) => Kind::Request,
             (true, false) => Kind::Notification,
-            (false, _) if object.contains_key("result") || object.contains_key("error") => Kind::Response,
+            (false, _) if object.has("result") || object.has("error") => Kind::Response,
             (false, _) => Kind::Other,
         }
     }
 
     /// The `method`, if it is a string.
     pub fn method(self) -> Option<&'a str> {
-        self.0.get("method")?.as_str()
+        self.0.member("method")?.as_str()
     }
 
     /// The `id` member as it is.
     pub fn id(self) -> Option<&'a Value> {
-        self.0.get("id")
+        self.0.member("id")
     }
 
     /// The `params` member as it is.
     pub fn params(self) -> Option<&'a Value> {
-        self.0.get("params")
+        self.0.member("params")
     }
 
     /// The `result` member as it is.
     pub fn result(self) -> Option<&'a Value> {
-        self.0.get("result")
+        self.0.member("result")
     }
 
     /// The `error` member as it is.
     pub fn error(self) -> Option<&'a Value> {
-        self.0.get("error")
+        self.0.member("error")
     }
 
     /// The integer `error.code`.
     pub fn error_code(self) -> Option<i64> {
-        self.error()?.get("code")?.as_i64()
+        self.error()?.member("code")?.as_i64()
     }
 }
 

@@ -8,6 +8,7 @@ mod glob;
 mod inlet;
 mod jsonrpc;
 mod measure;
+mod members;
 mod mint;
 mod network;
 mod reading;
@@ -25,9 +26,10 @@ mod via;
 pub use challenge::{Challenge, challenges};
 pub use clock::{Clock, HybridClock, WallClock};
 pub use glob::glob;
-pub use inlet::{Inlet, Intake};
+pub use inlet::{Inlet, Intake, Pipe};
 pub use jsonrpc::{Kind, Message, id_text};
 pub use measure::{bytes, duration};
+pub use members::Members;
 pub use mint::{Audience, Mint, TokenKind, TokenOrder};
 pub use network::{
     BadNetworkFault, Direction, Disturbance, NETWORK_FAULTS, NetworkFault, NetworkFaultKind, Side, Slash, Trigger,

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::force::{Armed, Force};
 use super::lane::Lane;
 use super::relay::{Links, relay};
 use super::running::Shared;
+use super::upstream::Link;
 use crate::model::{Direction, Disturbance, Side, Trigger};
 
 /// How much may be under way between a lane and the relay, in bytes.
@@ -35,7 +35,7 @@ impl Fate {
 #[derive(Debug)]
 pub(super) enum Left {
     Nothing,
-    Client(TcpStream),
+    Client(Link),
     Servers(Links),
 }
 
@@ -194,13 +194,11 @@ impl Conn {
 }
 
 /// Carries a connection to its end; gives what is left of it.
-pub(super) async fn serve(conn: &Arc<Conn>, mut client: TcpStream) -> Left {
-    // Events are small, and a late one would look like a slow network.
-    let _ = client.set_nodelay(true);
+pub(super) async fn serve(conn: &Arc<Conn>, mut client: Link) -> Left {
     let mut links = Links::default();
     let mut orders = conn.orders.subscribe();
     {
-        let (from_client, to_client) = client.split();
+        let (from_client, to_client) = tokio::io::split(&mut client);
         let (outer, inner) = tokio::io::duplex(BETWEEN);
         let (from_relay, to_relay) = tokio::io::split(outer);
         let up = Lane::new(conn, Direction::Up).carry(from_client, to_relay);
@@ -222,8 +220,7 @@ pub(super) async fn serve(conn: &Arc<Conn>, mut client: TcpStream) -> Left {
     let fate = conn.orders.borrow().fate.unwrap_or(Fate::CLOSE);
     if fate.told != Side::Server {
         if fate.reset {
-            // An error means that it is closed already.
-            let _ = client.set_zero_linger();
+            client.close_by_reset();
         } else {
             let _ = client.shutdown().await;
         }

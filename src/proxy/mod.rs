@@ -7,6 +7,7 @@
 
 mod body;
 mod connection;
+mod door;
 mod exchange;
 mod force;
 mod head;

@@ -1,21 +1,23 @@
 //! Starting and stopping: the listener, its connections, and the handle that the caller keeps.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::connection::{Conn, Fate, serve};
+use super::door::Door;
 use super::force::Force;
-use super::upstream::Upstream;
+use super::upstream::{Link, Upstream};
 use super::witness::Witness;
 use super::wording::Wording;
-use crate::model::{Clock, Direction, Disturbance, NetworkFault, Rng, Turns};
+use crate::model::{Clock, Direction, Disturbance, Inlet, NetworkFault, Rng, Turns};
 
 /// The most connections at once; more have to wait until one ends.
 const MAX_CONNECTIONS: usize = 4096;
@@ -64,6 +66,29 @@ struct Open {
 }
 
 impl Shared {
+    fn new(
+        upstreams: Vec<Upstream>,
+        clock: Arc<dyn Clock>,
+        rng: Rng,
+        witness: Option<Arc<dyn Witness>>,
+        wording: Option<Wording>,
+    ) -> Self {
+        Self {
+            upstreams,
+            clock,
+            rng,
+            force: watch::Sender::new(Arc::new(Force::new(1, Vec::new(), 0))),
+            witness,
+            wording,
+            open: Mutex::default(),
+            turns: AtomicUsize::new(0),
+            unreachable: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+        }
+    }
+
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,7 +138,7 @@ pub enum ProxyError {
         /// The address.
         addr: SocketAddr,
         /// The system's reason.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Nobody to send to.
     #[error("a proxy needs at least one server to send to")]
@@ -154,25 +179,20 @@ impl Proxy {
         let bind = |source| ProxyError::Bind { addr: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
-        let shared = Arc::new(Shared {
-            upstreams,
-            clock,
-            rng,
-            force: watch::Sender::new(Arc::new(Force::new(1, Vec::new(), 0))),
-            witness,
-            wording,
-            open: Mutex::default(),
-            turns: AtomicUsize::new(0),
-            unreachable: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-            up: AtomicU64::new(0),
-            down: AtomicU64::new(0),
-        });
-        let task = tokio::spawn(accept(Arc::clone(&shared), listener));
+        let shared = Arc::new(Shared::new(upstreams, clock, rng, witness, wording));
+        let task = tokio::spawn(accept(Arc::clone(&shared), Door::Socket(listener)));
         Ok(Self { addr, shared, task })
     }
 
-    /// Where it listens.
+    /// A proxy without a network, in front of a server of this process; gives the way to it.
+    pub fn within(server: Inlet, clock: Arc<dyn Clock>, rng: Rng) -> (Self, Inlet) {
+        let (inlet, intake) = Inlet::new();
+        let shared = Arc::new(Shared::new(vec![Upstream::within(server)], clock, rng, None, None));
+        let task = tokio::spawn(accept(Arc::clone(&shared), Door::Pipe(intake)));
+        (Self { addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), shared, task }, inlet)
+    }
+
+    /// Where it listens; one without a network does nowhere, and has port 0.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -237,7 +257,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+async fn accept(shared: Arc<Shared>, mut door: Door) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -246,8 +266,8 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         let client = loop {
             tokio::select! {
                 Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((client, _)) => break client,
+                accepted = door.accept() => match accepted {
+                    Ok(client) => break client,
                     // Out of descriptors, as a rule: let some connections end first.
                     Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
                 },
@@ -262,7 +282,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
 }
 
 /// Has a connection known from its beginning to its end.
-async fn attend(shared: &Arc<Shared>, client: TcpStream) {
+async fn attend(shared: &Arc<Shared>, client: Link) {
     let (conn, refused) = {
         let mut open = shared.open();
         open.opened += 1;

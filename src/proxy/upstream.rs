@@ -1,4 +1,4 @@
-//! The server behind: where it is, whether TLS is spoken with it, and a connection to it.
+//! The server behind: where it is, whether TLS is spoken with it, and a connection to it, or to a client.
 
 use std::io;
 use std::net::Ipv6Addr;
@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::model::{Inlet, Pipe};
+
 /// How long a server may take to accept a connection, TLS included.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -23,6 +25,8 @@ pub struct Upstream {
     /// `host:port`.
     address: String,
     tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
+    /// The way to it where it is part of this process.
+    inlet: Option<Inlet>,
     /// What the `Host` header of requests is replaced with.
     pub(super) host: Option<String>,
 }
@@ -41,7 +45,12 @@ pub enum BadUpstream {
 impl Upstream {
     /// A server to which bytes go as they come.
     pub fn plain(address: impl Into<String>) -> Self {
-        Self { address: address.into(), tls: None, host: None }
+        Self { address: address.into(), tls: None, inlet: None, host: None }
+    }
+
+    /// A server of this process.
+    pub fn within(inlet: Inlet) -> Self {
+        Self { inlet: Some(inlet), ..Self::plain(String::new()) }
     }
 
     /// Reads `host:port`, `http://host[:port]` or `https://host[:port]`; `tls` is by what the latter is trusted.
@@ -74,7 +83,7 @@ impl Upstream {
         let port = port.or(usual).ok_or_else(unknown)?;
         let name = || ServerName::try_from(bare.to_owned()).map_err(|_| unknown());
         let tls = if secure { Some((name()?, Arc::clone(tls))) } else { None };
-        Ok(Self { address: format!("{host}:{port}"), tls, host: None })
+        Ok(Self { address: format!("{host}:{port}"), tls, inlet: None, host: None })
     }
 
     /// Requests get this `Host` header in place of the client's.
@@ -85,6 +94,9 @@ impl Upstream {
 
     /// Connects.
     pub(super) async fn dial(&self) -> io::Result<Link> {
+        if let Some(inlet) = &self.inlet {
+            return inlet.connect().map(Link::Inner);
+        }
         let connect = async {
             let tcp = TcpStream::connect(&self.address).await?;
             tcp.set_nodelay(true)?;
@@ -100,10 +112,12 @@ impl Upstream {
     }
 }
 
-/// A connection to a server behind.
+/// A connection, to a server behind or to a client.
 #[derive(Debug)]
 pub(super) enum Link {
     Plain(TcpStream),
+    /// Within this process.
+    Inner(Pipe),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -112,6 +126,7 @@ impl Link {
     pub(super) fn close_by_reset(&self) {
         let tcp = match self {
             Self::Plain(tcp) => tcp,
+            Self::Inner(pipe) => return pipe.close_by_reset(),
             Self::Tls(tls) => tls.get_ref().0,
         };
         // An error means that it is closed already.
@@ -123,6 +138,7 @@ impl AsyncRead for Link {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Inner(pipe) => Pin::new(pipe).poll_read(cx, buffer),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
         }
     }
@@ -132,6 +148,7 @@ impl AsyncWrite for Link {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Inner(pipe) => Pin::new(pipe).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
@@ -139,6 +156,7 @@ impl AsyncWrite for Link {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Inner(pipe) => Pin::new(pipe).poll_flush(cx),
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
@@ -146,6 +164,7 @@ impl AsyncWrite for Link {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Inner(pipe) => Pin::new(pipe).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }

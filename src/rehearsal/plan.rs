@@ -7,7 +7,7 @@ use super::{Survey, needs};
 use crate::model::{Era, Revision};
 use crate::profile::{OpensWith, Profile};
 use crate::scenario::Scenario;
-use crate::verdict::Plan;
+use crate::verdict::{Plan, Pool};
 
 /// What the user chose.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub struct Planned {
 
 /// Every case of the selection, nothing left to guess.
 pub fn plans(selection: &Selection, survey: &Survey) -> Vec<Planned> {
-    let mut planned = Vec::new();
+    let (mut planned, mut names) = (Vec::new(), Pool::default());
     // One profile for each revision it is played under, shared by all its cases.
     let mut asking: HashMap<(String, Revision), Arc<Profile>> = HashMap::new();
     for scenario in &selection.scenarios {
@@ -70,13 +70,13 @@ pub fn plans(selection: &Selection, survey: &Survey) -> Vec<Planned> {
                 });
                 planned.push(Planned {
                     plan: Plan {
-                        scenario: scenario.id.clone(),
-                        file: scenario.file.clone(),
-                        title: scenario.title.clone(),
-                        profile: profile.id().to_owned(),
-                        profile_title: profile.about.title.clone(),
-                        revision: revision.name().to_owned(),
-                        target: selection.target.clone(),
+                        scenario: names.one(&scenario.id),
+                        file: scenario.file.as_deref().map(|file| names.one(file)),
+                        title: names.one(&scenario.title),
+                        profile: names.one(profile.id()),
+                        profile_title: names.one(&profile.about.title),
+                        revision: names.one(revision.name()),
+                        target: selection.target.as_deref().map(|target| names.one(target)),
                     },
                     skip: needs::unmet(scenario, profile, *revision, survey),
                     scenario: Arc::clone(scenario),

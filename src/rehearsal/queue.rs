@@ -1,6 +1,7 @@
 //! Which case is played next. It knows how long scenarios took before, and nothing of what is in them.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::Planned;
@@ -16,7 +17,7 @@ const SHORT: Duration = Duration::from_millis(50);
 pub(super) struct Queue {
     cases: VecDeque<(usize, Planned)>,
     /// How long each scenario took so far, at most.
-    took: HashMap<String, Duration>,
+    took: HashMap<Arc<str>, Duration>,
 }
 
 impl Queue {
@@ -35,7 +36,7 @@ impl Queue {
         if self.cases.len() > LAST {
             return self.cases.pop_front();
         }
-        let known = |(_, planned): &(usize, Planned)| self.took.get(&planned.scenario.id).copied();
+        let known = |(_, planned): &(usize, Planned)| self.took.get(&planned.plan.scenario).copied();
         let length = |case: &(usize, Planned)| known(case).filter(|took| *took > SHORT);
         // Of equals the first, as `max_by_key` takes the last.
         let longest = (0..self.cases.len()).rev().max_by_key(|at| length(&self.cases[*at]))?;
@@ -51,7 +52,6 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::super::{Selection, Survey, plans};
     use super::*;
@@ -68,7 +68,7 @@ mod tests {
             target: None,
         };
         let planned = plans(&selection, &Survey::default());
-        let names: Vec<String> = planned.iter().map(|planned| planned.plan.scenario.clone()).collect();
+        let names: Vec<Arc<str>> = planned.iter().map(|planned| planned.plan.scenario.clone()).collect();
         let mut queue = Queue::default();
         planned.iter().cloned().enumerate().for_each(|case| queue.push(case));
         let took = Duration::from_millis(100);

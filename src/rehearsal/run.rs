@@ -97,7 +97,7 @@ pub async fn rehearse(
     let profiles = &rehearsal.selection.profiles;
     let places: HashMap<&str, usize> = profiles.iter().enumerate().map(|(at, profile)| (profile.id(), at)).collect();
     order.sort_by_cached_key(|(_, planned)| {
-        (places.get(planned.plan.profile.as_str()).copied(), planned.plan.revision.clone())
+        (places.get(&*planned.plan.profile).copied(), planned.plan.revision.clone())
     });
     let mut queue = Queue::default();
     for (index, planned) in order {

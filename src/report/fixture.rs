@@ -22,13 +22,13 @@ fn case(scenario: &str, profile: &str, revision: &str) -> Case {
         other => other,
     };
     let plan = Plan {
-        scenario: scenario.to_owned(),
+        scenario: scenario.into(),
         file: None,
-        title: format!("The scenario {scenario}"),
-        profile: profile.to_owned(),
-        profile_title: title.to_owned(),
-        revision: revision.to_owned(),
-        target: Some("http://localhost:8080/mcp".to_owned()),
+        title: format!("The scenario {scenario}").into(),
+        profile: profile.into(),
+        profile_title: title.into(),
+        revision: revision.into(),
+        target: Some("http://localhost:8080/mcp".into()),
     };
     let pass = Finding {
         requirement: "lifecycle.version-counter-offer",

@@ -11,9 +11,9 @@ use crate::verdict::{Case, Cell, Story, Summary};
 /// The whole run as one XML document.
 pub fn junit(summary: &Summary) -> String {
     let mut report = Report::new("mcp-rehearsal");
-    for scenario in distinct(summary.cases.iter().map(|case| case.plan.scenario.as_str())) {
+    for scenario in distinct(summary.cases.iter().map(|case| &*case.plan.scenario)) {
         let mut suite = TestSuite::new(scenario);
-        let cases = summary.cases.iter().filter(|case| case.plan.scenario == scenario);
+        let cases = summary.cases.iter().filter(|case| *case.plan.scenario == *scenario);
         suite.add_test_cases(cases.map(|case| test_case(summary, case)));
         report.add_test_suite(suite);
     }
@@ -23,7 +23,7 @@ pub fn junit(summary: &Summary) -> String {
 fn test_case(summary: &Summary, case: &Case) -> TestCase {
     let name = format!("{}/{}", case.plan.profile, case.plan.revision);
     let mut test = TestCase::new(name, status(summary, case));
-    test.set_classname(case.plan.scenario.as_str());
+    test.set_classname(&*case.plan.scenario);
     test.set_time(case.took);
     let warnings: Vec<&Story> = case.stories.iter().filter(|story| !story.fails).collect();
     if !warnings.is_empty() {

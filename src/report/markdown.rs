@@ -10,7 +10,7 @@ const REASON: usize = 300;
 /// The table, its legend and its footnotes.
 pub fn markdown(summary: &Summary) -> String {
     let stages = distinct(summary.cases.iter().map(stage));
-    let profiles = distinct(summary.cases.iter().map(|case| case.plan.profile.as_str()));
+    let profiles = distinct(summary.cases.iter().map(|case| &*case.plan.profile));
     let mut notes: Vec<String> = Vec::new();
     let mut out = String::from("| Client |");
     for stage in &stages {
@@ -20,7 +20,7 @@ pub fn markdown(summary: &Summary) -> String {
     out.push_str(&":---:|".repeat(stages.len()));
     out.push('\n');
     for profile in profiles {
-        let cases: Vec<&Case> = summary.cases.iter().filter(|case| case.plan.profile == profile).collect();
+        let cases: Vec<&Case> = summary.cases.iter().filter(|case| *case.plan.profile == *profile).collect();
         let title = cases.first().map_or(profile, |case| &case.plan.profile_title);
         out.extend(["| ", &escape(title), " |"]);
         for stage_name in &stages {
@@ -46,7 +46,7 @@ pub fn markdown(summary: &Summary) -> String {
 
 /// The transition a scenario is about: the first word of its id.
 fn stage(case: &Case) -> &str {
-    let id = case.plan.scenario.as_str();
+    let id = &*case.plan.scenario;
     id.split_once('.').map_or(id, |(stage, _)| stage)
 }
 

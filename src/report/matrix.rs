@@ -17,8 +17,8 @@ pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 
 /// The matrix in lines; columns are numbered, with a legend, where their names do not fit.
 pub(super) fn lines(summary: &Summary, paint: Paint) -> Vec<String> {
-    let scenarios = distinct(summary.cases.iter().map(|case| case.plan.scenario.as_str()));
-    let profiles = distinct(summary.cases.iter().map(|case| case.plan.profile.as_str()));
+    let scenarios = distinct(summary.cases.iter().map(|case| &*case.plan.scenario));
+    let profiles = distinct(summary.cases.iter().map(|case| &*case.plan.profile));
     let first = scenarios.iter().map(|name| width(name)).max().unwrap_or(0);
     let named = first + profiles.iter().map(|name| width(name) + 2).sum::<usize>() <= MOST;
     let mut out = Vec::new();
@@ -61,7 +61,7 @@ pub(super) fn lines(summary: &Summary, paint: Paint) -> Vec<String> {
 fn worst(summary: &Summary) -> HashMap<(&str, &str), Cell> {
     let mut worst = HashMap::new();
     for case in &summary.cases {
-        let known = worst.entry((case.plan.scenario.as_str(), case.plan.profile.as_str())).or_insert(case.cell);
+        let known = worst.entry((&*case.plan.scenario, &*case.plan.profile)).or_insert(case.cell);
         *known = case.cell.max(*known);
     }
     worst

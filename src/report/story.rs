@@ -47,7 +47,7 @@ pub(super) fn client(summary: &Summary, case: &Case) -> String {
     if several(summary, case) {
         format!("{}/{}", case.plan.profile, case.plan.revision)
     } else {
-        case.plan.profile.clone()
+        case.plan.profile.to_string()
     }
 }
 
@@ -79,17 +79,17 @@ fn also(summary: &Summary, cases: &[&Case]) -> String {
     let Some((first, rest)) = cases.split_first() else { return String::new() };
     let mut groups: Vec<(&str, Vec<&Case>)> = Vec::new();
     for case in rest {
-        match groups.iter_mut().find(|(scenario, _)| *scenario == case.plan.scenario) {
+        match groups.iter_mut().find(|(scenario, _)| **scenario == *case.plan.scenario) {
             Some((_, cases)) => cases.push(case),
             None => groups.push((&case.plan.scenario, vec![case])),
         }
     }
-    groups.sort_by_key(|(scenario, _)| *scenario != first.plan.scenario);
+    groups.sort_by_key(|(scenario, _)| **scenario != *first.plan.scenario);
     let parts: Vec<String> = groups
         .iter()
         .map(|(scenario, cases)| {
             let names = clients(summary, cases);
-            if *scenario == first.plan.scenario { names } else { format!("{scenario} @ {names}") }
+            if **scenario == *first.plan.scenario { names } else { format!("{scenario} @ {names}") }
         })
         .collect();
     listed(&parts, "; ")
@@ -99,7 +99,7 @@ fn also(summary: &Summary, cases: &[&Case]) -> String {
 pub(super) fn again(summary: &Summary, case: &Case) -> String {
     let plan = &case.plan;
     let file = plan.file.as_deref().map(|file| quoted(&plain(file)));
-    let mut options = format!(" -s {} -c {}", file.as_ref().unwrap_or(&plan.scenario), plan.profile);
+    let mut options = format!(" -s {} -c {}", file.as_deref().unwrap_or(&plan.scenario), plan.profile);
     if several(summary, case) {
         options.extend([" -r ", &plan.revision]);
     }
@@ -226,7 +226,7 @@ mod tests {
 
     fn command(target: &str) -> String {
         let mut summary = fixture::summary();
-        summary.cases[0].plan.target = Some(target.to_owned());
+        summary.cases[0].plan.target = Some(target.into());
         again(&summary, &summary.cases[0])
     }
 

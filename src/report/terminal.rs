@@ -60,7 +60,7 @@ fn by_reason(out: &mut Vec<String>, summary: &Summary, paint: Paint, cell: Cell,
     out.push(paint.bold(title));
     for reason in distinct(cases.iter().map(|case| case.reason.as_deref().unwrap_or("no reason given"))) {
         let alike = cases.iter().filter(|case| case.reason.as_deref().unwrap_or("no reason given") == reason);
-        let scenarios = distinct(alike.clone().map(|case| case.plan.scenario.as_str()));
+        let scenarios = distinct(alike.clone().map(|case| &*case.plan.scenario));
         let names = match scenarios.as_slice() {
             [first, second, third, _, ..] => {
                 format!("{first}, {second}, {third} and {} more scenarios", scenarios.len() - 3)

@@ -16,6 +16,7 @@ use super::fault::Rule;
 use super::http::header;
 use super::oauth::{Bearer, Issuer, SCOPES, Stated, is_signed_text};
 use crate::model::Clock as _;
+use crate::model::Members as _;
 
 /// Bytes of the digest of a token by which a session knows it again.
 const MARK: usize = 16;
@@ -183,7 +184,7 @@ pub(crate) fn as_tool_error(app: &App, headers: &HeaderMap, message: &Value) -> 
     if header(headers, "authorization").is_some_and(|sent| !token_of(sent).is_some_and(over)) {
         return None;
     }
-    let id = message.get("id").filter(|_| message["method"] == "tools/call")?;
+    let id = message.member("id").filter(|_| message.at("method") == "tools/call")?;
     let result = json!({"content": [{"type": "text", "text": "Unauthorized"}], "isError": true});
     Some(Reply::json(200, &json!({"jsonrpc": "2.0", "id": id, "result": result})))
 }

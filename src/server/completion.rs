@@ -4,15 +4,17 @@ use serde_json::{Value, json};
 
 use super::prompts::arguments_of;
 use super::reply::{Outcome, RpcError};
+use crate::model::Members as _;
 
 /// What the server would suggest; only what begins with the typed text is offered.
 const WORDS: [&str; 4] = ["test", "testValue1", "testValue2", "123"];
 
 /// `completion/complete`.
 pub(crate) fn complete(params: &Value) -> Outcome {
-    let reference = params.get("ref").ok_or_else(|| RpcError::params("ref is missing"))?;
+    let reference = params.member("ref").ok_or_else(|| RpcError::params("ref is missing"))?;
     let member = |name: &str| reference.get(name).and_then(Value::as_str);
-    let argument = |name: &str| params.get("argument").and_then(|argument| argument.get(name)).and_then(Value::as_str);
+    let argument =
+        |name: &str| params.member("argument").and_then(|argument| argument.get(name)).and_then(Value::as_str);
     let (Some(name), Some(typed)) = (argument("name"), argument("value")) else {
         return Err(RpcError::params("argument needs a name and a value"));
     };

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use super::answer::Reply;
 use super::dispatch::App;
 use super::oauth::{self, Issuer, OAuthError};
+use crate::model::Members as _;
 
 /// Serves a path below `/control/`.
 pub(crate) async fn serve(app: &App, method: &Method, path: &str, body: &[u8]) -> Reply {
     match (method.as_str(), path) {
         ("POST", "/control/clock") => {
             let advance = serde_json::from_slice::<Value>(body).ok();
-            let Some(ms) = advance.and_then(|body| body.get("advance_ms").and_then(Value::as_u64)) else {
+            let Some(ms) = advance.and_then(|body| body.member("advance_ms").and_then(Value::as_u64)) else {
                 return Reply::json(400, &json!({"error": "advance_ms has to be a number of milliseconds"}));
             };
             app.clock.advance(Duration::from_millis(ms));

@@ -20,7 +20,7 @@ use super::reply::{Outcome, RpcError, code, response};
 use super::session::{Session, Sessions};
 use super::socket::Connections;
 use super::{completion, lifecycle, prompts, resources, schema, tools};
-use crate::model::{Clock as _, HybridClock, Rng, Via, id_text};
+use crate::model::{Clock as _, HybridClock, Members as _, Rng, Via, id_text};
 
 const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 /// Where a fault hides it: at a place that only a challenge can tell.
@@ -143,7 +143,7 @@ impl App {
     }
 
     /// How a running request is found again; ids of different JSON types are different ids.
-    fn key(&self, id: &Value) -> String {
+    pub(crate) fn key(&self, id: &Value) -> String {
         let text = id_text(id);
         if self.faults.holds(Rule::IdTypesApart) { text } else { text.trim_matches('"').to_owned() }
     }
@@ -159,7 +159,7 @@ impl App {
         request: Value,
     ) -> impl Future<Output = Option<Value>> + Send + 'static {
         let arrived = self.clock.elapsed();
-        let key = self.key(request.get("id").unwrap_or(&Value::Null));
+        let key = self.key(request.member("id").unwrap_or(&Value::Null));
         let begun = session.begin(&key);
         self.perform_begun(session, stream, request, arrived, key, begun)
     }
@@ -173,13 +173,13 @@ impl App {
         key: String,
         begun: Option<oneshot::Receiver<()>>,
     ) -> Option<Value> {
-        let id = request.get("id").cloned().unwrap_or_default();
-        let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
+        let id = request.member("id").cloned().unwrap_or_default();
+        let method = request.member("method").and_then(Value::as_str).unwrap_or_default();
         let empty = json!({});
-        let params = request.get("params").unwrap_or(&empty);
+        let params = request.member("params").unwrap_or(&empty);
         let token = params
-            .get("_meta")
-            .and_then(|meta| meta.get("progressToken"))
+            .member("_meta")
+            .and_then(|meta| meta.member("progressToken"))
             .filter(|token| token.is_string() || token.is_i64() || token.is_u64())
             .cloned();
         let call = Call { app: self.clone(), session: session.clone(), stream, token, arrived, modern: None };
@@ -203,11 +203,11 @@ impl App {
 
     /// Takes a notification; unknown ones are nothing.
     pub(crate) fn notified(&self, session: &Session, message: &Value) {
-        let params = message.get("params");
-        match message.get("method").and_then(Value::as_str) {
+        let params = message.member("params");
+        match message.member("method").and_then(Value::as_str) {
             Some("notifications/initialized") => session.set_initialized(),
             Some("notifications/cancelled") if self.faults.holds(Rule::CancelHonoured) => {
-                let Some(id) = params.and_then(|params| params.get("requestId")) else { return };
+                let Some(id) = params.and_then(|params| params.member("requestId")) else { return };
                 session.cancel(&self.key(id));
                 if !self.faults.holds(Rule::CancelKeepsToSession) {
                     for other in self.sessions.all() {
@@ -245,7 +245,7 @@ const PARAMS: [&str; 12] = [
 /// Does what a method says.
 pub(crate) async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
     let (app, session) = (&*call.app, &*call.session);
-    let meta = params.get("_meta").and_then(Value::as_object);
+    let meta = params.member("_meta").and_then(Value::as_object);
     let unknown_key = meta.is_some_and(|meta| meta.keys().any(|key| key != "progressToken"));
     if unknown_key && !app.faults.holds(Rule::MetaOpen) {
         return Err(RpcError::params("_meta has an unknown key"));
@@ -257,7 +257,7 @@ pub(crate) async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
     }
     let of_cursor = schema::method_of_cursor(params).filter(|_| !app.faults.holds(Rule::CursorBound));
     let method = of_cursor.as_deref().unwrap_or(method);
-    if let Some(cursor) = params.get("cursor").and_then(Value::as_str)
+    if let Some(cursor) = params.member("cursor").and_then(Value::as_str)
         && !app.faults.holds(Rule::CursorsLast)
         && !session.mark(cursor)
     {
@@ -284,7 +284,9 @@ pub(crate) async fn run(call: &Call, method: &str, params: &Value) -> Outcome {
         "resources/unsubscribe" => resources::subscribe(session, params, !app.faults.holds(Rule::UnsubscribeHonoured)),
         "prompts/list" => prompts::list(app, session, params),
         "prompts/get" => prompts::get(call, params).await,
-        "completion/complete" if params.get("context").is_some() && !app.faults.holds(Rule::CompletionContextTaken) => {
+        "completion/complete"
+            if params.member("context").is_some() && !app.faults.holds(Rule::CompletionContextTaken) =>
+        {
             Err(RpcError::params("context is not known"))
         }
         "completion/complete" => completion::complete(params),

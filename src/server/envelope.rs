@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::{Kind, Message};
+use crate::model::{Kind, Members as _, Message};
 
 /// Ids that only a fault lets pass.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,7 +19,7 @@ pub(crate) fn check(value: &Value, loose: Loose) -> Result<Kind, &'static str> {
     if !value.is_object() {
         return Err("A message has to be an object");
     }
-    if value.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+    if value.member("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return Err("jsonrpc has to be \"2.0\"");
     }
     let kind = message.kind();
@@ -52,7 +52,7 @@ pub(crate) fn check(value: &Value, loose: Loose) -> Result<Kind, &'static str> {
 
 /// The id to echo in an error, if the message has one that can be echoed.
 pub(crate) fn echo_id(value: &Value) -> Option<&Value> {
-    value.get("id").filter(|id| id.is_string() || id.is_i64() || id.is_u64())
+    value.member("id").filter(|id| id.is_string() || id.is_i64() || id.is_u64())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::dispatch::App;
 use super::faults::faults;
 use super::notes::Notes;
 use super::reply::RpcError;
-use crate::model::{Via, nearest};
+use crate::model::{Members as _, Via, nearest};
 
 /// One way of being wrong.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl AskedOf<'_> {
 
     /// The method.
     pub(crate) fn method(&self) -> &str {
-        self.value["method"].as_str().unwrap_or_default()
+        self.value.at("method").as_str().unwrap_or_default()
     }
 }
 
@@ -390,6 +390,11 @@ impl Faults {
             faults().find(|fault| fault.id == id).ok_or_else(unknown)
         };
         ids.iter().map(find).collect::<Result<_, _>>().map(|found| Self(found, Notes::default()))
+    }
+
+    /// Whether the server has none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Counts up from 1 what a fault counts.

@@ -21,7 +21,7 @@ use super::fault::Rule;
 use super::reply::code;
 use super::session::{ResumeError, Session};
 use super::{control, doors, guard, oauth, post};
-use crate::model::{Clock as _, Revision, Via};
+use crate::model::{Clock as _, Members as _, Revision, Via};
 
 /// The largest body, or message, that is read.
 pub(crate) const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -219,7 +219,7 @@ async fn route(
         }
         let body = read(app, body, MAX_BODY).await.unwrap_or_default();
         let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
-        return foreign(app, headers, body.get("id")).unwrap_or(refusal);
+        return foreign(app, headers, body.member("id")).unwrap_or(refusal);
     }
     let config = &app.config;
     // Who has only a session of a socket may end it here.

@@ -13,7 +13,7 @@ use super::reply::{Outcome, RpcError, code};
 use super::schema::trim;
 use super::session::Session;
 use super::store::id_in;
-use crate::model::{Clock as _, Revision, Via};
+use crate::model::{Clock as _, Members as _, Revision, Via};
 
 /// Log levels, least severe first.
 pub(crate) const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
@@ -71,11 +71,11 @@ pub(crate) async fn initialize(
     opening: Opening,
 ) -> Result<(Arc<Session>, Value), RpcError> {
     let asked = params
-        .get("protocolVersion")
+        .member("protocolVersion")
         .and_then(Value::as_str)
         .ok_or_else(|| RpcError::params("protocolVersion is missing or no string"))?;
     let capabilities = params
-        .get("capabilities")
+        .member("capabilities")
         .filter(|value| value.is_object())
         .ok_or_else(|| RpcError::params("capabilities is missing or no object"))?;
     let members = ["protocolVersion", "capabilities", "clientInfo"];
@@ -83,12 +83,12 @@ pub(crate) async fn initialize(
     if more && !app.faults.holds(Rule::InitializeOpen) {
         return Err(RpcError::params("params has an unknown member"));
     }
-    let info = params.get("clientInfo");
+    let info = params.member("clientInfo");
     let named = |member: &str| info.and_then(|info| info.get(member)).is_some_and(Value::is_string);
     if !named("name") || !named("version") {
         return Err(RpcError::params("clientInfo needs a name and a version"));
     }
-    if !app.faults.holds(Rule::CapabilitiesOptional) && capabilities.get("sampling").is_none() {
+    if !app.faults.holds(Rule::CapabilitiesOptional) && capabilities.member("sampling").is_none() {
         return Err(RpcError::params("This server requires the sampling capability"));
     }
     let open = ["experimental", "roots", "sampling", "elicitation", "tasks", "extensions"];
@@ -132,7 +132,7 @@ pub(crate) async fn initialize(
 
 /// `logging/setLevel`.
 pub(crate) fn set_level(app: &App, session: &Session, params: &Value) -> Outcome {
-    let name = params.get("level").and_then(Value::as_str).unwrap_or_default();
+    let name = params.member("level").and_then(Value::as_str).unwrap_or_default();
     match LEVELS.iter().position(|level| *level == name) {
         Some(_) if name == "notice" && !app.faults.holds(Rule::LevelsTaken) => {
             return Err(RpcError::params("`notice` is not supported"));

@@ -16,7 +16,7 @@ use super::oauth::SCOPES;
 use super::reply::{RpcError, code, error_message, response};
 use super::session::Session;
 use super::tools;
-use crate::model::{Kind, Message, Revision};
+use crate::model::{Kind, Members as _, Message, Revision};
 
 /// How many messages a batch may hold.
 const MAX_BATCH: usize = 1000;
@@ -88,7 +88,7 @@ pub(crate) async fn handshake(
     caller: Option<&Caller>,
     opening: Opening,
 ) -> Result<(Arc<Session>, Value), Value> {
-    let id = value.get("id").unwrap_or(&Value::Null);
+    let id = value.member("id").unwrap_or(&Value::Null);
     // Who has an id already was counted when it was made.
     let number = if opening.id.is_some() { app.count() } else { app.count_session() };
     if number > 1 && !app.faults.holds(Rule::SessionsManifold) {
@@ -96,7 +96,7 @@ pub(crate) async fn handshake(
         return Err(error_message(Some(id), &error));
     }
     let empty = json!({});
-    match lifecycle::initialize(app, value.get("params").unwrap_or(&empty), caller, opening).await {
+    match lifecycle::initialize(app, value.member("params").unwrap_or(&empty), caller, opening).await {
         Ok((session, result)) => Ok((session, response(id, Ok(result)))),
         Err(error) => Err(error_message(Some(id), &error)),
     }
@@ -110,7 +110,7 @@ pub(crate) fn missing_scope(app: &App, value: &Value, caller: Option<&Caller>) -
     }
     let scope = bearer::scope_of_tool(tools::read_only(value)?);
     // A fault asks for more every other time.
-    let more = !app.faults.holds(Rule::ScopesSteady) && value["id"].as_i64().is_some_and(|id| id % 2 == 0);
+    let more = !app.faults.holds(Rule::ScopesSteady) && value.at("id").as_i64().is_some_and(|id| id % 2 == 0);
     // Another fault asks for more than it names.
     let needed = if scope != SCOPES[0] && !app.faults.holds(Rule::NamedScopeSuffices) { SCOPES[2] } else { scope };
     // And another one names what is missing bit by bit.
@@ -155,7 +155,7 @@ pub(crate) fn run_on(
 fn respond(app: &App, session: &Session, stream: u64, (message, method): (&Value, &str), watches: bool) {
     let holds = |rule| app.faults.holds(rule) || !watches;
     let stream = if holds(Rule::ResponseOnOwnStream) { Some(stream) } else { session.get_stream() };
-    let undecided = message["error"]["message"] == "Cancelled" && !app.faults.holds(Rule::CancelDecidesOnce);
+    let undecided = message.at("error").at("message") == "Cancelled" && !app.faults.holds(Rule::CancelDecidesOnce);
     let again = !app.faults.holds(Rule::ResponseOnce) || undecided;
     let times = usize::from(holds(Rule::ResponseSent)) + usize::from(again);
     for _ in 0..times {

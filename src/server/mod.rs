@@ -35,6 +35,7 @@ mod socket;
 mod sse;
 mod store;
 mod tools;
+mod written;
 
 pub use config::{Eras, ServerConfig, ServerError, StateKey, StoreConfig, Tls};
 pub use doors::{FrontDoor, serve_io};

@@ -11,7 +11,7 @@ use super::dispatch::App;
 use super::fault::{OutCtx, Rule};
 use super::modern::Running;
 use super::session::Session;
-use crate::model::{Clock as _, Revision};
+use crate::model::{Clock as _, Members as _, Revision};
 
 /// How long the server waits for an answer of the client, on its own clock.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ pub(crate) struct Call {
 impl App {
     /// Sends a message of the server on a stream.
     pub(crate) fn send(&self, session: &Session, stream: u64, mut message: Value, answers: Option<&str>) {
-        let method = message.get("method").and_then(Value::as_str).map(str::to_owned);
+        let method = message.member("method").and_then(Value::as_str).map(str::to_owned);
         let context = OutCtx { method: method.as_deref().or(answers) };
         self.faults.outgoing(&mut message, &context);
         if message.is_null() {
@@ -168,9 +168,9 @@ impl Call {
 
     /// An empty capability stands for the form mode alone.
     fn mode_declared(&self, params: &Value) -> bool {
-        let declared = self.session.capabilities.get("elicitation");
+        let declared = self.session.capabilities.member("elicitation");
         let names = |mode: &str| declared.is_some_and(|modes| modes.get(mode).is_some_and(Value::is_object));
-        if params.get("mode").and_then(Value::as_str) == Some("url") {
+        if params.member("mode").and_then(Value::as_str) == Some("url") {
             return names("url");
         }
         names("form") || !names("url")
@@ -186,14 +186,14 @@ impl Call {
             return Err(refusal.to_owned());
         }
         let answer = self.put(method, params).await?;
-        if let Some(error) = answer.get("error") {
+        if let Some(error) = answer.member("error") {
             if !self.app.faults.holds(Rule::RefusalsHandled) {
                 return std::future::pending().await;
             }
-            let text = error.get("message").and_then(Value::as_str).unwrap_or("no reason given");
+            let text = error.member("message").and_then(Value::as_str).unwrap_or("no reason given");
             return Err(format!("The client refused: {text}"));
         }
-        answer.get("result").cloned().ok_or_else(|| "The client answered without a result".to_owned())
+        answer.member("result").cloned().ok_or_else(|| "The client answered without a result".to_owned())
     }
 
     /// Asks the client without a look at what it declared, and gives its whole answer.

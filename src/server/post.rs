@@ -19,8 +19,8 @@ use super::lifecycle::Opening;
 use super::message::{Said, Unusable, batch, handshake, is_modern, missing_scope, not_modern, read, run_on};
 use super::reply::{code, error_message};
 use super::session::Session;
-use super::{guard, modern, tools};
-use crate::model::{Kind, Message, Revision, Via};
+use super::{guard, modern, tools, written};
+use crate::model::{Kind, Members as _, Message, Revision, Via};
 
 /// How many requests a session lasts for where a fault ends it in the middle of its use.
 const REQUESTS_OF_A_SESSION: u64 = 30;
@@ -128,7 +128,7 @@ fn comes_early(app: &App, headers: &HeaderMap, value: &Value) -> bool {
 
 /// Whether a notification with the id null brings the server down; only a fault does that.
 fn crashes_on_null(app: &App, body: &[u8]) -> bool {
-    let null = || serde_json::from_slice::<Value>(body).is_ok_and(|value| value.get("id") == Some(&Value::Null));
+    let null = || serde_json::from_slice::<Value>(body).is_ok_and(|value| value.member("id") == Some(&Value::Null));
     !app.faults.holds(Rule::NullIdSurvived) && null()
 }
 
@@ -176,7 +176,7 @@ async fn of_modern_era(
 
 /// Whether a cancellation without a usable id brings the server down; only a fault does that.
 fn crashes(app: &App, value: &Value) -> bool {
-    let id = value.get("params").and_then(|params| params.get("requestId"));
+    let id = value.member("params").and_then(|params| params.member("requestId"));
     Message(value).method() == Some("notifications/cancelled")
         && !id.is_some_and(|id| id.is_string() || id.is_number())
         && !app.faults.holds(Rule::MalformedCancelIgnored)
@@ -184,14 +184,14 @@ fn crashes(app: &App, value: &Value) -> bool {
 
 async fn begin(app: &App, value: &Value, caller: Option<&Caller>) -> Reply {
     if app.modern.greeted() && !app.faults.holds(Rule::ErasSideBySide) && !app.sessions.all().is_empty() {
-        return Reply::refuse(400, value.get("id"), code::UNSUPPORTED_VERSION, "initialize is not for this client");
+        return Reply::refuse(400, value.member("id"), code::UNSUPPORTED_VERSION, "initialize is not for this client");
     }
     match handshake(app, value, caller, Opening { via: Via::StreamableHttp, id: None }).await {
         Ok((session, answer)) => {
             let reply = Reply::json(200, &app.outgoing(Some("initialize"), answer));
             if app.gives_session_ids() { reply.with("mcp-session-id", &session.id) } else { reply }
         }
-        Err(answer) if answer["error"]["code"] == code::UNAVAILABLE => Reply::unavailable(value.get("id")),
+        Err(answer) if answer.at("error").at("code") == code::UNAVAILABLE => Reply::unavailable(value.member("id")),
         Err(answer) => Reply::json(400, &answer),
     }
 }
@@ -220,7 +220,7 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     if !app.faults.holds(Rule::SessionsKept) && app.faults.count(&session.id) > REQUESTS_OF_A_SESSION {
         // It is over whether or not the store says so.
         let _ = app.sessions.remove(&session.id, true).await;
-        return Reply::refuse(404, value.get("id"), code::SESSION_NOT_FOUND, "Session not found");
+        return Reply::refuse(404, value.member("id"), code::SESSION_NOT_FOUND, "Session not found");
     }
     if method == "tools/call" && session.streams_a_call() && !app.faults.holds(Rule::CallsSideBySide) {
         return Reply::empty(503);
@@ -228,9 +228,13 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     if method.ends_with("/list") && !app.faults.holds(Rule::ListsSideBySide) && !made_alone(&session).await {
         return Reply::empty(503);
     }
+    if let Some(body) = written::response(app, &session, &value) {
+        let reply = Reply::bytes(200, "application/json", body);
+        return settled(&session, value.member("id"), reply).await;
+    }
     if !tools::streams(app, &value) {
         // Spawned, because a dropped connection drops this future, and the work is to go on.
-        let id = value.get("id").cloned();
+        let id = value.member("id").cloned();
         let task = tokio::spawn(app.clone().perform(session.clone(), None, value));
         return match task.await {
             Ok(Some(message)) => {
@@ -246,9 +250,9 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
         };
     }
     if session.listens().await.is_err() {
-        return Reply::unavailable(value.get("id"));
+        return Reply::unavailable(value.member("id"));
     }
-    let (stream, reader) = session.open_for(false, app.primes(&session), value.get("id"));
+    let (stream, reader) = session.open_for(false, app.primes(&session), value.member("id"));
     if !app.faults.holds(Rule::KeepAliveUnseen) {
         session.emit(stream, "ping".to_owned(), true);
     }

@@ -9,7 +9,7 @@ use super::reply::{Outcome, RpcError};
 use super::schema::{page, trim_all};
 use super::session::Session;
 use super::tools::{PNG, WAV};
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 
 /// The prompt with a sound in it, which the oldest revision does not know.
 const SOUND: &str = "test_prompt_with_audio";
@@ -42,8 +42,8 @@ fn catalogue() -> Vec<Value> {
 /// `prompts/list`.
 pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let mut items = catalogue();
-    items.retain(|prompt| session.revision.facts().audio || prompt["name"] != SOUND);
-    items.retain(|prompt| session.revision >= Revision::V2026_07_28 || prompt["name"] != ASKING);
+    items.retain(|prompt| session.revision.facts().audio || prompt.at("name") != SOUND);
+    items.retain(|prompt| session.revision >= Revision::V2026_07_28 || prompt.at("name") != ASKING);
     if session.marked("prompts") {
         items.push(json!({"name": "test_added_prompt", "description": "Was not there at the beginning"}));
     }
@@ -53,16 +53,16 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
 
 /// The names of a prompt's arguments, or `None` if there is no such prompt.
 pub(crate) fn arguments_of(name: &str) -> Option<Vec<String>> {
-    let prompt = catalogue().into_iter().find(|prompt| prompt["name"] == name)?;
-    let arguments = prompt["arguments"].as_array().cloned().unwrap_or_default();
-    Some(arguments.iter().filter_map(|argument| argument["name"].as_str().map(str::to_owned)).collect())
+    let prompt = catalogue().into_iter().find(|prompt| prompt.at("name") == name)?;
+    let arguments = prompt.at("arguments").as_array().cloned().unwrap_or_default();
+    Some(arguments.iter().filter_map(|argument| argument.at("name").as_str().map(str::to_owned)).collect())
 }
 
 /// `prompts/get`.
 pub(crate) async fn get(call: &Call, params: &Value) -> Outcome {
     let app = &*call.app;
-    let name = params.get("name").and_then(Value::as_str).ok_or_else(|| RpcError::params("name is missing"))?;
-    let arguments = match params.get("arguments") {
+    let name = params.member("name").and_then(Value::as_str).ok_or_else(|| RpcError::params("name is missing"))?;
+    let arguments = match params.member("arguments") {
         None => json!({}),
         Some(Value::Object(members))
             if members.values().all(Value::is_string) || !app.faults.holds(Rule::PromptArgumentsText) =>
@@ -123,8 +123,8 @@ async fn asking(call: &Call) -> Value {
     let message = "What context should the prompt use?";
     let params = json!({"mode": "form", "message": message, "requestedSchema": form});
     match call.ask("user_context", "elicitation/create", Some(params)).await {
-        Ok(answer) if answer["action"] == "accept" => {
-            let context = answer["content"]["context"].as_str().unwrap_or_default();
+        Ok(answer) if answer.at("action") == "accept" => {
+            let context = answer.at("content").at("context").as_str().unwrap_or_default();
             text(&format!("Prompt with context: {context}"))
         }
         Ok(_) => text("Prompt without a context, as the user gave none"),

@@ -8,7 +8,7 @@ use super::reply::{Outcome, RpcError, code};
 use super::schema::{page, trim_all};
 use super::session::Session;
 use super::tools::PNG;
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 
 /// The resource that `test_touch_resource` changes.
 pub(crate) const WATCHED: &str = "test://watched-resource";
@@ -51,7 +51,7 @@ pub(crate) fn templates(app: &App, session: &Session, params: &Value) -> Outcome
 }
 
 fn uri(params: &Value) -> Result<&str, RpcError> {
-    params.get("uri").and_then(Value::as_str).ok_or_else(|| RpcError::params("uri is missing or no string"))
+    params.member("uri").and_then(Value::as_str).ok_or_else(|| RpcError::params("uri is missing or no string"))
 }
 
 fn contents(uri: &str) -> Option<Value> {

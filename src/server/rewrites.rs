@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{AskCtx, ReplyHead};
 use super::fault::OutCtx;
+use crate::model::Members as _;
 
 /// More tools than the clients with the highest bound that is known take.
 const SPARES: usize = 130;
@@ -51,8 +52,8 @@ pub(crate) fn undeclare(message: &mut Value, context: &OutCtx<'_>, capability: &
 
 /// Answers `method` with an error instead of its result.
 pub(crate) fn fail(message: &mut Value, context: &OutCtx<'_>, method: &str, code: i64) {
-    if context.method == Some(method) && message.get("result").is_some() {
-        *message = json!({"jsonrpc": "2.0", "id": message["id"], "error": {"code": code, "message": "Refused"}});
+    if context.method == Some(method) && message.member("result").is_some() {
+        *message = json!({"jsonrpc": "2.0", "id": message.at("id"), "error": {"code": code, "message": "Refused"}});
     }
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn recode(message: &mut Value, from: i64, to: i64) {
 
 /// Sets a member of the params of a message of the server; `null` takes it out.
 pub(crate) fn set_param(message: &mut Value, method: &str, member: &str, value: Value) {
-    if message["method"] == method
+    if message.at("method") == method
         && let Some(params) = message.get_mut("params").and_then(Value::as_object_mut)
     {
         if value.is_null() {
@@ -87,7 +88,7 @@ pub(crate) fn drop_member(value: &mut Value, member: &str) {
 
 /// Whether the message is a response.
 pub(crate) fn is_response(message: &Value) -> bool {
-    message.get("method").is_none()
+    message.member("method").is_none()
 }
 
 /// Changes every `data` or `blob` text that stands for bytes, wherever it is.
@@ -149,16 +150,16 @@ pub(crate) fn endless_pages(message: &mut Value, context: &OutCtx<'_>) {
 
 /// Answers an error of `completion/complete` with no values instead.
 pub(crate) fn complete_nothing(message: &mut Value, context: &OutCtx<'_>) {
-    if context.method == Some("completion/complete") && message.get("error").is_some() {
-        *message = json!({"jsonrpc": "2.0", "id": message["id"], "result": {"completion": {"values": []}}});
+    if context.method == Some("completion/complete") && message.member("error").is_some() {
+        *message = json!({"jsonrpc": "2.0", "id": message.at("id"), "result": {"completion": {"values": []}}});
     }
 }
 
 /// Refuses requests with a string id.
 pub(crate) fn refuse_string_id(message: &mut Value) {
-    if is_response(message) && message["id"].is_string() {
+    if is_response(message) && message.at("id").is_string() {
         let error = json!({"code": -32600, "message": "id has to be a number"});
-        *message = json!({"jsonrpc": "2.0", "id": message["id"], "error": error});
+        *message = json!({"jsonrpc": "2.0", "id": message.at("id"), "error": error});
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::dispatch::App;
 use super::fault::Rule;
 use super::reply::{Outcome, RpcError};
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 
 /// Takes out the members that a revision does not know, in the entries of a catalogue and in `serverInfo`.
 pub(crate) fn trim(value: &mut Value, revision: Revision) {
@@ -67,7 +67,7 @@ fn decode_cursor(method: &str, cursor: &str) -> Option<usize> {
 
 /// The method that a cursor in the params was made for.
 pub(crate) fn method_of_cursor(params: &Value) -> Option<String> {
-    open_cursor(params.get("cursor")?.as_str()?).map(|(method, _)| method)
+    open_cursor(params.member("cursor")?.as_str()?).map(|(method, _)| method)
 }
 
 /// The answer of a list method: `size` items at a time, beginning where the cursor says.
@@ -86,7 +86,7 @@ pub(crate) fn page_of(
     (member, count, size): (&str, usize, usize),
     make: impl FnOnce(Range<usize>) -> Vec<Value>,
 ) -> Outcome {
-    let start = match params.get("cursor") {
+    let start = match params.member("cursor") {
         None => 0,
         Some(cursor) => match cursor.as_str().and_then(|text| decode_cursor(method, text)) {
             Some(start) if start > 0 && start < count && app.faults.holds(Rule::CursorsTaken) => start,

@@ -11,7 +11,7 @@ use super::resources::WATCHED;
 use super::schema::{number_argument, page_of, text_argument, trim_all};
 use super::session::Session;
 use super::{definitions, reply};
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 
 /// A red pixel.
 pub(crate) const PNG: &str =
@@ -28,6 +28,9 @@ const AWAY_MS: u64 = 100;
 /// A name that the specification allows, and some clients do not take.
 const LONG_NAME: &str = "test_audio_content_as_a_wave_file_of_no_length_that_every_player_on_earth_can_play";
 
+/// The mark of a session in which the tools have changed.
+pub(crate) const CHANGED: &str = "tools";
+
 /// The mark of a session whose client has answered what a fault asks first.
 const ROOTS_KNOWN: &str = "roots/list";
 
@@ -39,22 +42,22 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
     let strict = app.faults.holds(Rule::FeaturesByRevision);
     let fits = |tool: &definitions::Tool| tool.fits(session.revision, strict);
     let entries = definitions::all().zip(definitions::ENTRIES.iter());
-    let added = session.marked("tools").then(|| definitions::ADDED.definition());
+    let added = session.marked(CHANGED).then(|| definitions::ADDED.definition());
     let mut items: Vec<&Value> = entries.filter(|(tool, _)| fits(tool)).map(|(_, entry)| entry).chain(&added).collect();
     let mut size = items.len();
     if !app.faults.holds(Rule::UnlistedToolsServed) && session.revision < Revision::V2026_07_28 {
         // The last page holds one tool.
-        let (kept, last): (Vec<&Value>, Vec<&Value>) = items.iter().partition(|tool| tool["name"] != LISTED_LAST);
+        let (kept, last): (Vec<&Value>, Vec<&Value>) = items.iter().partition(|tool| tool.at("name") != LISTED_LAST);
         size = kept.len();
         items = kept.into_iter().chain(last).collect();
-        if params.get("cursor").is_some() {
+        if params.member("cursor").is_some() {
             session.mark(LISTED_LAST);
         }
     }
     page_of(app, "tools/list", params, ("tools", items.len(), size), |range| {
         let mut shown: Vec<Value> = items[range].iter().map(|item| (*item).clone()).collect();
         for item in &mut shown {
-            if let Some(name) = item["name"].as_str().and_then(|name| renamed(app, session, name)) {
+            if let Some(name) = item.at("name").as_str().and_then(|name| renamed(app, session, name)) {
                 item["name"] = json!(name);
             }
         }
@@ -66,7 +69,7 @@ pub(crate) fn list(app: &App, session: &Session, params: &Value) -> Outcome {
 /// The name that a fault gives a tool in place of its own.
 fn renamed(app: &App, session: &Session, name: &str) -> Option<&'static str> {
     match name {
-        "test_echo" if session.marked("tools") && !app.faults.holds(Rule::ToolNamesKept) => Some("test_echo_again"),
+        "test_echo" if session.marked(CHANGED) && !app.faults.holds(Rule::ToolNamesKept) => Some("test_echo_again"),
         LISTED_LAST if !app.faults.holds(Rule::ToolNamesShort) => Some(LONG_NAME),
         _ => None,
     }
@@ -80,8 +83,8 @@ fn is_unlisted(call: &Call, name: &str) -> bool {
 
 /// Whether the call wants a stream, because it may say something before its result.
 pub(crate) fn streams(app: &App, request: &Value) -> bool {
-    let name = request.get("params").and_then(|params| params.get("name")).and_then(Value::as_str);
-    request.get("method").and_then(Value::as_str) == Some("tools/call")
+    let name = request.member("params").and_then(|params| params.member("name")).and_then(Value::as_str);
+    request.member("method").and_then(Value::as_str) == Some("tools/call")
         && (asks_for_roots(app) || name.and_then(definitions::find).is_some_and(|tool| tool.streams))
 }
 
@@ -120,14 +123,14 @@ pub(crate) fn asks_for_roots(app: &App) -> bool {
 
 /// Why such a server does not serve a client that did not declare roots: it gave none when it was asked.
 async fn without_roots(call: &Call) -> Option<RpcError> {
-    let declared = call.session.capabilities.get("roots").is_some_and(Value::is_object);
+    let declared = call.session.capabilities.member("roots").is_some_and(Value::is_object);
     let asks = asks_for_roots(&call.app) && call.modern.is_none() && call.stream.is_some();
     if declared || !asks || call.session.marked(ROOTS_KNOWN) {
         return None;
     }
     let answer = call.put("roots/list", None).await.unwrap_or_default();
-    let none = answer["error"]["code"] == code::METHOD_NOT_FOUND && call.app.faults.holds(Rule::RootsRefusable);
-    if answer.get("result").is_none() && !none {
+    let none = answer.at("error").at("code") == code::METHOD_NOT_FOUND && call.app.faults.holds(Rule::RootsRefusable);
+    if answer.member("result").is_none() && !none {
         return Some(RpcError::new(code::INTERNAL, "The roots of the client are not known"));
     }
     call.session.mark(ROOTS_KNOWN);
@@ -141,15 +144,15 @@ pub(crate) async fn call(call: &Call, params: &Value) -> Outcome {
     }
     let holds = |rule| call.app.faults.holds(rule);
     let empty = json!({});
-    let arguments = params.get("arguments").unwrap_or(&empty);
-    let name = match params.get("name").and_then(Value::as_str) {
+    let arguments = params.member("arguments").unwrap_or(&empty);
+    let name = match params.member("name").and_then(Value::as_str) {
         Some(name) if is_unlisted(call, name) => return Err(RpcError::params(format!("Unknown tool: {name}"))),
         Some(name) if arguments.is_object() => known(call, name)?,
         _ if !holds(Rule::MalformedCallRefused) => return Ok(content([])),
         Some(_) => return Err(RpcError::params("arguments has to be an object")),
         None => return Err(RpcError::params("name is missing")),
     };
-    if params.get("task").is_some() && call.modern.is_none() {
+    if params.member("task").is_some() && call.modern.is_none() {
         if !holds(Rule::TaskStatusSilent) {
             call.app.announce(&call.session, "notifications/tasks/status", Some(&task(true)));
         }
@@ -177,7 +180,7 @@ fn known<'n>(call: &Call, name: &'n str) -> Result<&'n str, RpcError> {
         let now = renamed(&call.app, &call.session, tool.name).unwrap_or(tool.name);
         now == name || (now.eq_ignore_ascii_case(name) && !holds(Rule::ToolNamesExact))
     };
-    let added = Some(&definitions::ADDED).filter(|_| call.session.marked("tools"));
+    let added = Some(&definitions::ADDED).filter(|_| call.session.marked(CHANGED));
     match definitions::all().chain(added).find(|tool| named(tool) && fits(tool)) {
         Some(tool) => Ok(tool.name),
         // A tool of a later revision is refused also where unknown ones are not: that is a fault of its own.
@@ -256,7 +259,7 @@ async fn run(call: &Call, name: &str, arguments: &Value) -> Result<Value, String
         "test_sampling" => sampling(call, text_argument(arguments, "prompt")?).await?,
         "test_list_roots" => {
             let answer = call.ask("client_roots", "roots/list", None).await?;
-            content([text(format!("Roots: {}", answer.get("roots").unwrap_or(&Value::Null)))])
+            content([text(format!("Roots: {}", answer.member("roots").unwrap_or(&Value::Null)))])
         }
         "test_elicitation" => {
             let schema = definitions::user_form();
@@ -350,7 +353,7 @@ async fn sampling(call: &Call, prompt: &str) -> Result<Value, String> {
     let message = json!({"role": "user", "content": {"type": "text", "text": prompt}});
     let params = json!({"messages": [message], "maxTokens": 100});
     let answer = call.ask("message", "sampling/createMessage", Some(params)).await?;
-    let said = answer.get("content").and_then(|block| block.get("text")).and_then(Value::as_str);
+    let said = answer.member("content").and_then(|block| block.member("text")).and_then(Value::as_str);
     let said = said.ok_or_else(|| "The client's message has no text".to_owned())?;
     Ok(content([text(format!("LLM response: {said}"))]))
 }
@@ -361,9 +364,9 @@ async fn elicit(call: &Call, message: &str, schema: Value) -> Result<String, Str
         params["mode"] = json!("form");
     }
     let answer = call.ask("form", "elicitation/create", Some(params)).await?;
-    let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
+    let action = answer.member("action").and_then(Value::as_str).unwrap_or_default();
     match action {
-        "accept" => Ok(format!("action={action}, content={}", answer.get("content").unwrap_or(&json!({})))),
+        "accept" => Ok(format!("action={action}, content={}", answer.member("content").unwrap_or(&json!({})))),
         "decline" | "cancel" if !call.app.faults.holds(Rule::DeclinesHandled) => std::future::pending().await,
         "decline" | "cancel" => Ok(format!("action={action}")),
         _ => Err("The client's answer has no valid action".to_owned()),
@@ -379,7 +382,7 @@ async fn elicit_url(call: &Call) -> Result<Value, String> {
         members.shift_remove("elicitationId");
     }
     let answer = call.ask("page", "elicitation/create", Some(page)).await?;
-    let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
+    let action = answer.member("action").and_then(Value::as_str).unwrap_or_default();
     if action == "accept" && legacy {
         call.notify("notifications/elicitation/complete", &json!({"elicitationId": id}));
     }

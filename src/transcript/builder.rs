@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::modern::{MODERN, Modern, mirrored};
 use super::{End, Event, EventKind, Headers};
-use crate::model::Via;
+use crate::model::{Members as _, Via};
 
 /// A transcript under construction.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ impl Builder {
             _ => None,
         });
         let message: Value = serde_json::from_str(body.unwrap_or_default()).unwrap_or_default();
-        message["id"].clone()
+        message.at("id").clone()
     }
 
     /// The next id of a request.

@@ -8,6 +8,7 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use super::Event;
+use crate::model::Members as _;
 
 /// The version that this build writes. It reads the same major version.
 pub const FORMAT_VERSION: u32 = 1;
@@ -180,7 +181,7 @@ pub fn read(text: &str) -> Result<Reading, CodecError> {
         serde_json::from_str(first).map_err(|error| CodecError::NoHeader(error.to_string()))?;
     // A later version may say more in its header; that it is another version is what counts.
     if let Some(found) =
-        version["mcp_rehearsal_transcript"].as_u64().filter(|found| *found != u64::from(FORMAT_VERSION))
+        version.at("mcp_rehearsal_transcript").as_u64().filter(|found| *found != u64::from(FORMAT_VERSION))
     {
         return Err(CodecError::Version { found: u32::try_from(found).unwrap_or(u32::MAX) });
     }

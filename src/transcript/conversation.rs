@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Exchange;
 use super::era;
 use super::view::{Direction, View};
-use crate::model::{Era, Revision, id_text};
+use crate::model::{Era, Members as _, Revision, id_text};
 
 /// What one successful `initialize` opened or, in the modern era, where nothing opens anything: what one client says to
 /// one place.
@@ -40,12 +40,12 @@ pub struct Conversation {
 impl Conversation {
     /// A server capability by path, such as `["resources", "subscribe"]`.
     pub fn server_capability(&self, path: &[&str]) -> Option<&Value> {
-        path.iter().try_fold(self.result.get("capabilities")?, |value, key| value.get(key))
+        path.iter().try_fold(self.result.member("capabilities")?, |value, key| value.member(key))
     }
 
     /// A client capability by path.
     pub fn client_capability(&self, path: &[&str]) -> Option<&Value> {
-        path.iter().try_fold(&self.client_capabilities, |value, key| value.get(key))
+        path.iter().try_fold(&self.client_capabilities, |value, key| value.member(key))
     }
 }
 
@@ -61,13 +61,13 @@ impl View<'_> {
             let Some(result) = self
                 .messages
                 .iter()
-                .find(|msg| msg.received() && msg.exchange == request.exchange && msg.value.get("result").is_some())
-                .and_then(|msg| msg.value.get("result"))
+                .find(|msg| msg.received() && msg.exchange == request.exchange && msg.value.member("result").is_some())
+                .and_then(|msg| msg.value.member("result"))
             else {
                 continue;
             };
             let params = request.message().params();
-            let answered = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let answered = result.member("protocolVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
             self.conversations.push(Conversation {
                 client: exchange.client.clone(),
                 session: exchange
@@ -76,14 +76,17 @@ impl View<'_> {
                     .map(str::to_owned),
                 opened: request.exchange,
                 requested: params
-                    .and_then(|params| params.get("protocolVersion"))
+                    .and_then(|params| params.member("protocolVersion"))
                     .and_then(Value::as_str)
                     .unwrap_or_default()
                     .to_owned(),
                 revision: answered.parse().ok(),
                 era: Era::Legacy,
                 answered,
-                client_capabilities: params.and_then(|params| params.get("capabilities")).cloned().unwrap_or_default(),
+                client_capabilities: params
+                    .and_then(|params| params.member("capabilities"))
+                    .cloned()
+                    .unwrap_or_default(),
                 result: result.clone(),
                 initialized: None,
                 deleted: None,
@@ -129,12 +132,12 @@ impl View<'_> {
                     && exchange.modern
                     && exchange.client == conversation.client
                     && era::place(exchange) == place
-                    && exchange.sent_json().is_some_and(|sent| sent["method"] == "server/discover")
-                    && msg.value["result"].is_object()
+                    && exchange.sent_json().is_some_and(|sent| sent.at("method") == "server/discover")
+                    && msg.value.at("result").is_object()
             });
-            let results: Vec<&Value> = results.map(|msg| &msg.value["result"]).collect();
+            let results: Vec<&Value> = results.map(|msg| msg.value.at("result")).collect();
             // One that tells no capabilities is what is wrong, and no reason to forget those that were told.
-            let told = results.iter().find(|result| result["capabilities"].is_object()).or(results.first());
+            let told = results.iter().find(|result| result.at("capabilities").is_object()).or(results.first());
             conversation.result = told.map(|result| (*result).clone()).unwrap_or_default();
         }
     }
@@ -199,12 +202,12 @@ impl View<'_> {
             let exchange = &self.exchanges[msg.exchange];
             let Some(line) = exchange.line().filter(|_| self.modern && exchange.via.has_one_stream()) else { continue };
             if exchange.modern {
-                let token = msg.value["params"]["_meta"].get("progressToken").filter(|_| !msg.received());
+                let token = msg.value.at("params").at("_meta").member("progressToken").filter(|_| !msg.received());
                 tokens.extend(token.map(|token| (line, id_text(token))));
                 continue;
             }
-            let tagged = msg.value["params"]["_meta"].get(era::META_SUBSCRIPTION).is_some();
-            let token = msg.value["params"].get("progressToken").map(|token| (line, id_text(token)));
+            let tagged = msg.value.at("params").at("_meta").get(era::META_SUBSCRIPTION).is_some();
+            let token = msg.value.at("params").member("progressToken").map(|token| (line, id_text(token)));
             if msg.received() && (tagged || token.is_some_and(|token| tokens.contains(&token))) {
                 let found = self.modern_on(exchange);
                 let msg = &mut self.messages[index];

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::exchange::Exchange;
 use super::view::{Direction, Msg};
-use crate::model::{Era, Kind, Revision, Via};
+use crate::model::{Era, Kind, Members as _, Revision, Via};
 
 /// The member of `_meta` that names the version of a request.
 pub const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -31,13 +31,13 @@ pub fn is_modern_version(version: &str) -> bool {
 
 /// Whether a message carries metadata that only the modern era has.
 pub fn has_modern_meta(message: &Value) -> bool {
-    let meta = &message["params"]["_meta"];
+    let meta = message.at("params").at("_meta");
     meta.get(META_VERSION).is_some() || meta.get(META_CAPABILITIES).is_some()
 }
 
 /// What a request was sent to: transport and path.
 pub(super) fn place(exchange: &Exchange) -> (Via, &str) {
-    (exchange.via, exchange.target.split('?').next().unwrap_or(&exchange.target))
+    (exchange.via, exchange.path())
 }
 
 /// Whether a request bears a mark of the modern era: its metadata, its version header, or a method or header that no
@@ -45,14 +45,14 @@ pub(super) fn place(exchange: &Exchange) -> (Via, &str) {
 fn is_marked(exchange: &Exchange, in_handshake: bool) -> bool {
     let body = exchange.sent_json();
     // The handshake names its version in its parameters; what its headers say is no matter there.
-    if body.is_some_and(|body| body["method"] == "initialize" && !has_modern_meta(body)) {
+    if body.is_some_and(|body| body.at("method") == "initialize" && !has_modern_meta(body)) {
         return false;
     }
     if body.is_some_and(has_modern_meta) || exchange.sent_header("mcp-protocol-version").is_some_and(is_modern_version)
     {
         return true;
     }
-    let method = body.and_then(|body| body["method"].as_str());
+    let method = body.and_then(|body| body.at("method").as_str());
     let new = matches!(method, Some("server/discover" | "subscriptions/listen"));
     exchange.session().is_none() && !in_handshake && (new || exchange.sent_header("mcp-method").is_some())
 }
@@ -67,11 +67,11 @@ fn shows(msg: &Msg) -> bool {
     }
     let modern =
         |list: &Value| list.as_array().is_some_and(|list| list.iter().filter_map(Value::as_str).any(is_modern_version));
-    let result = &msg.value["result"];
+    let result = msg.value.at("result");
     match msg.message().error_code() {
         Some(-32020 | -32021) => true,
-        Some(-32022) => modern(&msg.value["error"]["data"]["supported"]),
-        _ => result["resultType"].is_string() || modern(&result["supportedVersions"]),
+        Some(-32022) => modern(msg.value.at("error").at("data").at("supported")),
+        _ => result.at("resultType").is_string() || modern(result.at("supportedVersions")),
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn modern(exchanges: &[Exchange], messages: &[Msg]) -> Vec<bool> {
         .map(|exchange| {
             let line = exchange.line().filter(|_| exchange.via.has_one_stream());
             let is = is_marked(exchange, line.is_some_and(|line| handshakes.contains(&line)));
-            if !is && exchange.sent_json().is_some_and(|body| body["method"] == "initialize") {
+            if !is && exchange.sent_json().is_some_and(|body| body.at("method") == "initialize") {
                 handshakes.extend(line);
             }
             is

@@ -11,7 +11,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{End, Ended, Event, EventKind, Headers, header};
-use crate::model::{Challenge, Revision, Text, Via, challenges};
+use crate::model::{Challenge, Members as _, Revision, Text, Via, challenges};
 
 /// One event of an event stream.
 #[derive(Debug, Clone)]
@@ -146,7 +146,11 @@ pub struct Exchange {
     form: OnceCell<Vec<(String, String)>>,
     /// Where the answer redirects to, and its challenges; read once for all checks.
     redirect: OnceCell<Option<Redirect>>,
+    handed_over: OnceCell<Vec<(String, String)>>,
     challenges: OnceCell<Vec<Challenge>>,
+    media_type: OnceCell<Option<String>>,
+    /// Where the path of the target ends.
+    path_end: OnceCell<usize>,
 }
 
 /// Where an answer redirects to, with the parameters that it hands over.
@@ -203,6 +207,21 @@ impl Exchange {
         self.redirect.get_or_init(read).as_ref()
     }
 
+    /// The parameters behind a redirect: of the query and of the fragment. Labels of secrets hold a `#` themselves, so the
+    /// fragment is only what follows a `#` at a name.
+    pub fn handed_over(&self) -> &[(String, String)] {
+        self.handed_over.get_or_init(|| {
+            let place = self.got_header("location").unwrap_or_default();
+            pairs(
+                place
+                    .find(['?', '#'])
+                    .and_then(|at| place.get(at..))
+                    .unwrap_or_default()
+                    .trim_start_matches(['?', '#']),
+            )
+        })
+    }
+
     /// Every challenge of the answer.
     pub fn challenges(&self) -> &[Challenge] {
         self.challenges.get_or_init(|| {
@@ -223,9 +242,18 @@ impl Exchange {
     }
 
     /// Media type of the answer in lower case, without parameters.
-    pub fn media_type(&self) -> Option<String> {
-        let value = self.got_header("content-type")?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    pub fn media_type(&self) -> Option<&str> {
+        let read = || {
+            let value = self.got_header("content-type")?;
+            Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        };
+        self.media_type.get_or_init(read).as_deref()
+    }
+
+    /// The path without the query.
+    pub fn path(&self) -> &str {
+        let end = *self.path_end.get_or_init(|| self.target.find('?').unwrap_or(self.target.len()));
+        self.target.get(..end).unwrap_or(&self.target)
     }
 
     /// Whether the status is in 200 to 299. A channel has no statuses: what got through there was not refused.
@@ -249,7 +277,7 @@ impl Exchange {
 
     /// Whether an error without id came back, which says that the message was not even read.
     pub fn is_unread(&self) -> bool {
-        self.is_message() && self.got_json().is_some_and(|answer| answer["id"].is_null())
+        self.is_message() && self.got_json().is_some_and(|answer| answer.at("id").is_null())
     }
 
     /// Whether it is a message on a channel that came to its end.
@@ -342,7 +370,10 @@ pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
                 query: OnceCell::new(),
                 form: OnceCell::new(),
                 redirect: OnceCell::new(),
+                handed_over: OnceCell::new(),
                 challenges: OnceCell::new(),
+                media_type: OnceCell::new(),
+                path_end: OnceCell::new(),
             });
             continue;
         }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::era::{META_CAPABILITIES, META_CLIENT, META_SERVER, META_SUBSCRIPTION, META_VERSION};
 use super::{Builder, Headers};
+use crate::model::Members as _;
 
 /// The revision that the builder speaks in this era.
 pub(super) const MODERN: &str = "2026-07-28";
@@ -27,11 +28,11 @@ fn named(method: &str) -> Option<&'static str> {
 /// The headers that mirror a request.
 pub(super) fn mirrored(body: &str) -> Headers {
     let message: Value = serde_json::from_str(body).unwrap_or_default();
-    let Some(method) = message["method"].as_str().filter(|_| message.get("id").is_some()) else {
+    let Some(method) = message.at("method").as_str().filter(|_| message.member("id").is_some()) else {
         return Headers::new();
     };
     let mut headers = vec![("mcp-method".to_owned(), method.to_owned())];
-    let name = named(method).and_then(|member| message["params"][member].as_str());
+    let name = named(method).and_then(|member| message.at("params").at(member).as_str());
     headers.extend(name.map(|name| ("mcp-name".to_owned(), name.to_owned())));
     headers
 }
@@ -76,10 +77,12 @@ impl Builder {
         let mut meta = json!({META_VERSION: MODERN, META_CAPABILITIES: modern.capabilities,
             META_CLIENT: {"name": "test", "version": "1"}});
         request["params"] = if params.is_null() { json!({}) } else { params };
-        if !request["params"].is_object() || request["params"].get("_meta").is_some_and(|meta| !meta.is_object()) {
+        if !request.at("params").is_object()
+            || request.at("params").member("_meta").is_some_and(|meta| !meta.is_object())
+        {
             return request;
         }
-        if let (Some(given), Some(all)) = (request["params"]["_meta"].as_object(), meta.as_object_mut()) {
+        if let (Some(given), Some(all)) = (request.at("params").at("_meta").as_object(), meta.as_object_mut()) {
             all.extend(given.clone());
             all.retain(|_, value| !value.is_null());
         }
@@ -103,7 +106,7 @@ impl Builder {
                 | "resources/read"
         );
         result.entry("resultType").or_insert(json!("complete"));
-        if kept && result["resultType"] == "complete" {
+        if kept && result.at("resultType") == "complete" {
             result.entry("ttlMs").or_insert(json!(0));
             result.entry("cacheScope").or_insert(json!("private"));
         }
@@ -171,7 +174,7 @@ impl Builder {
     #[must_use]
     pub fn tells(self, method: &str, params: Value) -> Self {
         let mut params = params;
-        if params["_meta"].get(META_SUBSCRIPTION).is_none() {
+        if params.at("_meta").get(META_SUBSCRIPTION).is_none() {
             params["_meta"][META_SUBSCRIPTION] = self.latest_id();
         }
         self.says_back(&json!({"jsonrpc": "2.0", "method": method, "params": params}))

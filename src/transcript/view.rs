@@ -13,7 +13,7 @@ use super::conversation::Conversation;
 use super::disturbed::{excuse, mark};
 use super::exchange::exchanges;
 use super::{Event, Exchange};
-use crate::model::{Kind, Message, Revision, Text, Via, id_text};
+use crate::model::{Kind, Members as _, Message, Revision, Text, Via, id_text};
 
 /// Who sent a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,7 +81,7 @@ impl Msg {
 
     /// Whether it is a response of the modern era that does not answer its request yet: it asks for input, or is a task.
     pub fn is_interim(&self) -> bool {
-        let kind = self.value["result"]["resultType"].as_str();
+        let kind = self.value.at("result").at("resultType").as_str();
         self.revision == Some(Revision::V2026_07_28) && matches!(kind, Some("input_required" | "task"))
     }
 
@@ -276,7 +276,7 @@ impl<'t> View<'t> {
     pub fn results_of<'v>(&'v self, method: &'v str) -> impl Iterator<Item = (&'v Msg, &'v Msg, &'v Value)> {
         self.calls_to(method).filter_map(|(request, response)| {
             let response = response?;
-            let result = response.value.get("result").filter(|_| !response.is_interim())?;
+            let result = response.value.member("result").filter(|_| !response.is_interim())?;
             Some((request, response, result))
         })
     }
@@ -345,7 +345,7 @@ impl<'t> View<'t> {
             if !via.has_one_stream() {
                 continue;
             }
-            let key = (msg.client.clone(), via, id_text(&msg.value["id"]));
+            let key = (msg.client.clone(), via, id_text(msg.value.at("id")));
             match (msg.direction, msg.kind) {
                 (Direction::Sent, Kind::Request) => {
                     asked.insert(key, msg.exchange);
@@ -366,7 +366,7 @@ impl<'t> View<'t> {
     fn latest_on_line(&self, index: usize) -> Option<usize> {
         let msg = &self.messages[index];
         let line = self.exchanges[msg.exchange].line();
-        if msg.value["id"] != Value::Null {
+        if *msg.value.at("id") != Value::Null {
             return None;
         }
         let before = |other: &Exchange| other.line() == line && other.channel.is_some() && other.seq < msg.seq;
@@ -378,7 +378,9 @@ impl<'t> View<'t> {
             return;
         }
         for msg in self.messages.iter().filter(|msg| msg.received() && msg.kind == Kind::Response) {
-            for question in msg.value["result"]["inputRequests"].as_object().into_iter().flatten().map(|(_, one)| one) {
+            for question in
+                msg.value.at("result").at("inputRequests").as_object().into_iter().flatten().map(|(_, one)| one)
+            {
                 let method = Message(question).method().map(Into::into);
                 let value = Arc::new(question.clone());
                 self.questions.push(Msg { kind: Kind::Request, method, value, ..msg.clone() });

@@ -8,27 +8,27 @@ use serde_json::Value;
 use super::Judged;
 use super::expectation::{Unmet, judge_expectations, left_out};
 use crate::check::{Breach, Finding, Outcome, judge_all};
-use crate::model::{Level, requirements};
+use crate::model::{Level, Members as _, requirements};
 use crate::scenario::Scenario;
 use crate::transcript::{Direction, End, Event, Exchange, Msg, View};
 
-/// Names of a case.
+/// Names of a case; thousands of cases share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Id of the scenario.
-    pub scenario: String,
+    pub scenario: Arc<str>,
     /// The file it stands in, if the program does not bring it along.
-    pub file: Option<String>,
+    pub file: Option<Arc<str>>,
     /// Its title.
-    pub title: String,
+    pub title: Arc<str>,
     /// Id of the profile.
-    pub profile: String,
+    pub profile: Arc<str>,
     /// The profile's title.
-    pub profile_title: String,
+    pub profile_title: Arc<str>,
     /// The revision asked for, where the profile has several.
-    pub revision: String,
+    pub revision: Arc<str>,
     /// The target as it stands in the command that plays the case again, with the options that belong to it.
-    pub target: Option<String>,
+    pub target: Option<Arc<str>>,
 }
 
 impl Plan {
@@ -196,7 +196,7 @@ pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
 pub(super) fn why_unclear(view: &View<'_>) -> String {
     let amiss = |exchange: &Exchange| {
         let words = exchange.amiss()?;
-        let method = exchange.sent_json().and_then(|body| body["method"].as_str()).unwrap_or_default();
+        let method = exchange.sent_json().and_then(|body| body.at("method").as_str()).unwrap_or_default();
         Some(format!("{} {method}: {words}", exchange.method).replace(" :", ":"))
     };
     let limits = view.exchanges.iter().filter(|exchange| exchange.passed_our_limit());
@@ -246,7 +246,7 @@ fn outside(own: usize, view: &View<'_>) -> bool {
     let exchange = &view.exchanges[own];
     let before = |msg: &&Msg| msg.client == exchange.client && msg.exchange != own && msg.seq < exchange.seq;
     let openings = view.calls_to("initialize").filter(|(request, _)| before(request));
-    openings.last().is_some_and(|(_, response)| response.is_none_or(|msg| msg.value.get("result").is_none()))
+    openings.last().is_some_and(|(_, response)| response.is_none_or(|msg| msg.value.member("result").is_none()))
 }
 
 /// Whether an event of this position belongs to the exchange.
@@ -350,7 +350,7 @@ fn sent(view: &View<'_>) -> Box<[Arc<str>]> {
         .take(12)
         .map(|msg| {
             let method = msg.method().unwrap_or_default();
-            let mut params = msg.value.get("params").cloned().unwrap_or(Value::Null);
+            let mut params = msg.value.member("params").cloned().unwrap_or(Value::Null);
             if let Some(object) = params.as_object_mut() {
                 object.remove("clientInfo");
                 object.remove("_meta");
@@ -369,12 +369,12 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
-            scenario: "negotiate.x".to_owned(),
+            scenario: "negotiate.x".into(),
             file: None,
-            title: "t".to_owned(),
-            profile: "p".to_owned(),
-            profile_title: "P".to_owned(),
-            revision: "2025-06-18".to_owned(),
+            title: "t".into(),
+            profile: "p".into(),
+            profile_title: "P".into(),
+            revision: "2025-06-18".into(),
             target: None,
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::check::Breach;
-use crate::model::{Kind, challenges, id_text, requirements};
+use crate::model::{Kind, Members as _, challenges, id_text, requirements};
 use crate::scenario::{BodyMatch, Expect, Outcome, ResultMatch, Scenario, SessionChange, Step};
 use crate::transcript::{End, Event, EventKind, Exchange, Msg, View};
 
@@ -76,7 +76,8 @@ fn elsewhere(expect: &Expect, step: u32, view: &View<'_>) -> bool {
 fn unread(step: u32, view: &View<'_>) -> bool {
     observe(step, view).is_some_and(|seen| {
         let sent = seen.exchange.sent_json();
-        let has_id = sent.is_some_and(|sent| sent["id"].is_string() || sent["id"].is_i64() || sent["id"].is_u64());
+        let has_id =
+            sent.is_some_and(|sent| sent.at("id").is_string() || sent.at("id").is_i64() || sent.at("id").is_u64());
         let refused = seen.exchange.status.is_some_and(|status| status >= 400);
         let said = seen.exchange.carries_message() && seen.exchange.via.has_one_stream();
         said && !has_id && !refused && seen.received.is_empty()
@@ -142,7 +143,7 @@ fn observe<'v>(step: u32, view: &'v View<'_>) -> Option<Seen<'v>> {
         })
         .map(|msg| &*msg.value)
         // An error without id answers the only request there was.
-        .or_else(|| received.iter().copied().find(|value| value.get("error").is_some()));
+        .or_else(|| received.iter().copied().find(|value| value.member("error").is_some()));
     let beside = view
         .received()
         .filter(|msg| {
@@ -194,18 +195,18 @@ fn match_one(expect: &Expect, seen: &Seen<'_>, view: &View<'_>) -> Result<(), Br
         check_result(result, seen, &mut wanted);
     }
     if let Some(error) = &expect.error {
-        let found = seen.response.and_then(|response| response.get("error")).filter(|error| !error.is_null());
-        let code = found.and_then(|error| error.get("code")).and_then(Value::as_i64);
+        let found = seen.response.and_then(|response| response.member("error")).filter(|error| !error.is_null());
+        let code = found.and_then(|error| error.member("code")).and_then(Value::as_i64);
         let holds = found.is_some()
             && error.code.as_ref().is_none_or(|codes| code.is_some_and(|code| codes.matches(code)))
             && error
                 .message
                 .as_ref()
-                .is_none_or(|matcher| matcher.matches(&found.map_or(Value::Null, |e| e["message"].clone())))
+                .is_none_or(|matcher| matcher.matches(&found.map_or(Value::Null, |e| e.at("message").clone())))
             && error
                 .data
                 .as_ref()
-                .is_none_or(|matcher| matcher.matches(&found.map_or(Value::Null, |e| e["data"].clone())));
+                .is_none_or(|matcher| matcher.matches(&found.map_or(Value::Null, |e| e.at("data").clone())));
         if !holds {
             wanted.push(match &error.code {
                 Some(codes) => format!("a JSON-RPC error with code {codes}"),
@@ -232,7 +233,7 @@ fn match_one(expect: &Expect, seen: &Seen<'_>, view: &View<'_>) -> Result<(), Br
         }
     }
     if let Some(kind) = &expect.content_type
-        && seen.exchange.media_type().as_deref() != Some(kind.as_str())
+        && seen.exchange.media_type() != Some(kind.as_str())
     {
         wanted.push(format!("content type {kind}"));
     }
@@ -281,8 +282,8 @@ fn match_one(expect: &Expect, seen: &Seen<'_>, view: &View<'_>) -> Result<(), Br
 }
 
 fn check_result(expected: &ResultMatch, seen: &Seen<'_>, wanted: &mut Vec<String>) {
-    let result = seen.response.and_then(|response| response.get("result"));
-    let is_error = result.and_then(|result| result.get("isError")) == Some(&Value::Bool(true));
+    let result = seen.response.and_then(|response| response.member("result"));
+    let is_error = result.and_then(|result| result.member("isError")) == Some(&Value::Bool(true));
     match expected {
         ResultMatch::Ok if result.is_none() || is_error => wanted.push("a result".to_owned()),
         ResultMatch::ToolError if !is_error => wanted.push("a result with isError true".to_owned()),
@@ -302,8 +303,10 @@ fn check_result(expected: &ResultMatch, seen: &Seen<'_>, wanted: &mut Vec<String
 fn outcome_holds(outcome: Outcome, seen: &Seen<'_>) -> bool {
     let answered = seen.response;
     match outcome {
-        Outcome::Result => answered.is_some_and(|response| response.get("result").is_some()),
-        Outcome::Error => answered.is_some_and(|response| response.get("error").is_some_and(|error| !error.is_null())),
+        Outcome::Result => answered.is_some_and(|response| response.member("result").is_some()),
+        Outcome::Error => {
+            answered.is_some_and(|response| response.member("error").is_some_and(|error| !error.is_null()))
+        }
         Outcome::Refused => seen.exchange.status.is_some_and(|status| status >= 400),
         Outcome::Silence => answered.is_none() && seen.exchange.status.is_none_or(|status| status < 400),
         Outcome::Closed => !matches!(seen.exchange.end, None | Some(End::TimedOut)),
@@ -341,9 +344,9 @@ fn check_messages(expect: &Expect, seen: &Seen<'_>, wanted: &mut Vec<String>) {
         messages
             .iter()
             .filter(|message| {
-                message.get("method").and_then(Value::as_str) == Some(method)
-                    && message.get("id").is_some() == request
-                    && params.is_none_or(|matcher| matcher.matches(message.get("params").unwrap_or(&Value::Null)))
+                message.member("method").and_then(Value::as_str) == Some(method)
+                    && message.member("id").is_some() == request
+                    && params.is_none_or(|matcher| matcher.matches(message.member("params").unwrap_or(&Value::Null)))
             })
             .count()
     };

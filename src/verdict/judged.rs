@@ -2,25 +2,19 @@
 //! is which requirements were kept, and how often.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::check::{CHECKS, CLIENT_CHECKS, Finding, Outcome};
 
 /// The findings on requirements that were exercised, in the order in which they were made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Judged {
-    /// Requirements that held, small.
-    held: Box<[Held]>,
+    /// Requirements that held, by where their ids stand in [`Ids::by_number`]; many cases share this.
+    held: Arc<[u16]>,
+    /// How often each of them did.
+    passes: Box<[u8]>,
     /// All others, each with its place among all.
     told: Box<[(u16, Finding)]>,
-}
-
-/// A requirement that held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Held {
-    /// Where its id stands in [`Ids::by_number`].
-    id: u16,
-    passes: u16,
 }
 
 /// The ids of all checks, numbered.
@@ -45,29 +39,37 @@ fn number_of(id: &str, likely: u16) -> Option<u16> {
 impl Judged {
     /// Keeps what was exercised of these.
     pub fn of(findings: Vec<Finding>) -> Self {
-        let (mut held, mut told) = (Vec::new(), Vec::new());
+        let (mut held, mut passes, mut told) = (Vec::new(), Vec::new(), Vec::new());
         let numbered = (0..).zip(findings);
         let exercised = numbered.filter(|(_, finding)| finding.outcome != Outcome::NotExercised);
         for (place, (number, finding)) in (0..).zip(exercised) {
             let plain = finding.outcome == Outcome::Pass && finding.breaches.is_empty();
-            match (number_of(finding.requirement, number), u16::try_from(finding.passes)) {
-                (Some(id), Ok(passes)) if plain => held.push(Held { id, passes }),
+            match (number_of(finding.requirement, number), u8::try_from(finding.passes)) {
+                (Some(id), Ok(often)) if plain => {
+                    held.push(id);
+                    passes.push(often);
+                }
                 _ => told.push((place, finding)),
             }
         }
-        Self { held: held.into(), told: told.into() }
+        Self { held: held.into(), passes: passes.into(), told: told.into() }
+    }
+
+    /// Lets the set of those that held be replaced by an equal one.
+    pub(super) fn held_mut(&mut self, replace: impl FnOnce(&mut Arc<[u16]>)) {
+        replace(&mut self.held);
     }
 
     /// The findings, in order.
     pub fn iter(&self) -> impl Iterator<Item = Finding> + '_ {
-        let (mut held, mut told) = (self.held.iter(), self.told.iter().peekable());
+        let (mut held, mut told) = (self.held.iter().zip(&self.passes), self.told.iter().peekable());
         (0..self.held.len() + self.told.len()).filter_map(move |place| {
             match told.next_if(|(at, _)| usize::from(*at) == place) {
                 Some((_, finding)) => Some(finding.clone()),
-                None => held.next().map(|held| Finding {
-                    requirement: IDS.by_number[usize::from(held.id)],
+                None => held.next().map(|(id, passes)| Finding {
+                    requirement: IDS.by_number[usize::from(*id)],
                     outcome: Outcome::Pass,
-                    passes: held.passes.into(),
+                    passes: (*passes).into(),
                     breaches: Vec::new(),
                 }),
             }
@@ -79,7 +81,7 @@ impl Judged {
         let mut seen = vec![false; IDS.by_number.len()];
         for judged in all {
             let told = judged.told.iter().filter_map(|(_, finding)| IDS.numbers.get(finding.requirement));
-            for id in judged.held.iter().map(|held| &held.id).chain(told) {
+            for id in judged.held.iter().chain(told) {
                 seen[usize::from(*id)] = true;
             }
         }
@@ -113,7 +115,7 @@ mod tests {
             finding(9999, Outcome::Pass, 2),
             finding(3, Outcome::Pass, 1),
             finding(4, Outcome::Inconclusive, 0),
-            finding(5, Outcome::Pass, 70_000),
+            finding(5, Outcome::Pass, 256),
         ];
         let judged = Judged::of(made.clone());
         let wanted: Vec<Finding> = made.into_iter().filter(|one| one.outcome != Outcome::NotExercised).collect();

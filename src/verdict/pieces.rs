@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::check::Finding;
+use crate::model::Members as _;
 use crate::transcript::{Event, Exchange, View};
 
 /// Recordings with no more exchanges than this are judged whole.
@@ -47,7 +48,7 @@ pub(super) fn pieces(view: &View<'_>) -> Vec<Vec<Event>> {
 /// The conversation of an exchange or, where it carries a message outside of any, the one that was opened before it.
 fn group(view: &View<'_>, exchange: &Exchange) -> Option<usize> {
     exchange.conversation.or_else(|| {
-        let message = exchange.sent_json().is_some_and(|body| body["jsonrpc"] == "2.0");
+        let message = exchange.sent_json().is_some_and(|body| body.at("jsonrpc") == "2.0");
         let before = || view.conversations.partition_point(|known| view.exchanges[known.opened].seq < exchange.seq);
         (message && !view.conversations.is_empty()).then(|| before().saturating_sub(1))
     })

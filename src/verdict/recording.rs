@@ -8,6 +8,7 @@ use super::Judged;
 use super::case::{Case, Cell, Plan, story_of, why_unclear};
 use super::pieces::{pieces, together};
 use crate::check::{Finding, Outcome, judge_all, judge_client};
+use crate::model::Members as _;
 use crate::transcript::{Event, Exchange, META_CLIENT, View};
 
 /// Judges both parties of a recording; `name` is what it is called, and `again` the arguments that judge it again.
@@ -25,8 +26,8 @@ pub fn judge_recording(name: &str, again: &str, events: &[Event]) -> [Case; 2] {
 /// What the client calls itself, with its version.
 pub fn client(view: &View<'_>) -> String {
     let info = view.messages.iter().filter(|msg| !msg.received()).find_map(|msg| {
-        let params = &msg.value["params"];
-        let info = params.get("clientInfo").or_else(|| params["_meta"].get(META_CLIENT))?;
+        let params = msg.value.at("params");
+        let info = params.member("clientInfo").or_else(|| params.at("_meta").get(META_CLIENT))?;
         let text = |name: &str| info[name].as_str().unwrap_or_default().to_owned();
         Some(format!("{} {}", text("name"), text("version")).trim().to_owned())
     });
@@ -36,7 +37,7 @@ pub fn client(view: &View<'_>) -> String {
 fn case(name: &str, again: &str, party: (&str, &str), view: &View<'_>, findings: Vec<Finding>) -> Case {
     let mut stories: Vec<_> = findings.iter().filter_map(|finding| story_of(finding, view)).collect();
     stories.sort_by_key(|story| !story.fails);
-    let revision = view.conversations.last().map_or("?", |conversation| conversation.answered.as_str()).to_owned();
+    let revision = view.conversations.last().map_or("?", |conversation| conversation.answered.as_str());
     let worst = findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::NotExercised);
     let cell = if stories.iter().any(|story| story.fails) {
         Cell::Failed
@@ -49,13 +50,13 @@ fn case(name: &str, again: &str, party: (&str, &str), view: &View<'_>, findings:
     };
     Case {
         plan: Plan {
-            scenario: name.to_owned(),
+            scenario: name.into(),
             file: None,
-            title: "A recording".to_owned(),
-            profile: party.0.to_owned(),
-            profile_title: party.1.to_owned(),
-            revision,
-            target: Some(again.to_owned()),
+            title: "A recording".into(),
+            profile: party.0.into(),
+            profile_title: party.1.into(),
+            revision: revision.into(),
+            target: Some(again.into()),
         },
         cell,
         reason: (cell == Cell::Inconclusive).then(|| why_unclear(view)),
@@ -83,7 +84,7 @@ mod tests {
         let start = Builder::new().initialize("2025-06-18");
         let [server, client] = judge_recording("x.jsonl", "check x.jsonl", &start.clone().finish());
         assert_eq!((server.cell, client.cell), (Cell::Passed, Cell::Passed), "{:?}", client.stories);
-        assert_eq!(client.plan.profile_title, "test 1");
+        assert_eq!(&*client.plan.profile_title, "test 1");
         let odd = start.call("ping", json!({}), json!({})).request("POST", &[("accept", "text/plain")], Some("{}"));
         let [_, client] = judge_recording("x.jsonl", "check x.jsonl", &odd.answer(406, &[], "").finish());
         assert_eq!(client.cell, Cell::Failed);

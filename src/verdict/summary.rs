@@ -60,7 +60,7 @@ impl Summary {
                 let (sent, other_sent) =
                     case.sent.iter().zip(&other.sent).find(|(sent, other_sent)| sent != other_sent)?;
                 Some(Divergence {
-                    other: other.plan.profile_title.clone(),
+                    other: other.plan.profile_title.to_string(),
                     sent: sent.to_string(),
                     other_sent: other_sent.to_string(),
                 })

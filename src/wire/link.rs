@@ -13,13 +13,13 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::http::WireError;
-use crate::model::Inlet;
+use crate::model::{Inlet, Pipe};
 
 /// A server by host and port, and whether TLS is spoken there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -107,7 +107,7 @@ pub enum Link {
     /// As they are.
     Plain(TcpStream),
     /// To a server of this process.
-    Inner(DuplexStream),
+    Inner(Pipe),
     /// Encrypted.
     Tls(Box<TlsStream<TcpStream>>),
 }

@@ -61,26 +61,28 @@ impl Tap {
 
     /// Says which exchange a step is about, also a step that runs beside others.
     pub fn subject(&self, step: u32, client: &str, exchange: u32, id: Option<String>) {
-        self.append(client, Some(step), vec![EventKind::Subject { exchange, id }]);
+        let (kind, seen) = self.redact(EventKind::Subject { exchange, id });
+        self.append(client, Some(step), seen.into_iter().chain([kind]));
     }
 
     /// Appends an event, redacted.
     pub fn record(&self, client: &str, kind: EventKind) {
-        self.append(client, None, vec![kind]);
+        let (kind, seen) = self.redact(kind);
+        self.append(client, None, seen.into_iter().chain([kind]));
     }
 
     /// Appends events between which no other may come.
     pub fn record_all(&self, client: &str, kinds: Vec<EventKind>) {
-        self.append(client, None, kinds);
+        // Secrets are told of before the first event that names one.
+        let (kinds, seen): (Vec<_>, Vec<_>) = kinds.into_iter().map(|kind| self.redact(kind)).unzip();
+        self.append(client, None, seen.into_iter().flatten().chain(kinds));
     }
 
-    fn append(&self, client: &str, step: Option<u32>, kinds: Vec<EventKind>) {
-        let redacted: Vec<_> = kinds.into_iter().map(|kind| self.redact(kind)).collect();
+    /// Appends what holds no secret any more.
+    fn append(&self, client: &str, step: Option<u32>, kinds: impl Iterator<Item = EventKind>) {
         let at = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        // Secrets are told of before the first event that names one.
-        let (kinds, seen): (Vec<_>, Vec<_>) = redacted.into_iter().unzip();
-        for kind in seen.into_iter().flatten().chain(kinds) {
+        for kind in kinds {
             let step = step.or(inner.step);
             let event = Event { seq: inner.count, at, client: client.to_owned(), step, kind };
             inner.count = inner.count.saturating_add(1);

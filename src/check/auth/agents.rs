@@ -1,9 +1,10 @@
 //! Whom the endpoints of a login turn away for what it calls itself: the backends of some clients send the `User-Agent` of an
 //! HTTP library there.
 
-use super::wire::{self, goes_to};
+use super::wire;
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -22,16 +23,19 @@ fn agent(exchange: &Exchange) -> &str {
 
 /// Whether the request was turned away before anybody looked at it: not by an answer of OAuth, which names an error.
 fn turned_away(exchange: &Exchange) -> bool {
-    let named = wire::document(exchange).is_some_and(|answer| answer["error"].is_string());
+    let named = wire::document(exchange).is_some_and(|answer| answer.at("error").is_string());
     matches!(exchange.status, Some(403 | 406)) && !named
 }
 
 /// Whether two requests are the same but for who sends them.
 fn alike(one: &Exchange, other: &Exchange) -> bool {
-    let place = format!("http://{}{}", wire::authority(other), other.target).parse();
-    let same_place = one.method == other.method && place.is_ok_and(|place| goes_to(one, &place));
-    let grant = |exchange: &Exchange| wire::param(wire::form(exchange), "grant_type").map(str::to_owned);
-    same_place && grant(one) == grant(other) && (grant(one).is_some() || one.sent_json() == other.sent_json())
+    let same_host = wire::authority(one).eq_ignore_ascii_case(wire::authority(other));
+    let grant = |exchange| wire::param(wire::form(exchange), "grant_type");
+    one.method == other.method
+        && one.path() == other.path()
+        && same_host
+        && grant(one) == grant(other)
+        && (grant(one).is_some() || one.sent_json() == other.sent_json())
 }
 
 fn agents(view: &View<'_>, out: &mut Findings) {

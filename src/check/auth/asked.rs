@@ -7,6 +7,7 @@ use url::Url;
 
 use super::wire;
 use crate::check::Findings;
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// A registration request with its answer.
@@ -22,18 +23,18 @@ pub(crate) struct Registration<'v> {
 impl Registration<'_> {
     /// The client id that was given out.
     pub(crate) fn client(&self) -> Option<&str> {
-        self.exchange.is_success().then(|| self.answer["client_id"].as_str()).flatten()
+        self.exchange.is_success().then(|| self.answer.at("client_id").as_str()).flatten()
     }
 
     /// Whether it says that it is a program on a person's own machine (OpenID Connect Dynamic Client Registration
     /// section 2); who says nothing is taken for a web application by some servers.
     pub(crate) fn native(&self) -> bool {
-        [&self.answer, &self.sent].iter().any(|document| document["application_type"] == "native")
+        [&self.answer, &self.sent].iter().any(|document| document.at("application_type") == "native")
     }
 
     /// The redirect URIs in force: those of the answer, or else those of the request.
     pub(crate) fn redirects(&self) -> Vec<&str> {
-        let stated = self.answer["redirect_uris"].as_array().or_else(|| self.sent["redirect_uris"].as_array());
+        let stated = self.answer.at("redirect_uris").as_array().or_else(|| self.sent.at("redirect_uris").as_array());
         stated.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 }
@@ -75,7 +76,7 @@ pub(crate) struct Ask<'v> {
     /// The parameters of the request.
     pub params: &'v [(String, String)],
     /// What came back to the client, if it was redirected to.
-    pub back: Vec<(String, String)>,
+    pub back: &'v [(String, String)],
     /// The answer in short.
     pub answer: Answer,
 }
@@ -88,7 +89,7 @@ impl Ask<'_> {
 
     /// A parameter of the answer.
     pub(crate) fn got(&self, name: &str) -> Option<&str> {
-        wire::param(&self.back, name)
+        wire::param(self.back, name)
     }
 
     /// The code that was given out.
@@ -107,20 +108,13 @@ fn base(uri: &str) -> &str {
     uri.split(['?', '#']).next().unwrap_or(uri)
 }
 
-/// The parameters behind a redirect: of the query and of the fragment. Labels of secrets hold a `#` themselves, so the
-/// fragment is only what follows a `#` at a name.
-pub(crate) fn handed_over(place: &str) -> Vec<(String, String)> {
-    let rest = place.get(base(place).len()..).unwrap_or_default();
-    url::form_urlencoded::parse(rest.trim_start_matches(['?', '#']).as_bytes()).into_owned().collect()
-}
-
 fn ask(exchange: &Exchange) -> Ask<'_> {
     let params = wire::query(exchange);
     let redirected = exchange.status.is_some_and(|status| (300..400).contains(&status));
     let place = exchange.got_header("location").filter(|_| redirected);
     let back_to = |place: &&str| wire::param(params, "redirect_uri").is_none_or(|uri| base(uri) == base(place));
-    let back = place.filter(back_to).map(handed_over);
-    let answer = match (exchange.status, &back) {
+    let back = place.filter(back_to).map(|_| exchange.handed_over());
+    let answer = match (exchange.status, back) {
         (None, _) => Answer::Nothing,
         (Some(_), Some(back)) => match (wire::param(back, "code"), wire::param(back, "error")) {
             (Some(code), _) => Answer::Code(code.to_owned()),
@@ -169,7 +163,7 @@ impl Redeemed<'_, '_> {
     /// The access token that came back.
     pub(crate) fn access(&self) -> Option<String> {
         let document = wire::document(self.exchange).filter(|_| self.exchange.is_success())?;
-        document["access_token"].as_str().map(str::to_owned)
+        document.at("access_token").as_str().map(str::to_owned)
     }
 
     /// Whether tokens were given out.

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::asked::{Answer, asks, asks_under, granted_otherwise, handed_over, redeemed};
+use super::asked::{Answer, asks, asks_under, granted_otherwise, redeemed};
 use super::wire;
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -79,7 +80,7 @@ fn state(view: &View<'_>, out: &mut Findings) {
 
 /// Whether the metadata promises `iss` in authorization responses.
 fn promises_iss(view: &View<'_>) -> bool {
-    let promised = |found: &&Value| found["authorization_response_iss_parameter_supported"] == true;
+    let promised = |found: &&Value| found.at("authorization_response_iss_parameter_supported") == true;
     wire::server_documents(view).iter().any(promised)
 }
 
@@ -101,8 +102,10 @@ fn iss_sent(view: &View<'_>, out: &mut Findings) {
 }
 
 fn iss_value(view: &View<'_>, out: &mut Findings) {
-    let issuers: Vec<String> =
-        wire::server_documents(view).iter().filter_map(|found| found["issuer"].as_str().map(str::to_owned)).collect();
+    let issuers: Vec<String> = wire::server_documents(view)
+        .iter()
+        .filter_map(|found| found.at("issuer").as_str().map(str::to_owned))
+        .collect();
     for ask in asks(view).iter().filter(|_| !issuers.is_empty()) {
         let Some(iss) = ask.got("iss") else { continue };
         if issuers.iter().any(|issuer| issuer == iss) {
@@ -126,8 +129,7 @@ fn no_implicit(view: &View<'_>, out: &mut Findings) {
         if !implicit || ask.exchange.status.is_none() {
             continue;
         }
-        let place = ask.exchange.got_header("location").unwrap_or_default();
-        let given = wire::param(&handed_over(place), "access_token").is_some();
+        let given = wire::param(ask.exchange.handed_over(), "access_token").is_some();
         out.require(!given, || {
             breach(
                 ask.exchange,
@@ -150,7 +152,7 @@ fn no_password(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         // A wrong password is refused as invalid_grant by those who would take the right one.
-        let code = wire::document(exchange).unwrap_or_default()["error"].as_str().unwrap_or_default().to_owned();
+        let code = wire::document(exchange).unwrap_or_default().at("error").as_str().unwrap_or_default().to_owned();
         let told = || {
             breach(
                 exchange,
@@ -192,7 +194,7 @@ fn no_307(view: &View<'_>, out: &mut Findings) {
 
 fn no_framing(view: &View<'_>, out: &mut Findings) {
     for exchange in wire::authorization_requests(view) {
-        if exchange.media_type().as_deref() != Some("text/html") || !out.covers(wire::around(view, exchange)) {
+        if exchange.media_type() != Some("text/html") || !out.covers(wire::around(view, exchange)) {
             continue;
         }
         let options = exchange.got_header("x-frame-options").unwrap_or_default().to_ascii_lowercase();
@@ -258,7 +260,7 @@ fn unknown_params(view: &View<'_>, out: &mut Findings) {
 /// What the resource calls itself in its metadata.
 fn resources(view: &View<'_>) -> Vec<String> {
     let named = wire::resource_metadata(view).filter_map(wire::document);
-    named.filter_map(|found| found["resource"].as_str().map(str::to_owned)).collect()
+    named.filter_map(|found| found.at("resource").as_str().map(str::to_owned)).collect()
 }
 
 /// A resource with scheme and host in lower case, without a slash at its end.
@@ -328,12 +330,12 @@ fn audience(view: &View<'_>, out: &mut Findings) {
         let Some(token) = wire::param(form, "token") else { continue };
         let from = redeemed.iter().find(|seen| seen.access().as_deref() == Some(token));
         let Some(resource) = from.and_then(|seen| seen.from.param("resource")) else { continue };
-        let found = wire::document(exchange).filter(|found| found["active"] == true).unwrap_or_default();
+        let found = wire::document(exchange).filter(|found| found.at("active") == true).unwrap_or_default();
         // Introspection need not tell the audience.
-        if found["aud"].is_null() {
+        if found.at("aud").is_null() {
             continue;
         }
-        out.require(names(&found["aud"], resource), || {
+        out.require(names(found.at("aud"), resource), || {
             breach(
                 exchange,
                 &format!("The token was asked for {resource}, and is for something else."),

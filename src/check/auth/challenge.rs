@@ -8,7 +8,7 @@ use super::vault::rpc_method;
 use super::{discovery, wire as oauth};
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
-use crate::model::{Challenge, Text};
+use crate::model::{Challenge, Members as _, Text};
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -152,7 +152,7 @@ fn scope_hint(view: &View<'_>, out: &mut Findings) {
 
 /// What was asked: method, JSON-RPC method, tool.
 pub(super) fn operation(exchange: &Exchange) -> String {
-    let tool = exchange.sent_json().and_then(|body| body["params"]["name"].as_str()).unwrap_or_default();
+    let tool = exchange.sent_json().and_then(|body| body.at("params").at("name").as_str()).unwrap_or_default();
     format!("{} {} {tool}", exchange.method, rpc_method(exchange).unwrap_or_default())
 }
 
@@ -194,7 +194,7 @@ fn no_leak(view: &View<'_>, out: &mut Findings) {
         }
         let texts = exchange.response_body.iter().chain(exchange.events.iter().filter_map(|event| event.data.as_ref()));
         let holds = |text: &Text| {
-            serde_json::from_str::<Value>(text).is_ok_and(|value| value.get("result").is_some_and(|r| !r.is_null()))
+            serde_json::from_str::<Value>(text).is_ok_and(|value| value.member("result").is_some_and(|r| !r.is_null()))
         };
         out.require(!texts.into_iter().any(holds), || {
             let fix = "refuse before the request is worked on, so that there is no result to send along";

@@ -6,6 +6,7 @@ use super::challenge::{breach, operation};
 use super::{discovery, wire as oauth};
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -22,7 +23,7 @@ fn scopes(text: &str) -> BTreeSet<String> {
 /// The metadata does not offer the scope that only the authorization server deals in.
 fn documents(view: &View<'_>, out: &mut Findings) {
     for (exchange, document) in discovery::documents(view) {
-        let Some(list) = document["scopes_supported"].as_array() else { continue };
+        let Some(list) = document.at("scopes_supported").as_array() else { continue };
         if !out.covers(oauth::around(view, exchange)) {
             continue;
         }

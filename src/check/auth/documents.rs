@@ -8,6 +8,7 @@ use super::asked::{Answer, Ask, asks_under, origin};
 use super::wire;
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{EventKind, Exchange, Headers, View, header};
 
 /// The checks of this topic.
@@ -42,11 +43,11 @@ struct Document<'v> {
 
 impl Document<'_> {
     fn names_itself(&self) -> bool {
-        self.content["client_id"] == self.url
+        self.content.at("client_id") == self.url
     }
 
     fn redirects(&self) -> Vec<&str> {
-        self.content["redirect_uris"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+        self.content.at("redirect_uris").as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
     /// Whether nothing is wrong with it, whatever its size.
@@ -139,7 +140,7 @@ fn fetched(view: &View<'_>, out: &mut Findings) {
 
 fn advertised(view: &View<'_>, out: &mut Findings) {
     let metadata = wire::server_documents(view);
-    let said = metadata.iter().any(|found| found["client_id_metadata_document_supported"] == true);
+    let said = metadata.iter().any(|found| found.at("client_id_metadata_document_supported") == true);
     for look in looks(view, out).iter().filter(|look| look.granted() && look.visited.is_some() && !metadata.is_empty())
     {
         out.require(said, || {
@@ -164,7 +165,7 @@ fn read(view: &View<'_>, out: &mut Findings, wrong: fn(&Look<'_>) -> bool, what:
 
 fn names_itself(view: &View<'_>, out: &mut Findings) {
     let wrong = |look: &Look<'_>| {
-        let named = look.document.content["client_id"].is_string();
+        let named = look.document.content.at("client_id").is_string();
         look.document.status == 200 && named && !look.document.names_itself()
     };
     let fix = "compare client_id in the document with the URL it came from, byte by byte: else anybody can publish the \
@@ -174,7 +175,7 @@ fn names_itself(view: &View<'_>, out: &mut Findings) {
 
 fn valid(view: &View<'_>, out: &mut Findings) {
     let wrong = |look: &Look<'_>| {
-        let bare = look.document.names_itself() && look.document.content.get("redirect_uris").is_none();
+        let bare = look.document.names_itself() && look.document.content.member("redirect_uris").is_none();
         look.document.status == 200 && (look.document.content.is_null() || bare)
     };
     let fix = "refuse documents that are no JSON object or lack client_id, client_name or redirect_uris";

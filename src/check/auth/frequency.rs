@@ -6,6 +6,7 @@
 use super::ledger::{Ask, Ledger, under};
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -27,7 +28,7 @@ fn often(view: &View<'_>, out: &mut Findings) {
     for ask in under(&ledger.asks, out) {
         let Some(origin) = ask.presented().and_then(|token| ledger.refresh.get(token)) else { continue };
         let source = &ledger.asks[origin.ask];
-        let short = source.answer["expires_in"].as_u64().is_some_and(|lives| lives < SHORT);
+        let short = source.answer.at("expires_in").as_u64().is_some_and(|lives| lives < SHORT);
         let again = source.presented().is_some() && ask.exchange.at.saturating_sub(source.done()) < LATELY;
         // Who also does something else wrong may be refused for that.
         if !short || !again || !ask.sound() || !ledger.grants[origin.grant].own(ask) {

@@ -3,6 +3,7 @@
 use super::ledger::{Ask, Ledger, under};
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -16,7 +17,7 @@ fn inactive(view: &View<'_>, out: &mut Findings) {
     let ledger = Ledger::new(view);
     for look in under(&ledger.introspections, out) {
         let Some(token) = look.param("token") else { continue };
-        let Some(active) = look.answer["active"].as_bool() else { continue };
+        let Some(active) = look.answer.at("active").as_bool() else { continue };
         let revoked = ledger
             .own_revocations()
             .find(|(ask, ended, _)| *ended == token && ask.exchange.is_success() && ask.before(look.exchange))
@@ -37,7 +38,7 @@ fn inactive(view: &View<'_>, out: &mut Findings) {
 /// Where an access token came from, if its time was over when it was looked at.
 fn expired(ledger: &Ledger<'_>, look: &Ask<'_>, token: &str) -> Option<Vec<u32>> {
     let ask = &ledger.asks[ledger.access.get(token)?.ask];
-    let lives = ask.answer["expires_in"].as_u64()?.saturating_mul(1_000_000);
+    let lives = ask.answer.at("expires_in").as_u64()?.saturating_mul(1_000_000);
     let over = look.exchange.at > ask.done().saturating_add(lives).saturating_add(LEEWAY);
     over.then(|| ask.exchange.evidence())
 }

@@ -8,6 +8,7 @@ use super::registration::is_untrusted;
 use super::wire;
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -20,7 +21,7 @@ pub(crate) const CHECKS: &[Check] = &[
 
 /// A redirect URI of a registration that leads to a program by a scheme of its own (RFC 8252 section 7.1).
 fn of_a_program(sent: &Value) -> Option<&str> {
-    let mut uris = sent["redirect_uris"].as_array()?.iter().filter_map(Value::as_str);
+    let mut uris = sent.at("redirect_uris").as_array()?.iter().filter_map(Value::as_str);
     uris.find(|uri| {
         let scheme = uri.parse::<url::Url>().map(|url| url.scheme().to_owned()).unwrap_or_default();
         !scheme.is_empty() && !["http", "https"].contains(&scheme.as_str()) && !is_untrusted(uri)
@@ -51,14 +52,14 @@ fn native_scheme(view: &View<'_>, out: &mut Findings) {
 
 /// Whether there is another reason to refuse it.
 fn hopeless(seen: &Registration<'_>) -> bool {
-    let uris = seen.sent["redirect_uris"].as_array().into_iter().flatten();
+    let uris = seen.sent.at("redirect_uris").as_array().into_iter().flatten();
     uris.filter_map(Value::as_str).any(is_untrusted)
 }
 
 /// Whether every redirect URI of a registration is of the usual forms: https, or a place of this machine, by name or by
 /// address.
 fn usual_forms(sent: &Value) -> bool {
-    let uris: Vec<&str> = sent["redirect_uris"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let uris: Vec<&str> = sent.at("redirect_uris").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let usual = |uri: &&str| uri.starts_with("https://") || (uri.starts_with("http://") && wire::on_this_machine(uri));
     !uris.is_empty() && uris.iter().all(usual)
 }
@@ -70,8 +71,8 @@ fn redirect_forms(view: &View<'_>, out: &mut Findings) {
         }
         match seen.exchange.status {
             Some(200..=299) => out.pass(),
-            Some(400..=499) if seen.answer["error"] == "invalid_redirect_uri" => out.breach(told(
-                format!("The redirect URIs {} were not registered.", seen.sent["redirect_uris"]),
+            Some(400..=499) if seen.answer.at("error") == "invalid_redirect_uri" => out.breach(told(
+                format!("The redirect URIs {} were not registered.", seen.sent.at("redirect_uris")),
                 &["201 with a client_id"],
                 came(seen.exchange),
                 "take https redirect URIs of any host, and those of this machine as localhost, 127.0.0.1 and [::1], whatever \
@@ -98,11 +99,11 @@ fn any_name(view: &View<'_>, out: &mut Findings) {
     let all: Vec<&Registration<'_>> = all.iter().filter(covered).collect();
     for seen in &all {
         let same = |other: &&&Registration<'_>| {
-            let renamed = other.sent["client_name"] != seen.sent["client_name"];
+            let renamed = other.sent.at("client_name") != seen.sent.at("client_name");
             other.client().is_some() && renamed && nameless(other.sent) == nameless(seen.sent)
         };
         let Some(other) = all.iter().find(same) else { continue };
-        let (name, taken) = (&seen.sent["client_name"], &other.sent["client_name"]);
+        let (name, taken) = (seen.sent.at("client_name"), other.sent.at("client_name"));
         match seen.exchange.status {
             Some(200..=299) => out.pass(),
             Some(400..=403 | 422) => out.breach(told(
@@ -137,12 +138,13 @@ fn method_works(view: &View<'_>, out: &mut Findings) {
             |known: &&Registration<'_>| known.client().is_some() && known.client() == seen.from.param("client_id");
         let Some(client) = registered.iter().rev().find(client) else { continue };
         // What the answer leaves out is what was asked for, or else HTTP Basic (RFC 7591 section 2).
-        let stated = [&client.answer, &client.sent].map(|from| from["token_endpoint_auth_method"].as_str());
+        let stated = [&client.answer, &client.sent].map(|from| from.at("token_endpoint_auth_method").as_str());
         let stated = stated.into_iter().flatten().next().unwrap_or("client_secret_basic");
         if method(seen.exchange, seen.form) != stated {
             continue;
         }
-        let error = wire::document(seen.exchange).unwrap_or_default()["error"].as_str().unwrap_or_default().to_owned();
+        let error =
+            wire::document(seen.exchange).unwrap_or_default().at("error").as_str().unwrap_or_default().to_owned();
         if seen.worked() {
             out.pass();
         } else if error == "invalid_client" || seen.exchange.status == Some(401) {

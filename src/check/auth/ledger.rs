@@ -2,7 +2,7 @@
 //!
 //! Puts together; it never says whether anything is right.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::wire::{
     around, at_endpoint, authorization_requests, document, form, param, query, redirect, to, token_of, token_requests,
 };
 use crate::check::Findings;
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 use crate::transcript::{Exchange, View};
 
 /// How long after a rotation the token before it may still be taken for the repetition of a lost answer, in
@@ -30,10 +30,10 @@ pub(crate) struct Ask<'v> {
     pub revision: Option<Revision>,
 }
 
-impl Ask<'_> {
-    fn of<'v>(view: &View<'_>, exchange: &'v Exchange) -> Ask<'v> {
+impl<'v> Ask<'v> {
+    fn of(view: &View<'_>, exchange: &'v Exchange) -> Self {
         let answer = document(exchange).unwrap_or(&Value::Null);
-        Ask { exchange, form: form(exchange), answer, revision: around(view, exchange) }
+        Self { exchange, form: form(exchange), answer, revision: around(view, exchange) }
     }
 
     /// A parameter that is there and not empty.
@@ -52,23 +52,23 @@ impl Ask<'_> {
     }
 
     /// The access token that was handed out.
-    pub(crate) fn access(&self) -> Option<&str> {
-        self.answer["access_token"].as_str().filter(|_| self.exchange.is_success())
+    pub(crate) fn access(&self) -> Option<&'v str> {
+        self.answer.at("access_token").as_str().filter(|_| self.exchange.is_success())
     }
 
     /// The refresh token that was handed out.
-    pub(crate) fn refresh(&self) -> Option<&str> {
-        self.access().and(self.answer["refresh_token"].as_str())
+    pub(crate) fn refresh(&self) -> Option<&'v str> {
+        self.access().and(self.answer.at("refresh_token").as_str())
     }
 
     /// The scope that the answer states.
     pub(crate) fn stated(&self) -> Option<BTreeSet<String>> {
-        self.access().and(self.answer["scope"].as_str()).map(words)
+        self.access().and(self.answer.at("scope").as_str()).map(words)
     }
 
     /// The `error` of the answer.
     pub(crate) fn error(&self) -> Option<&str> {
-        self.answer["error"].as_str()
+        self.answer.at("error").as_str()
     }
 
     /// Whether something came that speaks about the request, not about load, outage or the way.
@@ -184,9 +184,9 @@ pub(crate) struct Ledger<'v> {
     /// Grants in order.
     pub grants: Vec<Grant>,
     /// Refresh tokens by label.
-    pub refresh: HashMap<String, Origin>,
+    pub refresh: BTreeMap<&'v str, Origin>,
     /// Access tokens by label.
-    pub access: HashMap<String, Origin>,
+    pub access: BTreeMap<&'v str, Origin>,
 }
 
 impl<'v> Ledger<'v> {
@@ -203,8 +203,8 @@ impl<'v> Ledger<'v> {
             introspections: asks(to(view, "introspection_endpoint", "/introspect")),
             uses,
             grants: Vec::new(),
-            refresh: HashMap::new(),
-            access: HashMap::new(),
+            refresh: BTreeMap::new(),
+            access: BTreeMap::new(),
         };
         for index in 0..ledger.asks.len() {
             ledger.enter(view, index);
@@ -214,9 +214,9 @@ impl<'v> Ledger<'v> {
 
     fn enter(&mut self, view: &'v View<'_>, index: usize) {
         let ask = &self.asks[index];
-        let Some(access) = ask.access().map(str::to_owned) else { return };
+        let Some(access) = ask.access() else { return };
         let known = ask.presented().and_then(|token| self.refresh.get(token)).map(|origin| origin.grant);
-        let refresh = ask.refresh().map(str::to_owned);
+        let refresh = ask.refresh();
         let grant = known.unwrap_or_else(|| {
             let begun = ask.param("code").and_then(|code| authorization(view, code)).unwrap_or_default();
             let asked = param(begun, "scope").or_else(|| ask.param("scope")).map(words);
@@ -250,7 +250,7 @@ impl<'v> Ledger<'v> {
     /// Whether a client is known to the server: it was registered, or got a token.
     pub(crate) fn knows(&self, view: &View<'_>, client: &str) -> bool {
         let registered = to(view, "registration_endpoint", "/register");
-        registered.into_iter().filter_map(document).any(|document| document["client_id"] == client)
+        registered.into_iter().filter_map(document).any(|document| document.at("client_id") == client)
             || self.asks.iter().any(|ask| ask.access().is_some() && ask.param("client_id") == Some(client))
     }
 
@@ -316,7 +316,7 @@ impl<'v> Ledger<'v> {
     pub(crate) fn in_time(&self, token: &str, at: &Exchange) -> bool {
         let Some(origin) = self.access.get(token) else { return false };
         let ask = &self.asks[origin.ask];
-        let lives = ask.answer["expires_in"].as_u64().unwrap_or(300).saturating_mul(1_000_000);
+        let lives = ask.answer.at("expires_in").as_u64().unwrap_or(300).saturating_mul(1_000_000);
         at.at < ask.exchange.at.saturating_add(lives)
     }
 

@@ -6,6 +6,7 @@ use super::wire;
 use crate::check::support::quote;
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -47,14 +48,15 @@ fn required(view: &View<'_>, out: &mut Findings) {
 
 fn s256(view: &View<'_>, out: &mut Findings) {
     for (exchange, found) in documents(view, out) {
-        let Some(methods) = found["code_challenge_methods_supported"].as_array().filter(|list| !list.is_empty()) else {
+        let Some(methods) = found.at("code_challenge_methods_supported").as_array().filter(|list| !list.is_empty())
+        else {
             continue;
         };
         out.require(methods.iter().any(|method| method == "S256"), || {
             told(
                 "The authorization server does not support S256, the one method that clients can rely on.".to_owned(),
                 &["S256 among code_challenge_methods_supported"],
-                quote(&found["code_challenge_methods_supported"]),
+                quote(found.at("code_challenge_methods_supported")),
                 "support S256",
                 exchange.evidence(),
             )
@@ -85,7 +87,7 @@ fn missing_error(view: &View<'_>, out: &mut Findings) {
 fn method_error<'v>(view: &'v View<'_>, out: &mut Findings) {
     let documents = wire::server_documents(view);
     let lists = |method: &str| {
-        let of = |found: &&'v serde_json::Value| found["code_challenge_methods_supported"].as_array();
+        let of = |found: &&'v serde_json::Value| found.at("code_challenge_methods_supported").as_array();
         documents.iter().filter_map(of).flatten().any(|listed| listed == method)
     };
     let asks = covered(view, out);

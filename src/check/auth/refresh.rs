@@ -7,6 +7,7 @@ use super::token_errors::sender;
 use super::token_response::audiences;
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -168,8 +169,8 @@ fn bound_grant(view: &View<'_>, out: &mut Findings) {
             continue;
         };
         let shown = ledger.introspections.iter().find(|look| {
-            let for_it = audiences(&look.answer["aud"]).iter().any(|aud| bare(aud) == bare(wanted));
-            look.param("token") == Some(access) && look.answer["active"] == true && for_it
+            let for_it = audiences(look.answer.at("aud")).iter().any(|aud| bare(aud) == bare(wanted));
+            look.param("token") == Some(access) && look.answer.at("active") == true && for_it
         });
         if let Some(look) = shown {
             let mut breach = wrong(

@@ -8,6 +8,7 @@ use super::wire;
 use crate::check::support::quote;
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -79,7 +80,7 @@ fn breach(exchange: &Exchange, what: String, expected: &str, actual: String, fix
 
 fn offered(view: &View<'_>, out: &mut Findings) {
     for (exchange, found) in documents(view, out) {
-        out.require(found["registration_endpoint"].is_string(), || {
+        out.require(found.at("registration_endpoint").is_string(), || {
             breach(
                 exchange,
                 "The authorization server does not let clients register themselves.".to_owned(),
@@ -95,8 +96,8 @@ fn created(view: &View<'_>, out: &mut Findings) {
     for seen in granted(view, out) {
         let exchange = seen.exchange;
         let right = exchange.status == Some(201)
-            && exchange.media_type().as_deref() == Some("application/json")
-            && seen.answer["client_id"].is_string();
+            && exchange.media_type() == Some("application/json")
+            && seen.answer.at("client_id").is_string();
         out.require(right, || {
             breach(
                 exchange,
@@ -137,8 +138,8 @@ fn echoed(view: &View<'_>, out: &mut Findings) {
 }
 
 fn secret_expiry(view: &View<'_>, out: &mut Findings) {
-    for seen in granted(view, out).iter().filter(|seen| seen.answer["client_secret"].is_string()) {
-        out.require(seen.answer["client_secret_expires_at"].is_u64(), || {
+    for seen in granted(view, out).iter().filter(|seen| seen.answer.at("client_secret").is_string()) {
+        out.require(seen.answer.at("client_secret_expires_at").is_u64(), || {
             breach(
                 seen.exchange,
                 "A secret was issued without saying how long it lives.".to_owned(),
@@ -151,9 +152,9 @@ fn secret_expiry(view: &View<'_>, out: &mut Findings) {
 }
 
 fn public(view: &View<'_>, out: &mut Findings) {
-    for seen in granted(view, out).iter().filter(|seen| seen.sent["token_endpoint_auth_method"] == "none") {
-        let method = &seen.answer["token_endpoint_auth_method"];
-        let stays = seen.answer["client_secret"].is_null() && (method.is_null() || method == "none");
+    for seen in granted(view, out).iter().filter(|seen| seen.sent.at("token_endpoint_auth_method") == "none") {
+        let method = seen.answer.at("token_endpoint_auth_method");
+        let stays = seen.answer.at("client_secret").is_null() && (method.is_null() || method == "none");
         out.require(stays, || {
             breach(
                 seen.exchange,
@@ -210,7 +211,7 @@ fn unknown_metadata(view: &View<'_>, out: &mut Findings) {
 
 /// Whether a registration cannot be granted by anybody: no JSON object, or redirect URIs that are none.
 fn hopeless(sent: &Value) -> bool {
-    let redirects = sent.get("redirect_uris");
+    let redirects = sent.member("redirect_uris");
     !sent.is_object() || redirects.is_some_and(|list| !list.is_array()) || untrusted(sent).is_some()
 }
 
@@ -224,9 +225,8 @@ fn error(view: &View<'_>, out: &mut Findings) {
         if status < 400 || by_http || (status >= 500 && !hopeless(seen.sent)) {
             continue;
         }
-        let right = status == 400
-            && exchange.media_type().as_deref() == Some("application/json")
-            && seen.answer["error"].is_string();
+        let right =
+            status == 400 && exchange.media_type() == Some("application/json") && seen.answer.at("error").is_string();
         out.require(right, || {
             breach(
                 exchange,
@@ -241,7 +241,7 @@ fn error(view: &View<'_>, out: &mut Findings) {
 
 /// A redirect URI of a registration that nobody should be sent to: http beyond this machine, or a scheme that runs code.
 fn untrusted(sent: &Value) -> Option<&str> {
-    let uris = sent["redirect_uris"].as_array()?.iter().filter_map(Value::as_str);
+    let uris = sent.at("redirect_uris").as_array()?.iter().filter_map(Value::as_str);
     uris.into_iter().find(|uri| is_untrusted(uri))
 }
 
@@ -273,12 +273,12 @@ fn bad_redirect(view: &View<'_>, out: &mut Findings) {
 
 fn documents_offered(view: &View<'_>, out: &mut Findings) {
     for (exchange, found) in documents(view, out) {
-        out.require(found["client_id_metadata_document_supported"] == true, || {
+        out.require(found.at("client_id_metadata_document_supported") == true, || {
             breach(
                 exchange,
                 "The authorization server does not take client ID metadata documents.".to_owned(),
                 "client_id_metadata_document_supported: true",
-                quote(&found["client_id_metadata_document_supported"]),
+                quote(found.at("client_id_metadata_document_supported")),
                 "support client ID metadata documents, and say so in the metadata",
             )
         });

@@ -6,7 +6,7 @@ use url::Url;
 use super::{discovery, wire as oauth};
 use crate::check::wire::{short, told};
 use crate::check::{Breach, Check, Findings};
-use crate::model::Via;
+use crate::model::{Members as _, Via};
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -37,7 +37,7 @@ fn breach(what: &str, exchange: &Exchange, expected: &str, actual: &Value, fix: 
 }
 
 fn texts<'d>(document: &'d Value, member: &str) -> Vec<&'d str> {
-    document[member].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    document.at(member).as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 fn servers(view: &View<'_>, out: &mut Findings) {
@@ -52,7 +52,7 @@ fn servers(view: &View<'_>, out: &mut Findings) {
 
 fn json(view: &View<'_>, out: &mut Findings) {
     for (exchange, _) in documents(view, out) {
-        let right = exchange.status == Some(200) && exchange.media_type().as_deref() == Some("application/json");
+        let right = exchange.status == Some(200) && exchange.media_type() == Some("application/json");
         out.require(right, || {
             let actual = format!(
                 "status {}, content type {}",
@@ -68,7 +68,7 @@ fn json(view: &View<'_>, out: &mut Findings) {
 
 fn resource(view: &View<'_>, out: &mut Findings) {
     for (exchange, document) in documents(view, out) {
-        out.require(document["resource"].is_string(), || {
+        out.require(document.at("resource").is_string(), || {
             let fix = "say in resource which URL the metadata is about: the one of the endpoint";
             breach("The metadata does not say what it is about.", exchange, "a member resource", document, fix)
         });
@@ -78,7 +78,7 @@ fn resource(view: &View<'_>, out: &mut Findings) {
 /// The documents whose `resource` is a URL, with that URL.
 fn named<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, &'v Value, Url)> {
     let url = |(exchange, document): (&'v Exchange, &'v Value)| {
-        let url = document["resource"].as_str()?.parse().ok()?;
+        let url = document.at("resource").as_str()?.parse().ok()?;
         Some((exchange, document, url))
     };
     documents(view, out).into_iter().filter_map(url).collect()
@@ -86,12 +86,12 @@ fn named<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Exchange, &'v Value
 
 fn uri(view: &View<'_>, out: &mut Findings) {
     for (exchange, document) in documents(view, out) {
-        let Some(text) = document["resource"].as_str() else { continue };
+        let Some(text) = document.at("resource").as_str() else { continue };
         let url = text.parse::<Url>().ok();
         let right = url.is_some_and(|url| is_secure(&url) && url.fragment().is_none());
         out.require(right, || {
             let fix = "write resource as an https URL without a fragment";
-            breach("resource is no https URL without fragment.", exchange, "https://…", &document["resource"], fix)
+            breach("resource is no https URL without fragment.", exchange, "https://…", document.at("resource"), fix)
         });
     }
 }
@@ -141,7 +141,7 @@ fn to_endpoint(view: &View<'_>, resource: &Url) -> Option<Nearness> {
 
 /// Whether tokens for this resource are tokens for the endpoint.
 pub(super) fn is_for(view: &View<'_>, resource: &str) -> bool {
-    let stated = discovery::documents(view).iter().any(|(_, document)| document["resource"] == resource);
+    let stated = discovery::documents(view).iter().any(|(_, document)| document.at("resource") == resource);
     let near = resource.parse().ok().and_then(|url| to_endpoint(view, &url));
     stated || near.is_none_or(|near| near != Nearness::Other)
 }
@@ -160,7 +160,7 @@ pub(super) fn is_ours(view: &View<'_>, resource: &str) -> bool {
             let place = format!("{KNOWN}{}", url.path().trim_end_matches('/'));
             let mut asked = oauth::resource_metadata(view).filter(|exchange| oauth::path(exchange) == place).peekable();
             let describes = |exchange: &Exchange| {
-                let named = oauth::document(exchange).and_then(|found| found["resource"].as_str());
+                let named = oauth::document(exchange).and_then(|found| found.at("resource").as_str());
                 named.and_then(|named| named.parse().ok()).is_some_and(|named: Url| named == url)
             };
             asked.peek().is_some() && !asked.any(describes)
@@ -185,7 +185,7 @@ fn matches(view: &View<'_>, out: &mut Findings) {
         }
         let fix = "give as resource exactly the URL that clients connect to, to the last slash";
         let what = "resource is not the URL that the client connects to; strict clients go no further.";
-        let breach = breach(what, exchange, "the URL of the endpoint", &document["resource"], fix);
+        let breach = breach(what, exchange, "the URL of the endpoint", document.at("resource"), fix);
         if near == Nearness::Parent { out.contested(breach) } else { out.breach(breach) }
     }
 }
@@ -196,7 +196,7 @@ fn covers(view: &View<'_>, out: &mut Findings) {
         out.require(near != Nearness::Other, || {
             let fix = "name the endpoint or a parent of it; behind a proxy, make URLs from the name that clients use";
             let what = "The metadata is of another resource than the endpoint.";
-            breach(what, exchange, "the URL of the endpoint, or one that it begins with", &document["resource"], fix)
+            breach(what, exchange, "the URL of the endpoint, or one that it begins with", document.at("resource"), fix)
         });
     }
 }
@@ -226,14 +226,14 @@ fn scopes(view: &View<'_>, out: &mut Findings) {
 
 fn methods(view: &View<'_>, out: &mut Findings) {
     for (exchange, document) in documents(view, out) {
-        if !document["bearer_methods_supported"].is_array() {
+        if !document.at("bearer_methods_supported").is_array() {
             continue;
         }
         let methods = texts(document, "bearer_methods_supported");
         out.require(methods.contains(&"header") && !methods.contains(&"query"), || {
             let fix = "list header and not query: MCP allows the Authorization header only";
             let what = "The metadata offers ways to send tokens that MCP does not allow.";
-            breach(what, exchange, "[\"header\"]", &document["bearer_methods_supported"], fix)
+            breach(what, exchange, "[\"header\"]", document.at("bearer_methods_supported"), fix)
         });
     }
 }
@@ -247,7 +247,7 @@ fn issuers(view: &View<'_>, out: &mut Findings) {
                 let fix = "list issuer identifiers as the authorization servers state them in their own metadata";
                 let what = format!("`{issuer}` is no issuer identifier.");
                 let expected = "an https URL without query or fragment";
-                breach(&what, exchange, expected, &document["authorization_servers"], fix)
+                breach(&what, exchange, expected, document.at("authorization_servers"), fix)
             });
         }
     }
@@ -267,7 +267,7 @@ fn resolves(view: &View<'_>, out: &mut Findings) {
             let fix = "list an issuer whose metadata can be had under /.well-known/oauth-authorization-server";
             let what = "None of the listed authorization servers has metadata that could be found.";
             let expected = "metadata of at least one listed issuer";
-            let mut breach = breach(what, exchange, expected, &document["authorization_servers"], fix);
+            let mut breach = breach(what, exchange, expected, document.at("authorization_servers"), fix);
             // The requests that stay outside for it belong to the story.
             let outside = view.exchanges.iter().filter(|refused| {
                 let refusal = matches!(refused.status, Some(400..=403)) && oauth::at_endpoint(view, refused);

@@ -5,6 +5,7 @@ use super::token_errors::sender;
 use super::wire::{around, document, on_this_machine, server_metadata};
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -214,7 +215,8 @@ fn hint(view: &View<'_>, out: &mut Findings) {
 /// The endpoint has an https URL (which is all one on this machine) and takes forms by POST.
 fn place(view: &View<'_>, out: &mut Findings) {
     for exchange in server_metadata(view).filter(|exchange| exchange.is_success()) {
-        let url = document(exchange).and_then(|document| document["revocation_endpoint"].as_str().map(str::to_owned));
+        let url =
+            document(exchange).and_then(|document| document.at("revocation_endpoint").as_str().map(str::to_owned));
         let Some(url) = url.filter(|url| !on_this_machine(url) && out.covers(around(view, exchange))) else { continue };
         out.require(url.starts_with("https://"), || {
             told(

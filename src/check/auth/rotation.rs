@@ -3,6 +3,7 @@
 use super::ledger::{Ask, Ledger, under};
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -43,7 +44,7 @@ fn each_rotates(view: &View<'_>, out: &mut Findings, proven_too: bool) {
     for ask in under(&ledger.asks, out).into_iter().filter(|ask| ask.access().is_some()) {
         let Some(token) = ask.presented() else { continue };
         let Some(grant) = ledger.grant_of(token) else { continue };
-        let kind = ask.answer["token_type"].as_str().unwrap_or_default();
+        let kind = ask.answer.at("token_type").as_str().unwrap_or_default();
         let bound = ask.exchange.sent_header("dpop").is_some() || kind.eq_ignore_ascii_case("dpop");
         if bound || (grant.proven && !proven_too) {
             continue;

@@ -4,7 +4,7 @@ use super::challenge::{breach, operation, same_scopes};
 use super::vault::{Credential, Vault};
 use super::{discovery, wire as oauth};
 use crate::check::{Check, Findings};
-use crate::model::Challenge;
+use crate::model::{Challenge, Members as _};
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -38,7 +38,7 @@ fn status(view: &View<'_>, out: &mut Findings) {
 fn error(view: &View<'_>, out: &mut Findings) {
     let Some(vault) = Vault::open(view) else { return };
     // A server without any scopes refuses for reasons that no scope would mend.
-    let has_scopes = discovery::documents(view).iter().any(|(_, document)| document["scopes_supported"].is_array())
+    let has_scopes = discovery::documents(view).iter().any(|(_, document)| document.at("scopes_supported").is_array())
         || oauth::refused_with(view, 401)
             .any(|exchange| oauth::bearer(exchange).is_some_and(|challenge| challenge.param("scope").is_some()));
     for (exchange, credential) in vault.asked() {

@@ -6,6 +6,7 @@ use super::wire::{self, authority, document, path};
 use crate::check::support::quote;
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 const RFC_8414: &str = "/.well-known/oauth-authorization-server";
@@ -33,7 +34,10 @@ pub(crate) static CHECKS: &[Check] = &[
 /// What came back where it is metadata: many sites answer any path with a page, which is none.
 pub(crate) fn metadata_of(exchange: &Exchange) -> Option<&Value> {
     let found = document(exchange).filter(|_| exchange.is_success())?;
-    ["issuer", "authorization_endpoint", "token_endpoint"].iter().any(|name| found.get(name).is_some()).then_some(found)
+    ["issuer", "authorization_endpoint", "token_endpoint"]
+        .iter()
+        .any(|name| found.member(name).is_some())
+        .then_some(found)
 }
 
 /// Every metadata document with its exchange, as far as the requirement holds there.
@@ -166,7 +170,7 @@ fn default_endpoints(view: &View<'_>, out: &mut Findings) {
 
 fn path_inserted(view: &View<'_>, out: &mut Findings) {
     for (exchange, found) in documents(view, out) {
-        let Some(issuer) = found["issuer"].as_str().and_then(|issuer| issuer.parse::<url::Url>().ok()) else {
+        let Some(issuer) = found.at("issuer").as_str().and_then(|issuer| issuer.parse::<url::Url>().ok()) else {
             continue;
         };
         let tail = issuer.path().trim_end_matches('/');
@@ -191,7 +195,7 @@ fn path_inserted(view: &View<'_>, out: &mut Findings) {
 
 fn required_members(view: &View<'_>, out: &mut Findings) {
     for (exchange, found) in documents(view, out) {
-        let grants: Vec<&str> = found["grant_types_supported"].as_array().map_or_else(
+        let grants: Vec<&str> = found.at("grant_types_supported").as_array().map_or_else(
             || vec!["authorization_code", "implicit"],
             |grants| grants.iter().filter_map(Value::as_str).collect(),
         );
@@ -202,10 +206,10 @@ fn required_members(view: &View<'_>, out: &mut Findings) {
                 missing.push(name);
             }
         };
-        need("issuer", found["issuer"].is_string());
-        need("response_types_supported", found["response_types_supported"].is_array());
-        need("authorization_endpoint", !fronted || found["authorization_endpoint"].is_string());
-        need("token_endpoint", grants == ["implicit"] || found["token_endpoint"].is_string());
+        need("issuer", found.at("issuer").is_string());
+        need("response_types_supported", found.at("response_types_supported").is_array());
+        need("authorization_endpoint", !fronted || found.at("authorization_endpoint").is_string());
+        need("token_endpoint", grants == ["implicit"] || found.at("token_endpoint").is_string());
         out.require(missing.is_empty(), || {
             breach(
                 exchange,
@@ -220,7 +224,7 @@ fn required_members(view: &View<'_>, out: &mut Findings) {
 
 fn issuer_form(view: &View<'_>, out: &mut Findings) {
     for (exchange, found) in documents(view, out) {
-        let Some(issuer) = found["issuer"].as_str() else { continue };
+        let Some(issuer) = found.at("issuer").as_str() else { continue };
         let local = wire::on_this_machine(issuer) && issuer.starts_with("http://");
         let plain = issuer.parse::<url::Url>().is_ok_and(|url| url.query().is_none() && url.fragment().is_none());
         let problem = if !plain {
@@ -262,11 +266,11 @@ fn parts_of(issuer: &str) -> Option<(String, String)> {
 fn issuer_match(view: &View<'_>, out: &mut Findings) {
     let named: Vec<String> = wire::resource_metadata(view)
         .filter_map(document)
-        .flat_map(|found| found["authorization_servers"].as_array().cloned().unwrap_or_default())
+        .flat_map(|found| found.at("authorization_servers").as_array().cloned().unwrap_or_default())
         .filter_map(|entry| entry.as_str().map(str::to_owned))
         .collect();
     for (exchange, found) in documents(view, out) {
-        let Some(issuer) = found["issuer"].as_str() else { continue };
+        let Some(issuer) = found.at("issuer").as_str() else { continue };
         let wanted = stands_for(exchange);
         let same = parts_of(issuer).is_some_and(|parts| parts == wanted);
         let mut spelled = named.iter().filter(|entry| parts_of(entry).is_some_and(|parts| parts == wanted)).peekable();
@@ -291,7 +295,7 @@ fn issuer_match(view: &View<'_>, out: &mut Findings) {
 
 fn as_json(view: &View<'_>, out: &mut Findings) {
     for (exchange, _) in documents(view, out) {
-        let right = exchange.status == Some(200) && exchange.media_type().as_deref() == Some("application/json");
+        let right = exchange.status == Some(200) && exchange.media_type() == Some("application/json");
         out.require(right, || {
             breach(
                 exchange,
@@ -326,7 +330,7 @@ fn no_empty(view: &View<'_>, out: &mut Findings) {
 fn pkce_advertised(view: &View<'_>, out: &mut Findings, place: fn(&Exchange) -> bool) {
     for (exchange, found) in documents(view, out) {
         if place(exchange) {
-            let listed = found["code_challenge_methods_supported"].as_array().is_some_and(|list| !list.is_empty());
+            let listed = found.at("code_challenge_methods_supported").as_array().is_some_and(|list| !list.is_empty());
             out.require(listed, || {
                 breach(
                     exchange,
@@ -354,7 +358,8 @@ fn iss_advertised(view: &View<'_>, out: &mut Findings) {
         if documents.is_empty() {
             continue;
         }
-        let advertised = documents.iter().any(|found| found["authorization_response_iss_parameter_supported"] == true);
+        let advertised =
+            documents.iter().any(|found| found.at("authorization_response_iss_parameter_supported") == true);
         if advertised {
             out.pass();
             continue;
@@ -396,7 +401,7 @@ fn https(view: &View<'_>, out: &mut Findings) {
 
 /// Whether any document says that client ID metadata documents are taken.
 pub(crate) fn takes_documents(view: &View<'_>) -> bool {
-    wire::server_documents(view).iter().any(|found| found["client_id_metadata_document_supported"] == true)
+    wire::server_documents(view).iter().any(|found| found.at("client_id_metadata_document_supported") == true)
 }
 
 #[cfg(test)]

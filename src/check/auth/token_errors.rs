@@ -4,6 +4,7 @@ use super::ledger::{Ask, Ledger};
 use super::wire::{challenged, document, to};
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -99,7 +100,9 @@ pub(super) fn sender(ledger: &Ledger<'_>, view: &View<'_>, ask: &Ask<'_>) -> Opt
 /// Whether a client was given a secret.
 fn secret(view: &View<'_>, client: &str) -> bool {
     let registered = to(view, "registration_endpoint", "/register").into_iter().filter_map(document);
-    registered.into_iter().any(|document| document["client_id"] == client && document["client_secret"].is_string())
+    registered
+        .into_iter()
+        .any(|document| document.at("client_id") == client && document.at("client_secret").is_string())
 }
 
 /// A client that is unknown or fails to prove itself gets `invalid_client`; after HTTP Basic with 401 and a challenge.

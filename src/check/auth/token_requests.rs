@@ -4,6 +4,7 @@ use super::ledger::{Ledger, under};
 use super::token_errors::{judged, wrong};
 use super::wire::{document, param, query, to};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -81,13 +82,16 @@ fn secret_in_body(view: &View<'_>, out: &mut Findings) {
         .into_iter()
         .filter(|exchange| exchange.is_success())
         .filter_map(document)
-        .filter(|document| document["token_endpoint_auth_method"] == "client_secret_post")
+        .filter(|document| document.at("token_endpoint_auth_method") == "client_secret_post")
         .collect();
     let ledger = Ledger::new(view);
     for ask in judged(&ledger, out) {
         let right = |document: &&serde_json::Value| {
-            document["client_id"].as_str() == ask.param("client_id")
-                && document["client_secret"].as_str().is_some_and(|secret| ask.param("client_secret") == Some(secret))
+            document.at("client_id").as_str() == ask.param("client_id")
+                && document
+                    .at("client_secret")
+                    .as_str()
+                    .is_some_and(|secret| ask.param("client_secret") == Some(secret))
         };
         let basic = ask.exchange.sent_header("authorization").is_some();
         if !posts.iter().any(right) || basic || !ask.sound() {

@@ -4,6 +4,7 @@ use super::ledger::{Ask, Ledger, under, words};
 use super::wire::{authorization_requests, bearer, param, query, redirect};
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -52,7 +53,7 @@ fn members(view: &View<'_>, out: &mut Findings) {
 /// It says in `expires_in` how long the access token lives.
 fn expires_in(view: &View<'_>, out: &mut Findings) {
     each(view, out, |ask, out| {
-        out.require(ask.answer["expires_in"].is_number(), || {
+        out.require(ask.answer.at("expires_in").is_number(), || {
             told(
                 "A token response does not say how long its access token lives.".to_owned(),
                 &["expires_in with a number of seconds"],
@@ -87,7 +88,7 @@ fn scope(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let shown = ledger.introspections.iter().find(|look| {
-            let scope = look.answer["scope"].as_str().filter(|_| look.answer["active"] == true);
+            let scope = look.answer.at("scope").as_str().filter(|_| look.answer.at("active") == true);
             look.param("token") == Some(token) && scope.is_some_and(|scope| words(scope) != asked)
         });
         let refused = ledger.uses.iter().find(|(used, exchange)| {
@@ -127,7 +128,7 @@ fn no_store(view: &View<'_>, out: &mut Findings) {
 /// An access token lives no longer than a day.
 fn short_lived(view: &View<'_>, out: &mut Findings) {
     each(view, out, |ask, out| {
-        let Some(lives) = ask.answer["expires_in"].as_u64() else { return };
+        let Some(lives) = ask.answer.at("expires_in").as_u64() else { return };
         out.require(lives <= SHORT, || {
             told(
                 format!("An access token lives {} days.", lives / 86_400),
@@ -143,11 +144,11 @@ fn short_lived(view: &View<'_>, out: &mut Findings) {
 /// Introspection names the resource that the token was asked for as its audience. Where it names none, nothing is seen.
 fn audience(view: &View<'_>, out: &mut Findings) {
     let ledger = Ledger::new(view);
-    for look in under(&ledger.introspections, out).into_iter().filter(|look| look.answer["active"] == true) {
+    for look in under(&ledger.introspections, out).into_iter().filter(|look| look.answer.at("active") == true) {
         let Some(origin) = look.param("token").and_then(|token| ledger.access.get(token)) else { continue };
         let ask = &ledger.asks[origin.ask];
         let asked = ask.param("resource").or(ledger.grants[origin.grant].resource.as_deref());
-        let named = audiences(&look.answer["aud"]);
+        let named = audiences(look.answer.at("aud"));
         let Some(asked) = asked.filter(|_| !named.is_empty()) else { continue };
         let same = named.iter().any(|name| name.trim_end_matches('/') == asked.trim_end_matches('/'));
         out.require(same, || {

@@ -5,6 +5,7 @@ use super::asked::{Answer, Ask, asks_under, granted_otherwise};
 use super::wire;
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -17,7 +18,7 @@ pub(crate) const CHECKS: &[Check] = &[
 /// What the resource is called in its metadata, where that and the asked name differ by slashes at the end only.
 fn otherwise_spelled(view: &View<'_>, asked: &str) -> Option<String> {
     let documents = wire::resource_metadata(view).filter_map(wire::document);
-    let mut names = documents.filter_map(|found| found["resource"].as_str());
+    let mut names = documents.filter_map(|found| found.at("resource").as_str());
     names.find(|name| *name != asked && name.trim_end_matches('/') == asked.trim_end_matches('/')).map(str::to_owned)
 }
 
@@ -62,7 +63,7 @@ fn slash(view: &View<'_>, out: &mut Findings) {
 
 /// Whether the metadata of the resource calls it so.
 fn stated(view: &View<'_>, resource: &str) -> bool {
-    wire::resource_metadata(view).filter_map(wire::document).any(|found| found["resource"] == resource)
+    wire::resource_metadata(view).filter_map(wire::document).any(|found| found.at("resource") == resource)
 }
 
 /// A parameter of a request that is there and not empty.

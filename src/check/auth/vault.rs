@@ -4,6 +4,7 @@
 
 use super::wire;
 use crate::check::wire::{faultless, foreign_origin};
+use crate::model::Members as _;
 use crate::transcript::{Event, EventKind, Exchange, Msg, View};
 
 /// How long before and after its end nobody can say whether a token still counts.
@@ -232,8 +233,9 @@ fn minted(event: &Event) -> Option<Minted<'_>> {
 
 /// Whether a request brought a result that is no error of a tool.
 pub(crate) fn served(view: &View<'_>, index: usize, exchange: &Exchange) -> bool {
-    let result =
-        |msg: &Msg| msg.received() && msg.value["result"].is_object() && msg.value["result"]["isError"] != true;
+    let result = |msg: &Msg| {
+        msg.received() && msg.value.at("result").is_object() && msg.value.at("result").at("isError") != true
+    };
     exchange.is_success() && view.messages_in(index).any(result)
 }
 
@@ -264,7 +266,7 @@ pub(crate) fn fair(view: &View<'_>, exchange: &Exchange) -> bool {
 
 /// The JSON-RPC method of a POST.
 pub(crate) fn rpc_method(exchange: &Exchange) -> Option<&str> {
-    exchange.sent_json()?["method"].as_str()
+    exchange.sent_json()?.at("method").as_str()
 }
 
 fn issued<'v>(view: &'v View<'_>, exchange: &'v Exchange) -> Option<Issued<'v>> {
@@ -283,9 +285,9 @@ fn issued<'v>(view: &'v View<'_>, exchange: &'v Exchange) -> Option<Issued<'v>> 
     let asked = asked.unwrap_or_default();
     let own = of(form, "resource");
     Some(Issued {
-        label: document["access_token"].as_str()?.to_owned(),
+        label: document.at("access_token").as_str()?.to_owned(),
         exchange,
-        expires_in: document["expires_in"].as_u64(),
+        expires_in: document.at("expires_in").as_u64(),
         resources: if own.is_empty() { of(asked, "resource") } else { own },
         refreshed: wire::param(form, "grant_type") == Some("refresh_token"),
         hint: wire::param(asked, "login_hint").map(str::to_owned),

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::check::wire::{nearest, to_endpoint};
-use crate::model::{Challenge, Revision};
+use crate::model::{Challenge, Members as _, Revision};
 use crate::transcript::{Exchange, META_VERSION, Msg, Redirect, View, has_modern_meta};
 
 /// Whether anything in a transcript has to do with authorization: a credential, a refusal, a request to another place
@@ -22,7 +22,7 @@ pub(crate) fn occurs(view: &View<'_>) -> bool {
 
 /// The path of a request without its query.
 pub(crate) fn path(exchange: &Exchange) -> &str {
-    exchange.target.split('?').next().unwrap_or(&exchange.target)
+    exchange.path()
 }
 
 /// `host:port` that a request went to.
@@ -38,7 +38,20 @@ pub(crate) fn authority_of(url: &url::Url) -> String {
 
 /// Whether a request went to this URL, whatever their queries.
 pub(crate) fn goes_to(exchange: &Exchange, url: &url::Url) -> bool {
-    path(exchange) == url.path() && authority(exchange).eq_ignore_ascii_case(&authority_of(url))
+    path(exchange) == url.path() && is_of(authority(exchange), url)
+}
+
+/// Whether an authority, as a `Host` header has it, is that of a URL.
+fn is_of(authority: &str, url: &url::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let rest = authority
+        .get(host.len()..)
+        .filter(|_| authority.as_bytes()[..host.len()].eq_ignore_ascii_case(host.as_bytes()));
+    match (url.port(), rest.map(|rest| rest.strip_prefix(':'))) {
+        (None, Some(_)) => authority.len() == host.len(),
+        (Some(port), Some(Some(digits))) => digits.parse() == Ok(port) && !digits.starts_with(['0', '+']),
+        _ => false,
+    }
 }
 
 /// The revision that governs an exchange outside the endpoint: that of the conversation around it, or the one asked for.
@@ -50,8 +63,8 @@ pub(crate) fn around(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
 /// The revision that a request of the client names: `initialize` in its parameters, the modern era in `_meta`.
 fn names_revision(msg: &Msg) -> Option<Revision> {
     let params = msg.message().params().filter(|_| !msg.received())?;
-    let modern = params["_meta"].get(META_VERSION);
-    let handshake = params.get("protocolVersion").filter(|_| msg.method() == Some("initialize"));
+    let modern = params.at("_meta").get(META_VERSION);
+    let handshake = params.member("protocolVersion").filter(|_| msg.method() == Some("initialize"));
     modern.or(handshake)?.as_str()?.parse().ok()
 }
 
@@ -86,7 +99,7 @@ pub(crate) fn server_documents<'v>(view: &'v View<'_>) -> Vec<&'v Value> {
 pub(crate) fn to<'v>(view: &'v View<'_>, name: &'static str, fallback: &str) -> Vec<&'v Exchange> {
     view.gather(name, || {
         let documents = server_documents(view);
-        let url = |document: &&Value| document.get(name)?.as_str()?.parse().ok();
+        let url = |document: &&Value| document.member(name)?.as_str()?.parse().ok();
         let named: Vec<url::Url> = documents.iter().filter_map(url).collect();
         let matches = |exchange: &Exchange| {
             if documents.is_empty() {

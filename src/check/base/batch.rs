@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::check::wire::{body_error, came, faultless, got_in, governing, is_4xx, is_response, posts, told, walled};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Message, id_text};
+use crate::model::{Kind, Members as _, Message, id_text};
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -29,10 +29,10 @@ impl Batch<'_> {
     }
 
     fn valid(&self) -> bool {
-        let fine = |member: &Value| member["jsonrpc"] == "2.0" && Message(member).kind() != Kind::Other;
+        let fine = |member: &Value| member.at("jsonrpc") == "2.0" && Message(member).kind() != Kind::Other;
         !self.members.is_empty()
             && self.members.iter().all(fine)
-            && !self.members.iter().any(|member| member["method"] == "initialize")
+            && !self.members.iter().any(|member| member.at("method") == "initialize")
     }
 }
 
@@ -55,7 +55,7 @@ fn batch_receive(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let asked = !batch.requests().is_empty();
-        let answered = got_in(view, batch.index).iter().any(|msg| is_response(msg) && !msg.value["id"].is_null());
+        let answered = got_in(view, batch.index).iter().any(|msg| is_response(msg) && !msg.value.at("id").is_null());
         let taken = if asked { exchange.is_success() && answered } else { exchange.is_accepted() };
         if !taken && asked && (exchange.status.is_none() || exchange.is_success()) && body_error(exchange).is_none() {
             out.inconclusive();
@@ -81,16 +81,16 @@ fn batch_one_response_each(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let requests = batch.requests();
-        let count = |id: &Value| responses.iter().filter(|msg| msg.value["id"] == *id).count();
-        let uneven = requests.iter().find(|request| count(&request["id"]) != 1);
-        let extra = responses.iter().find(|msg| !requests.iter().any(|request| request["id"] == msg.value["id"]));
+        let count = |id: &Value| responses.iter().filter(|msg| *msg.value.at("id") == *id).count();
+        let uneven = requests.iter().find(|request| count(request.at("id")) != 1);
+        let extra = responses.iter().find(|msg| !requests.iter().any(|request| request.at("id") == msg.value.at("id")));
         out.require(uneven.is_none() && extra.is_none(), || {
             told(
                 match uneven {
                     Some(request) => format!(
                         "The request with id {} in an array got {} responses.",
-                        id_text(&request["id"]),
-                        count(&request["id"])
+                        id_text(request.at("id")),
+                        count(request.at("id"))
                     ),
                     None => "A response to an array answers none of its requests.".to_owned(),
                 },

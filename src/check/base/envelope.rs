@@ -3,7 +3,7 @@
 use crate::check::wire::{came, fair_calls, got_in, is_response, received, short, told, unfinished};
 use crate::check::wire::{governing, sent_in, well_formed};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, id_text};
+use crate::model::{Kind, Members as _, id_text};
 use crate::transcript::{Carrier, Direction, End, Msg, View};
 
 /// The checks of this topic.
@@ -24,7 +24,7 @@ fn jsonrpc_envelope(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let array = msg.batched && !revision.is_some_and(|revision| revision.facts().batches);
-        let marked = msg.value["jsonrpc"] == "2.0" && msg.kind != Kind::Other;
+        let marked = msg.value.at("jsonrpc") == "2.0" && msg.kind != Kind::Other;
         out.require(marked && !array, || {
             let what = if array {
                 "The server put messages into an array, which this revision does not know."
@@ -48,7 +48,7 @@ fn result_xor_error(view: &View<'_>, out: &mut Findings) {
         if !out.covers(revision) {
             continue;
         }
-        let both = msg.value.get("result").is_some() && msg.value.get("error").is_some();
+        let both = msg.value.member("result").is_some() && msg.value.member("error").is_some();
         out.require(!both, || {
             told(
                 "A response has a result as well as an error.".to_owned(),
@@ -61,7 +61,8 @@ fn result_xor_error(view: &View<'_>, out: &mut Findings) {
     }
     for exchange in view.exchanges.iter().filter(|exchange| exchange.is_success()) {
         let Some(body) = exchange.got_json() else { continue };
-        let empty = body["jsonrpc"] == "2.0" && ["method", "result", "error"].iter().all(|key| body.get(key).is_none());
+        let empty =
+            body.at("jsonrpc") == "2.0" && ["method", "result", "error"].iter().all(|key| body.member(key).is_none());
         if empty && out.covers(governing(view, exchange)) {
             out.breach(told(
                 "A response has neither a result nor an error.".to_owned(),
@@ -77,7 +78,7 @@ fn result_xor_error(view: &View<'_>, out: &mut Findings) {
 fn errors<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
     received(view)
         .filter(|(msg, _, revision)| {
-            is_response(msg) && msg.value.get("error").is_some_and(|error| !error.is_null()) && out.covers(*revision)
+            is_response(msg) && msg.value.member("error").is_some_and(|error| !error.is_null()) && out.covers(*revision)
         })
         .map(|(msg, ..)| msg)
         .collect()
@@ -86,8 +87,8 @@ fn errors<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
 /// An error has a code and a text for people.
 fn error_shape(view: &View<'_>, out: &mut Findings) {
     for msg in errors(view, out) {
-        let error = &msg.value["error"];
-        out.require(error.get("code").is_some() && error["message"].is_string(), || {
+        let error = msg.value.at("error");
+        out.require(error.member("code").is_some() && error.at("message").is_string(), || {
             told(
                 "An error lacks its code or its message.".to_owned(),
                 &["an object with an integer code and a string message"],
@@ -102,7 +103,7 @@ fn error_shape(view: &View<'_>, out: &mut Findings) {
 /// Error codes are whole numbers.
 fn error_code_integer(view: &View<'_>, out: &mut Findings) {
     for msg in errors(view, out) {
-        let Some(code) = msg.value["error"].get("code") else { continue };
+        let Some(code) = msg.value.at("error").member("code") else { continue };
         out.require(code.is_i64() || code.is_u64(), || {
             told(
                 "The code of an error is no integer.".to_owned(),
@@ -125,14 +126,14 @@ fn response_echoes_id(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         for msg in got_in(view, index).into_iter().filter(|msg| is_response(msg)) {
-            let id = msg.value.get("id").filter(|id| !id.is_null());
+            let id = msg.value.member("id").filter(|id| !id.is_null());
             // Refusals of the HTTP layer need not have read the message.
             if id.is_none() && !exchange.is_success() {
                 continue;
             }
-            let echoed = requests.iter().any(|request| request.value.get("id") == id);
+            let echoed = requests.iter().any(|request| request.value.member("id") == id);
             out.require(echoed, || {
-                let wanted: Vec<String> = requests.iter().map(|request| id_text(&request.value["id"])).collect();
+                let wanted: Vec<String> = requests.iter().map(|request| id_text(request.value.at("id"))).collect();
                 told(
                     format!("A response does not carry the id of the request ({}).", wanted.join(", ")),
                     &["the id of the request with the same value and the same JSON type"],
@@ -153,12 +154,12 @@ fn response_exactly_one(view: &View<'_>, out: &mut Findings) {
                 && other.kind == Kind::Request
                 && other.conversation == request.conversation
                 && other.client == request.client
-                && other.value["id"] == request.value["id"]
+                && other.value.at("id") == request.value.at("id")
         });
         let cancelled = view.messages.iter().any(|other| {
             other.method() == Some("notifications/cancelled")
                 && other.conversation == request.conversation
-                && other.value["params"]["requestId"] == request.value["id"]
+                && other.value.at("params").at("requestId") == request.value.at("id")
         });
         let gone = view.conversation_of(request).is_some_and(|conversation| conversation.deleted.is_some());
         let refused = !exchange.is_success() && exchange.status.is_some();
@@ -182,7 +183,7 @@ fn response_exactly_one(view: &View<'_>, out: &mut Findings) {
                 format!(
                     "The request {} (id {}) got {} responses.",
                     request.method().unwrap_or_default(),
-                    id_text(&request.value["id"]),
+                    id_text(request.value.at("id")),
                     if responses.is_empty() { 0 } else { originals }
                 ),
                 &["exactly one response"],

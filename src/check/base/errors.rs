@@ -7,7 +7,7 @@ use crate::check::wire::{
     valid_id,
 };
 use crate::check::{Check, Findings};
-use crate::model::Message;
+use crate::model::{Members as _, Message};
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -47,10 +47,10 @@ fn parse_error(view: &View<'_>, out: &mut Findings) {
 /// JSON that is neither request, notification nor response.
 fn invalid(body: &Value) -> bool {
     let Some(object) = body.as_object() else { return !body.is_array() };
-    let bad_id = object.get("id").is_some_and(|id| !valid_id(id) && !id.is_null() && !id.is_f64());
-    let bad_method = object.get("method").is_some_and(|method| !method.is_string());
+    let bad_id = object.member("id").is_some_and(|id| !valid_id(id) && !id.is_null() && !id.is_f64());
+    let bad_method = object.member("method").is_some_and(|method| !method.is_string());
     let nothing = ["method", "result", "error"].iter().all(|key| !object.contains_key(*key));
-    body["jsonrpc"] != "2.0" || bad_id || bad_method || nothing
+    body.at("jsonrpc") != "2.0" || bad_id || bad_method || nothing
 }
 
 /// JSON that is no valid message is an invalid request.
@@ -65,7 +65,7 @@ fn invalid_request_error(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let code = body_error(exchange);
-        let dropped = exchange.is_accepted() && body.get("id").is_none();
+        let dropped = exchange.is_accepted() && body.member("id").is_none();
         let named = code != Some(-32700);
         out.require(code == Some(-32600) || (is_4xx(exchange) && named) || dropped, || {
             told(
@@ -97,7 +97,7 @@ fn method_not_found(view: &View<'_>, out: &mut Findings) {
             }
             continue;
         };
-        let own = response.value["result"].as_object().is_some_and(|result| !result.is_empty());
+        let own = response.value.at("result").as_object().is_some_and(|result| !result.is_empty());
         if own || unreadable(&response.value) {
             continue;
         }
@@ -109,7 +109,7 @@ fn method_not_found(view: &View<'_>, out: &mut Findings) {
 
 /// Whether a response is an error whose code is no code: `base.error-code-integer` tells that.
 fn unreadable(response: &Value) -> bool {
-    response["error"].is_object() && Message(response).error_code().is_none()
+    response.at("error").is_object() && Message(response).error_code().is_none()
 }
 
 fn method_breach(method: &str, actual: String, evidence: Vec<u32>) -> crate::check::Breach {
@@ -127,14 +127,14 @@ fn misfit(method: &str, params: Option<&Value>) -> bool {
     let text = |key: &str| !params.is_some_and(|params| params[key].is_string());
     match method {
         "tools/call" => {
-            text("name") || params.is_some_and(|p| p.get("arguments").is_some_and(|given| !given.is_object()))
+            text("name") || params.is_some_and(|p| p.member("arguments").is_some_and(|given| !given.is_object()))
         }
         "prompts/get" => text("name"),
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => text("uri"),
         "logging/setLevel" => text("level"),
-        "completion/complete" => !params.is_some_and(|params| params["ref"].is_object()),
+        "completion/complete" => !params.is_some_and(|params| params.at("ref").is_object()),
         "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list" => {
-            params.is_some_and(|p| p.get("cursor").is_some_and(|cursor| !cursor.is_string() && !cursor.is_null()))
+            params.is_some_and(|p| p.member("cursor").is_some_and(|cursor| !cursor.is_string() && !cursor.is_null()))
         }
         _ => false,
     }

@@ -6,7 +6,7 @@ use crate::check::wire::{
     CLIENT_NOTIFICATIONS, came, fair_calls, got_in, governing, is_response, received, sent_in, short, told, valid_id,
 };
 use crate::check::{Check, Findings};
-use crate::model::{Era, Kind, id_text};
+use crate::model::{Era, Kind, Members as _, id_text};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -34,7 +34,7 @@ fn server_requests<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Msg> {
 /// The server's own requests have a string or an integer as id; null has its own check.
 fn request_id_type(view: &View<'_>, out: &mut Findings) {
     for msg in server_requests(view, out) {
-        let id = &msg.value["id"];
+        let id = msg.value.at("id");
         if id.is_null() {
             continue;
         }
@@ -53,7 +53,7 @@ fn request_id_type(view: &View<'_>, out: &mut Findings) {
 /// The server's own requests never have a null id.
 fn request_id_not_null(view: &View<'_>, out: &mut Findings) {
     for msg in server_requests(view, out) {
-        out.require(!msg.value["id"].is_null(), || {
+        out.require(!msg.value.at("id").is_null(), || {
             told(
                 "A request of the server has a null id, so nobody can answer it.".to_owned(),
                 &["a string or an integer"],
@@ -69,16 +69,18 @@ fn request_id_not_null(view: &View<'_>, out: &mut Findings) {
 fn request_id_unique(view: &View<'_>, out: &mut Findings) {
     let mut seen: Vec<(Option<usize>, &Msg)> = Vec::new();
     // A null id is no id at all, which has a check of its own.
-    for msg in server_requests(view, out).into_iter().filter(|msg| !msg.value["id"].is_null()) {
+    for msg in server_requests(view, out).into_iter().filter(|msg| !msg.value.at("id").is_null()) {
         let same = seen.iter().find(|(conversation, other)| {
-            *conversation == msg.conversation && other.client == msg.client && other.value["id"] == msg.value["id"]
+            *conversation == msg.conversation
+                && other.client == msg.client
+                && other.value.at("id") == msg.value.at("id")
         });
         let replay = same.is_some_and(|(_, other)| {
             other.value == msg.value && view.exchange_of(msg).sent_header("last-event-id").is_some()
         });
         out.require(same.is_none() || replay, || {
             told(
-                format!("The server used the id {} for two requests of one session.", id_text(&msg.value["id"])),
+                format!("The server used the id {} for two requests of one session.", id_text(msg.value.at("id"))),
                 &["an id that was not used in this session before"],
                 short(&msg.value.to_string()),
                 "count the ids for each session, and never start over within one",
@@ -95,8 +97,8 @@ fn id_type_tolerance(view: &View<'_>, out: &mut Findings) {
     // for truth refuse 0 and the empty string alone.
     let kind = |id: &serde_json::Value| (id.is_string(), *id == 0 || *id == "");
     let works: HashSet<(&str, (bool, bool))> = fair_calls(view)
-        .filter(|(_, _, responses)| responses.iter().any(|msg| msg.value.get("result").is_some()))
-        .filter_map(|(request, ..)| Some((request.method()?, kind(&request.value["id"]))))
+        .filter(|(_, _, responses)| responses.iter().any(|msg| msg.value.member("result").is_some()))
+        .filter_map(|(request, ..)| Some((request.method()?, kind(request.value.at("id")))))
         .collect();
     let known = |method: &str| works.iter().any(|(worked, _)| *worked == method);
     for (request, exchange, responses) in fair_calls(view) {
@@ -104,17 +106,18 @@ fn id_type_tolerance(view: &View<'_>, out: &mut Findings) {
         if request.batched || !out.covers(request.revision) || !request.method().is_some_and(known) {
             continue;
         }
-        let id = &request.value["id"];
+        let id = request.value.at("id");
         // To a server without session ids two clients are one, and may use an id at the same time.
         let loose = |msg: &Msg| view.conversation_of(msg).is_none_or(|conversation| conversation.session.is_none());
         let shared = |other: &Msg| other.client != request.client && loose(other) && loose(request);
-        if view.messages.iter().any(|other| !other.received() && other.value.get("id") == Some(id) && shared(other)) {
+        if view.messages.iter().any(|other| !other.received() && other.value.member("id") == Some(id) && shared(other))
+        {
             continue;
         }
         let got = got_in(view, request.exchange);
         let bare = |id: &serde_json::Value| id.as_str().map_or_else(|| id.to_string(), str::to_owned);
         let changed = got.iter().find(|msg| {
-            let other = &msg.value["id"];
+            let other = msg.value.at("id");
             is_response(msg) && other != id && !other.is_null() && bare(other) == bare(id)
         });
         // In the modern era each kind of refusal has a code of its own, most of them with this status.
@@ -129,7 +132,7 @@ fn id_type_tolerance(view: &View<'_>, out: &mut Findings) {
             told(
                 format!("The server did not take {} as an id, though the method works with another one.", id_text(id)),
                 &["a response with the same id in value and JSON type"],
-                changed.map_or_else(|| came(exchange), |msg| format!("\"id\": {}", msg.value["id"])),
+                changed.map_or_else(|| came(exchange), |msg| format!("\"id\": {}", msg.value.at("id"))),
                 "treat ids as opaque: accept integers and strings, and hand them back as they came",
                 exchange.evidence(),
             )
@@ -142,13 +145,13 @@ fn null_id_rejected(view: &View<'_>, out: &mut Findings) {
     for (index, exchange) in view.exchanges.iter().enumerate() {
         let asked = sent_in(view, index)
             .iter()
-            .any(|msg| msg.kind == Kind::Request && msg.value.get("id").is_some_and(serde_json::Value::is_null));
+            .any(|msg| msg.kind == Kind::Request && msg.value.member("id").is_some_and(serde_json::Value::is_null));
         if !asked || !out.covers(governing(view, exchange)) {
             continue;
         }
-        let served = got_in(view, index)
-            .into_iter()
-            .any(|msg| msg.value.get("result").is_some() && msg.value.get("id").is_none_or(serde_json::Value::is_null));
+        let served = got_in(view, index).into_iter().any(|msg| {
+            msg.value.member("result").is_some() && msg.value.member("id").is_none_or(serde_json::Value::is_null)
+        });
         out.require(!served, || {
             told(
                 "A request with a null id was served.".to_owned(),
@@ -168,7 +171,7 @@ fn notification_no_id(view: &View<'_>, out: &mut Findings) {
         if !notification || !out.covers(revision) {
             continue;
         }
-        out.require(msg.value.get("id").is_none(), || {
+        out.require(msg.value.member("id").is_none(), || {
             told(
                 format!("The notification {} has an id.", msg.method().unwrap_or_default()),
                 &["the same message without an id member"],
@@ -192,8 +195,8 @@ fn judge_notifications(view: &View<'_>, out: &mut Findings, wanted: fn(&str) -> 
             continue;
         }
         let answer = got_in(view, index).into_iter().find(|msg| {
-            let nameless = msg.value.get("id").is_none_or(serde_json::Value::is_null);
-            is_response(msg) && (msg.value.get("result").is_some() || !nameless || exchange.is_success())
+            let nameless = msg.value.member("id").is_none_or(serde_json::Value::is_null);
+            is_response(msg) && (msg.value.member("result").is_some() || !nameless || exchange.is_success())
         });
         out.require(answer.is_none(), || {
             told(

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::check::wire::{came, fair_calls, received, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -130,16 +131,16 @@ fn odd_request(view: &View<'_>, out: &mut Findings, odd: fn(&Value) -> bool, wha
     let plain_works = |method: Option<&str>| {
         fair_calls(view).any(|(request, _, responses)| {
             request.method() == method
-                && !odd(&request.value["params"])
-                && responses.iter().any(|response| response.value.get("result").is_some())
+                && !odd(request.value.at("params"))
+                && responses.iter().any(|response| response.value.member("result").is_some())
         })
     };
     for (request, exchange, responses) in fair_calls(view) {
-        if !odd(&request.value["params"]) || !out.covers(request.revision) {
+        if !odd(request.value.at("params")) || !out.covers(request.revision) {
             continue;
         }
-        let served = responses.iter().any(|response| response.value.get("result").is_some());
-        let refused = responses.iter().any(|response| response.value.get("error").is_some())
+        let served = responses.iter().any(|response| response.value.member("result").is_some());
+        let refused = responses.iter().any(|response| response.value.member("error").is_some())
             || exchange.status.is_some_and(|status| status >= 400);
         if !(served || (refused && plain_works(request.method()))) {
             continue;
@@ -159,7 +160,7 @@ fn odd_request(view: &View<'_>, out: &mut Findings, odd: fn(&Value) -> bool, wha
 /// Keys of `_meta` that the server does not know change nothing.
 fn unknown_keys(view: &View<'_>, out: &mut Findings) {
     let odd = |params: &Value| {
-        params["_meta"].as_object().is_some_and(|meta| {
+        params.at("_meta").as_object().is_some_and(|meta| {
             meta.keys().any(|key| key != "progressToken" && !key.starts_with("io.modelcontextprotocol/"))
         })
     };
@@ -201,7 +202,7 @@ fn icon_src(view: &View<'_>, out: &mut Findings) {
         let mut lists = Vec::new();
         gather(&msg.value, "icons", &mut lists);
         for icon in lists.into_iter().filter_map(Value::as_array).flatten() {
-            let src = icon["src"].as_str().unwrap_or_default().to_ascii_lowercase();
+            let src = icon.at("src").as_str().unwrap_or_default().to_ascii_lowercase();
             let right = ["https://", "http://", "data:"].iter().any(|scheme| src.starts_with(scheme));
             out.require(right, || {
                 told(

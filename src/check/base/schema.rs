@@ -3,6 +3,7 @@
 use crate::check::schemas::is_valid_within;
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -14,16 +15,16 @@ fn schema_valid(view: &View<'_>, out: &mut Findings) {
         if !out.covers(response.revision) {
             continue;
         }
-        for tool in result["tools"].as_array().into_iter().flatten() {
+        for tool in result.at("tools").as_array().into_iter().flatten() {
             for member in ["inputSchema", "outputSchema"] {
-                let Some(schema) = tool.get(member) else { continue };
+                let Some(schema) = tool.member(member) else { continue };
                 let Some(right) = is_valid_within(&response.value, schema) else {
                     out.inconclusive();
                     continue;
                 };
                 out.require(right, || {
                     told(
-                        format!("The {member} of tool {} is no valid JSON Schema.", tool["name"]),
+                        format!("The {member} of tool {} is no valid JSON Schema.", tool.at("name")),
                         &["a schema that is valid in the dialect named by $schema, or in 2020-12 without it"],
                         short(&schema.to_string()),
                         "check the schema with a JSON Schema linter; name the dialect if it is an older one",

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::common::{revision, told};
 use crate::check::support::{client_declared, quote};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, Msg, View};
 
 /// The checks of this topic.
@@ -38,7 +39,7 @@ impl Asked<'_> {
     }
 
     fn result(&self) -> Option<&Value> {
-        self.answer?.value.get("result")
+        self.answer?.value.member("result")
     }
 
     fn shown(&self) -> String {
@@ -98,7 +99,7 @@ fn declared(view: &View<'_>, out: &mut Findings, method: &str, capability: &str)
             )
         };
         // To have none is not to support them.
-        let none = asked.result().is_some_and(|result| result["roots"].as_array().is_some_and(Vec::is_empty));
+        let none = asked.result().is_some_and(|result| result.at("roots").as_array().is_some_and(Vec::is_empty));
         if declared {
             out.pass();
         } else if none {
@@ -124,9 +125,9 @@ fn elicitation_declared(view: &View<'_>, out: &mut Findings) {
 /// Roots are files.
 fn file_uris(view: &View<'_>, out: &mut Findings) {
     for asked in questions(view, out, "roots/list") {
-        let roots = asked.result().and_then(|result| result["roots"].as_array());
+        let roots = asked.result().and_then(|result| result.at("roots").as_array());
         for root in roots.into_iter().flatten() {
-            out.require(root["uri"].as_str().is_some_and(|uri| uri.starts_with("file://")), || {
+            out.require(root.at("uri").as_str().is_some_and(|uri| uri.starts_with("file://")), || {
                 told(
                     "The client names a root that is no file.",
                     &["a URI that begins with file://"],
@@ -161,7 +162,7 @@ fn roots_refused(view: &View<'_>, out: &mut Findings) {
 /// A mode that was not declared is refused as a wrong parameter.
 fn undeclared_mode(view: &View<'_>, out: &mut Findings) {
     for asked in questions(view, out, "elicitation/create") {
-        let mode = asked.question.value["params"]["mode"].as_str().unwrap_or("form");
+        let mode = asked.question.value.at("params").at("mode").as_str().unwrap_or("form");
         let by_itself = client_declared(view, asked.question, &["elicitation"]) == Some(true);
         // An empty declaration stands for forms.
         let any = client_declared(view, asked.question, &["elicitation", "url"]) == Some(true);
@@ -184,10 +185,10 @@ fn undeclared_mode(view: &View<'_>, out: &mut Findings) {
 fn content_on_accept(view: &View<'_>, out: &mut Findings) {
     for asked in questions(view, out, "elicitation/create") {
         let Some(result) = asked.result() else { continue };
-        let (accepts, has) = (result["action"] == "accept", !result["content"].is_null());
-        let form = asked.question.value["params"]["mode"].as_str().is_none_or(|mode| mode == "form");
-        let wanted = asked.question.value["params"]["requestedSchema"]["required"].as_array();
-        let given = |name: &Value| name.as_str().is_some_and(|name| result["content"].get(name).is_some());
+        let (accepts, has) = (result.at("action") == "accept", !result.at("content").is_null());
+        let form = asked.question.value.at("params").at("mode").as_str().is_none_or(|mode| mode == "form");
+        let wanted = asked.question.value.at("params").at("requestedSchema").at("required").as_array();
+        let given = |name: &Value| name.as_str().is_some_and(|name| result.at("content").get(name).is_some());
         let whole = !accepts || !form || wanted.is_none_or(|names| names.iter().all(given));
         out.require((!has || (accepts && form)) && whole, || {
             told(

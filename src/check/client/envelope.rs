@@ -8,7 +8,7 @@ use super::common::{not_taken, sent, told};
 use crate::check::support::quote;
 use crate::check::wire::{posts, valid_id};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, id_text};
+use crate::model::{Kind, Members as _, id_text};
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -27,7 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
 fn envelope(view: &View<'_>, out: &mut Findings) {
     for (msg, exchange, revision) in sent(view) {
         if out.covers(revision) {
-            out.require(msg.value["jsonrpc"] == "2.0", || {
+            out.require(msg.value.at("jsonrpc") == "2.0", || {
                 told(
                     "The client sent a message that does not say that it is JSON-RPC 2.0.",
                     &["\"jsonrpc\": \"2.0\" in each message"],
@@ -44,7 +44,7 @@ fn envelope(view: &View<'_>, out: &mut Findings) {
 fn id_type(view: &View<'_>, out: &mut Findings) {
     for (msg, exchange, revision) in sent(view) {
         // A null one is judged by itself.
-        let id = &msg.value["id"];
+        let id = msg.value.at("id");
         if msg.kind == Kind::Request && !id.is_null() && out.covers(revision) {
             out.require(valid_id(id), || {
                 told(
@@ -63,7 +63,7 @@ fn id_type(view: &View<'_>, out: &mut Findings) {
 fn id_not_null(view: &View<'_>, out: &mut Findings) {
     for (msg, exchange, revision) in sent(view) {
         if msg.kind == Kind::Request && out.covers(revision) {
-            out.require(!msg.value["id"].is_null(), || {
+            out.require(!msg.value.at("id").is_null(), || {
                 told(
                     "The client sent a request with null for an id.",
                     &["a string or an integer"],
@@ -93,7 +93,7 @@ fn ids_in_session(view: &View<'_>, out: &mut Findings) {
         let Some(conversation) = msg.conversation.filter(|_| msg.kind == Kind::Request && !not_taken(exchange)) else {
             continue;
         };
-        let id = &msg.value["id"];
+        let id = msg.value.at("id");
         if id.is_null() || !out.covers(revision) {
             continue;
         }
@@ -114,14 +114,14 @@ fn ids_in_flight(view: &View<'_>, out: &mut Findings) {
         }
         let waiting = requests().find(|(other, asked, _)| {
             other.seq < msg.seq
-                && other.value["id"] == msg.value["id"]
+                && other.value.at("id") == msg.value.at("id")
                 && asked.line() == exchange.line()
                 && asked.end_seq.is_none_or(|end| end > msg.seq)
         });
         out.require(waiting.is_none(), || {
             let evidence = waiting.iter().map(|(other, _, _)| other.seq).chain([msg.seq]).collect();
             let expected = "an id that waits for no response";
-            twice(msg.method().unwrap_or_default(), &msg.value["id"], evidence, expected)
+            twice(msg.method().unwrap_or_default(), msg.value.at("id"), evidence, expected)
         });
     }
 }
@@ -131,7 +131,7 @@ fn notification_id(view: &View<'_>, out: &mut Findings) {
     for (msg, exchange, revision) in sent(view) {
         let is_one = msg.method().is_some_and(|method| method.starts_with("notifications/"));
         if is_one && out.covers(revision) {
-            out.require(msg.value.get("id").is_none(), || {
+            out.require(msg.value.member("id").is_none(), || {
                 told(
                     "The client sent a notification with an id, which makes a request of it.",
                     &["no id member"],

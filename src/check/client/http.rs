@@ -2,7 +2,7 @@
 
 use super::common::{asked, header_of, told};
 use crate::check::{Check, Findings};
-use crate::model::Via;
+use crate::model::{Members as _, Via};
 use crate::transcript::{Exchange, View, has_modern_meta};
 
 /// The checks of this topic.
@@ -70,7 +70,7 @@ fn versioned<'v>(view: &'v View<'_>, out: &Findings) -> Vec<&'v Exchange> {
     asked(view)
         // Where nobody agreed on a version that there is, none can be named.
         .filter(|(exchange, _)| out.covers(exchange.revision) && due(exchange))
-        .filter(|(exchange, _)| exchange.sent_json().is_none_or(|body| body["method"] != "initialize"))
+        .filter(|(exchange, _)| exchange.sent_json().is_none_or(|body| body.at("method") != "initialize"))
         .map(|(exchange, _)| exchange)
         .collect()
 }

@@ -3,7 +3,7 @@
 use super::common::{is_probe, not_taken, sent, told};
 use crate::check::support::{quote, server_declared};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Revision};
+use crate::model::{Kind, Members as _, Revision};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -25,9 +25,10 @@ fn initialize_first(view: &View<'_>, out: &mut Findings) {
     if !out.covers(revision) {
         return;
     }
-    let params = &msg.value["params"];
-    let whole =
-        params["protocolVersion"].is_string() && params["capabilities"].is_object() && params["clientInfo"].is_object();
+    let params = msg.value.at("params");
+    let whole = params.at("protocolVersion").is_string()
+        && params.at("capabilities").is_object()
+        && params.at("clientInfo").is_object();
     out.require(msg.method() == Some("initialize") && whole, || {
         told(
             "The client did not begin with a whole initialize.",
@@ -74,7 +75,7 @@ fn early_requests(view: &View<'_>, out: &mut Findings) {
         }
         let answered = view
             .messages_in(conversation.opened)
-            .find(|msg| msg.received() && msg.value.get("result").is_some())
+            .find(|msg| msg.received() && msg.value.member("result").is_some())
             .map_or(opened.seq, |msg| msg.seq);
         let early = sent(view).find(|(msg, exchange, _)| {
             msg.seq > opened.seq
@@ -100,7 +101,7 @@ fn early_requests(view: &View<'_>, out: &mut Findings) {
 /// The version asked for is one that there is.
 fn version_supported(view: &View<'_>, out: &mut Findings) {
     for (msg, exchange, _) in sent(view).filter(|(msg, _, _)| msg.method() == Some("initialize")) {
-        let Some(asked) = msg.value["params"]["protocolVersion"].as_str() else { continue };
+        let Some(asked) = msg.value.at("params").at("protocolVersion").as_str() else { continue };
         let known = asked.parse::<Revision>();
         // Where the version is unknown, the one that was agreed on tells which rules hold.
         if !out.covers(known.as_ref().ok().copied().or(msg.revision)) {
@@ -166,7 +167,7 @@ fn no_fallback(view: &View<'_>, out: &mut Findings) {
         let Some((next, fell, _)) = next else { continue };
         // A server that names older versions only can be spoken with in no other way.
         let older = view.messages_in(msg.exchange).any(|got| {
-            let list = got.value["error"]["data"]["supported"].as_array();
+            let list = got.value.at("error").at("data").at("supported").as_array();
             list.is_some_and(|list| !list.iter().any(|version| version == "2026-07-28"))
         });
         out.require(next.method() != Some("initialize") || older, || {

@@ -4,7 +4,7 @@ use super::common::told;
 use crate::check::auth::asked::{Ask, asks_under, redeemed, registrations};
 use crate::check::auth::wire::{self, around, on_this_machine};
 use crate::check::{Check, Findings};
-use crate::model::covers;
+use crate::model::{Members as _, covers};
 use crate::transcript::{EventKind, Exchange, View};
 
 /// The checks of this topic.
@@ -207,12 +207,12 @@ fn resource_slash(view: &View<'_>, out: &mut Findings) {
 /// Who is sent back somewhere registers where.
 fn registers_redirects(view: &View<'_>, out: &mut Findings) {
     for registration in registrations(view) {
-        let grants = registration.sent["grant_types"].as_array();
+        let grants = registration.sent.at("grant_types").as_array();
         let by_code = grants.is_none_or(|all| all.iter().any(|grant| grant == "authorization_code"));
         if !by_code || !out.covers(around(view, registration.exchange)) {
             continue;
         }
-        let listed = registration.sent["redirect_uris"].as_array().is_some_and(|all| !all.is_empty());
+        let listed = registration.sent.at("redirect_uris").as_array().is_some_and(|all| !all.is_empty());
         out.require(listed, || {
             told(
                 "The client registers without redirect URIs.",
@@ -231,7 +231,7 @@ fn application_type(view: &View<'_>, out: &mut Findings) {
         if !out.covers(around(view, registration.exchange)) {
             continue;
         }
-        out.require(matches!(registration.sent["application_type"].as_str(), Some("native" | "web")), || {
+        out.require(matches!(registration.sent.at("application_type").as_str(), Some("native" | "web")), || {
             told(
                 "The client registers without saying whether it is a native or a web application.",
                 &["application_type native or web"],
@@ -296,7 +296,7 @@ fn refuses_without_pkce(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let Some(document) = wire::document(metadata).filter(|_| metadata.is_success()) else { continue };
-        if document.get("code_challenge_methods_supported").is_some() {
+        if document.member("code_challenge_methods_supported").is_some() {
             continue;
         }
         let went = asks_under(view, out).into_iter().find(|ask| ask.exchange.seq > metadata.seq);

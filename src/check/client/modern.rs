@@ -4,7 +4,7 @@ use super::common::{header_of, told};
 use crate::check::modern::asked::{has_meta, method_fits, name_fits, params_fit};
 use crate::check::support::quote;
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Via};
+use crate::model::{Kind, Members as _, Via};
 use crate::transcript::{Exchange, META_CLIENT, Msg, View};
 
 /// The checks of this topic.
@@ -46,11 +46,11 @@ fn meta_fields(view: &View<'_>, out: &mut Findings) {
 /// The client says who it is.
 fn client_info(view: &View<'_>, out: &mut Findings) {
     for (msg, exchange) in requests(view) {
-        out.require(msg.value["params"]["_meta"][META_CLIENT]["name"].is_string(), || {
+        out.require(msg.value.at("params").at("_meta").at(META_CLIENT).at("name").is_string(), || {
             told(
                 "The client sent a request that does not say who it is.",
                 &["clientInfo with name and version in _meta"],
-                quote(&msg.value["params"]["_meta"]),
+                quote(msg.value.at("params").at("_meta")),
                 "put clientInfo into _meta of every request",
                 exchange.evidence(),
             )
@@ -122,11 +122,11 @@ fn param_headers(view: &View<'_>, out: &mut Findings) {
 /// A request that brings input, with the one whose result asked for it.
 fn rounds<'v>(view: &'v View<'_>) -> Vec<(&'v Msg, &'v Msg, &'v Msg)> {
     let brings = |msg: &Msg| {
-        let params = &msg.value["params"];
-        params.get("inputResponses").is_some() || params.get("requestState").is_some()
+        let params = msg.value.at("params");
+        params.member("inputResponses").is_some() || params.member("requestState").is_some()
     };
     let same_call = |one: &Msg, other: &Msg| {
-        let part = |msg: &Msg, name: &str| msg.value["params"][name].clone();
+        let part = |msg: &Msg, name: &str| msg.value.at("params").at(name).clone();
         one.method() == other.method() && ["name", "uri"].iter().all(|name| part(one, name) == part(other, name))
     };
     requests(view)
@@ -134,10 +134,9 @@ fn rounds<'v>(view: &'v View<'_>) -> Vec<(&'v Msg, &'v Msg, &'v Msg)> {
         .filter_map(|(msg, _)| {
             let asks = view.calls.iter().rev().find_map(|call| {
                 let request = &view.messages[call.request];
-                let answer =
-                    call.responses.iter().map(|index| &view.messages[*index]).find(|answer| {
-                        answer.value["result"]["resultType"] == "input_required" && answer.seq < msg.seq
-                    })?;
+                let answer = call.responses.iter().map(|index| &view.messages[*index]).find(|answer| {
+                    answer.value.at("result").at("resultType") == "input_required" && answer.seq < msg.seq
+                })?;
                 same_call(request, msg).then_some((request, answer))
             });
             asks.map(|(request, answer)| (msg, request, answer))
@@ -148,7 +147,7 @@ fn rounds<'v>(view: &'v View<'_>) -> Vec<(&'v Msg, &'v Msg, &'v Msg)> {
 /// The next round has an id of its own.
 fn new_id(view: &View<'_>, out: &mut Findings) {
     for (msg, before, answer) in rounds(view) {
-        out.require(msg.value["id"] != before.value["id"], || {
+        out.require(msg.value.at("id") != before.value.at("id"), || {
             told(
                 "The client came back with the input under the id of the request before.",
                 &["a new id"],
@@ -163,13 +162,13 @@ fn new_id(view: &View<'_>, out: &mut Findings) {
 /// The state comes back as it was given.
 fn echo_state(view: &View<'_>, out: &mut Findings) {
     for (msg, before, answer) in rounds(view) {
-        let given = answer.value["result"].get("requestState");
-        let back = msg.value["params"].get("requestState");
+        let given = answer.value.at("result").member("requestState");
+        let back = msg.value.at("params").member("requestState");
         out.require(given == back, || {
             told(
                 "The client did not bring back the state that it was given.",
                 &["requestState as it came, and none where none came"],
-                quote(&msg.value["params"]),
+                quote(msg.value.at("params")),
                 "send requestState back unchanged; it is the server's alone",
                 vec![before.seq, answer.seq, msg.seq],
             )

@@ -3,7 +3,7 @@
 use super::common::{asked, header_of, told};
 use crate::check::wire::valid_id;
 use crate::check::{Check, Findings};
-use crate::model::Via;
+use crate::model::{Members as _, Via};
 use crate::transcript::{End, Exchange, View, has_modern_meta};
 
 /// The checks of this topic.
@@ -24,13 +24,14 @@ fn echo(view: &View<'_>, out: &mut Findings) {
         let answered = opened.response_seq.unwrap_or(opened.seq);
         for (exchange, _) in asked(view) {
             let within = exchange.seq > answered && exchange.seq < until && exchange.client == opened.client;
-            let opens = exchange.sent_json().is_some_and(|body| body["method"] == "initialize");
+            let opens = exchange.sent_json().is_some_and(|body| body.at("method") == "initialize");
             if !within || opens || exchange.modern || exchange.via != Via::StreamableHttp {
                 continue;
             }
             // What looks for the newer era, and what begins anew after the session is gone, is outside of it.
-            let probes =
-                exchange.sent_json().is_some_and(|body| has_modern_meta(body) || body["method"] == "server/discover");
+            let probes = exchange
+                .sent_json()
+                .is_some_and(|body| has_modern_meta(body) || body.at("method") == "server/discover");
             let carries = |other: &Exchange| other.session() == Some(session);
             let gone = view.exchanges.iter().any(|other| {
                 let ended = other.status == Some(404) || (other.method == "DELETE" && other.is_success());
@@ -62,7 +63,7 @@ fn echo(view: &View<'_>, out: &mut Findings) {
 /// After 404 the client begins anew without the id.
 fn reinit(view: &View<'_>, out: &mut Findings) {
     let gone = |exchange: &&Exchange| {
-        let rpc = exchange.got_json().is_some_and(|body| body.get("id").is_some_and(valid_id));
+        let rpc = exchange.got_json().is_some_and(|body| body.member("id").is_some_and(valid_id));
         exchange.status == Some(404) && exchange.session().is_some() && !rpc && exchange.method != "DELETE"
     };
     for lost in view.exchanges.iter().filter(gone) {
@@ -78,7 +79,7 @@ fn reinit(view: &View<'_>, out: &mut Findings) {
         }) else {
             continue;
         };
-        let begins = next.sent_json().is_some_and(|body| body["method"] == "initialize") && next.session().is_none();
+        let begins = next.sent_json().is_some_and(|body| body.at("method") == "initialize") && next.session().is_none();
         out.require(begins || next.session() != session, || {
             told(
                 "After a 404 for its session the client went on with the old id.",

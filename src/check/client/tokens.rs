@@ -3,6 +3,7 @@
 use super::common::{asked, header_of, told};
 use crate::check::auth::wire::{self, around};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{End, View};
 
 /// The checks of this topic.
@@ -94,7 +95,7 @@ fn newest_refresh_token(view: &View<'_>, out: &mut Findings) {
         let form = wire::form(exchange);
         let Some(used) = wire::param(form, "refresh_token") else { continue };
         let replaced = requests.iter().find(|earlier| {
-            let given = wire::document(earlier).and_then(|document| document["refresh_token"].as_str());
+            let given = wire::document(earlier).and_then(|document| document.at("refresh_token").as_str());
             let of_this = wire::param(wire::form(earlier), "refresh_token") == Some(used);
             let came = earlier.end == Some(End::Complete) && earlier.end_seq.is_some_and(|end| end < exchange.seq);
             of_this && came && given.is_some_and(|given| given != used)
@@ -121,7 +122,7 @@ fn refresh_grant(view: &View<'_>, out: &mut Findings) {
         if !out.covers(around(view, registration.exchange)) {
             continue;
         }
-        let grants = registration.sent["grant_types"].as_array();
+        let grants = registration.sent.at("grant_types").as_array();
         let listed = grants.is_some_and(|all| all.iter().any(|grant| grant == "refresh_token"));
         out.require(listed, || {
             told(

@@ -6,7 +6,7 @@ use super::common::{sent, told};
 use crate::check::support::quote;
 use crate::check::wire::valid_id;
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -22,13 +22,13 @@ fn cancelled<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Msg, Option<&'v
     let all = sent(view)
         .filter(|(msg, _, revision)| msg.method() == Some("notifications/cancelled") && out.covers(*revision));
     all.map(|(msg, _, _)| {
-        let id = &msg.value["params"]["requestId"];
+        let id = msg.value.at("params").at("requestId");
         let named = view.messages.iter().rev().find(|other| {
             !other.received()
                 && other.kind == Kind::Request
                 && other.seq < msg.seq
                 && other.conversation == msg.conversation
-                && other.value["id"] == *id
+                && *other.value.at("id") == *id
         });
         (msg, named)
     })
@@ -81,7 +81,7 @@ fn not_initialize(view: &View<'_>, out: &mut Findings) {
 fn progress_token(view: &View<'_>, out: &mut Findings) {
     let with_token = || {
         sent(view).filter_map(|(msg, exchange, revision)| {
-            let token = msg.value["params"]["_meta"].get("progressToken")?;
+            let token = msg.value.at("params").at("_meta").member("progressToken")?;
             (msg.kind == Kind::Request).then_some((msg, exchange, revision, token))
         })
     };
@@ -99,7 +99,7 @@ fn progress_token(view: &View<'_>, out: &mut Findings) {
             told(
                 "The client sent a progress token that does not tell its request from others.",
                 &["a string or an integer that no other request under way has"],
-                quote(&msg.value["params"]["_meta"]),
+                quote(msg.value.at("params").at("_meta")),
                 "make a new token for each request; its id will do",
                 shared.iter().map(|(other, ..)| other.seq).chain([exchange.seq]).collect(),
             )
@@ -115,11 +115,11 @@ fn has_response_before(view: &View<'_>, request: &Msg, seq: u32) -> bool {
 /// Cursors are sent back as they came.
 fn cursors(view: &View<'_>, out: &mut Findings) {
     for (msg, exchange, revision) in sent(view).filter(|(msg, _, _)| msg.kind == Kind::Request) {
-        let Some(cursor) = msg.value["params"].get("cursor").filter(|cursor| !cursor.is_null()) else { continue };
+        let Some(cursor) = msg.value.at("params").member("cursor").filter(|cursor| !cursor.is_null()) else { continue };
         if !out.covers(revision) || !msg.method().is_some_and(|method| method.ends_with("/list")) {
             continue;
         }
-        let given = |value: &Value| value["result"]["nextCursor"] == *cursor;
+        let given = |value: &Value| *value.at("result").at("nextCursor") == *cursor;
         let known = view.received().any(|got| got.seq < msg.seq && given(&got.value));
         out.require(known, || {
             told(

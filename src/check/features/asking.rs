@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::check::support::{client_declared, hold, is_proper, param, received_with, told};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{End, Msg, View};
 
 /// The checks of this topic.
@@ -17,7 +17,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "features.sampling.error-handled",
         judge: |view, out| {
-            refusal_handled(view, out, SAMPLING, |answer| answer.get("error").is_some());
+            refusal_handled(view, out, SAMPLING, |answer| answer.member("error").is_some());
         },
     },
     Check { id: "features.roots.server-only-if-declared", judge: roots_declared },
@@ -87,11 +87,11 @@ fn sampling_shape(view: &View<'_>, out: &mut Findings) {
                 Some("A sampling request has no number maxTokens.".to_owned())
             }
             Some(messages) => messages.iter().find_map(|message| {
-                let content = &message["content"];
-                let typed = |item: &Value| item["type"].is_string();
+                let content = message.at("content");
+                let typed = |item: &Value| item.at("type").is_string();
                 let sound = content.as_array().map_or_else(|| typed(content), |list| lists && list.iter().all(typed));
-                if message["role"] != "user" && message["role"] != "assistant" {
-                    Some(format!("A sampling message has the role {}.", message["role"]))
+                if message.at("role") != "user" && message.at("role") != "assistant" {
+                    Some(format!("A sampling message has the role {}.", message.at("role")))
                 } else {
                     (!sound).then(|| "The content of a sampling message is no valid content.".to_owned())
                 }

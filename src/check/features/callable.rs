@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::check::support::{TOOLS, is_proper, param, received_with, told};
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{EventKind, Msg, View};
 
 /// The checks of this topic.
@@ -47,7 +48,7 @@ fn served_before<'v>(view: &'v View<'_>, request: &Msg) -> Option<&'v Msg> {
             && msg.seq < request.seq
             && ["name", "arguments"].iter().all(|member| param(msg, member) == param(request, member))
     };
-    let earlier = view.results_of("tools/call").filter(|(msg, _, result)| same(msg) && result["isError"] != true);
+    let earlier = view.results_of("tools/call").filter(|(msg, _, result)| same(msg) && result.at("isError") != true);
     earlier.last().map(|(_, response, _)| response)
 }
 

@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use crate::check::syntax::{is_base64, is_media_type};
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 
 /// Why the type of an item is not one of this revision.
 pub(crate) fn type_problem(item: &Value, revision: Revision) -> Option<String> {
     let facts = revision.facts();
-    match item["type"].as_str()? {
+    match item.at("type").as_str()? {
         "text" | "image" | "resource" => None,
         "audio" if facts.audio => None,
         "resource_link" if facts.resource_link => None,
@@ -31,14 +31,14 @@ pub(crate) fn types_of(revision: Revision) -> String {
 
 /// What an item lacks for its type; types that are not known say nothing.
 pub(crate) fn shape_problem(item: &Value) -> Option<String> {
-    let Some(kind) = item["type"].as_str() else {
+    let Some(kind) = item.at("type").as_str() else {
         return Some("A content item has no string as its type.".to_owned());
     };
     let needed: &[&str] = match kind {
         "text" => &["text"],
         "image" | "audio" => &["data", "mimeType"],
         "resource_link" => &["uri", "name"],
-        "resource" => return resource_problem(&item["resource"]),
+        "resource" => return resource_problem(item.at("resource")),
         _ => return None,
     };
     let missing = needed.iter().find(|name| !item[**name].is_string())?;
@@ -47,7 +47,7 @@ pub(crate) fn shape_problem(item: &Value) -> Option<String> {
 
 /// What an embedded or read resource lacks: a URI, and text or blob.
 pub(crate) fn resource_problem(resource: &Value) -> Option<String> {
-    if !resource["uri"].is_string() {
+    if !resource.at("uri").is_string() {
         return Some("The contents of a resource have no string uri.".to_owned());
     }
     let has = |name: &str| resource[name].is_string();
@@ -56,8 +56,8 @@ pub(crate) fn resource_problem(resource: &Value) -> Option<String> {
 
 /// Why the data of an image or audio item are not usable; `None` if they are.
 pub(crate) fn binary_problem(item: &Value) -> Option<String> {
-    let kind = item["type"].as_str().unwrap_or("binary");
-    match (item["data"].as_str(), item["mimeType"].as_str()) {
+    let kind = item.at("type").as_str().unwrap_or("binary");
+    match (item.at("data").as_str(), item.at("mimeType").as_str()) {
         (None, _) => Some(format!("The data of an item of type {kind} are not a string.")),
         (Some(data), _) if !is_base64(data) => Some(format!("The data of an item of type {kind} are not base64.")),
         (_, None) => Some(format!("An item of type {kind} has no mimeType.")),

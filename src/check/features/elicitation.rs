@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::asking::{asked, declared, refusal_handled};
 use crate::check::support::{client_declared, hold, param, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -26,7 +27,7 @@ pub const CHECKS: &[Check] = &[
         id: "features.elicitation.decline-handled-early",
         judge: |view, out| {
             refusal_handled(view, out, ELICIT, |answer| {
-                matches!(answer["result"]["action"].as_str(), Some("decline" | "cancel"))
+                matches!(answer.at("result").at("action").as_str(), Some("decline" | "cancel"))
             });
         },
     },
@@ -63,7 +64,7 @@ fn message_present(view: &View<'_>, out: &mut Findings) {
 /// A form has mode form or none, and an object as its requested schema.
 fn form_members(view: &View<'_>, out: &mut Findings) {
     for msg in forms(view, out) {
-        let mode = msg.value["params"].get("mode");
+        let mode = msg.value.at("params").member("mode");
         let problem = if mode.is_some_and(|mode| mode != "form") {
             Some(format!("An elicitation has the mode {}.", param(msg, "mode")))
         } else if !param(msg, "requestedSchema").is_object() {
@@ -77,7 +78,7 @@ fn form_members(view: &View<'_>, out: &mut Findings) {
 
 /// The fields of a form: its schema's properties.
 fn fields(msg: &Msg) -> impl Iterator<Item = (&String, &Value)> {
-    param(msg, "requestedSchema")["properties"].as_object().into_iter().flatten()
+    param(msg, "requestedSchema").at("properties").as_object().into_iter().flatten()
 }
 
 /// A form is flat: an object whose properties are strings, numbers, booleans; or multiple choices where the revision
@@ -90,11 +91,11 @@ fn form_schema_flat(view: &View<'_>, out: &mut Findings) {
         }
         let known = ["string", "number", "integer", "boolean", "array"];
         let deep = fields(msg).find(|(_, field)| {
-            let flat = field["type"].as_str().is_some_and(|kind| known.contains(&kind));
-            let objects = field["items"].get("properties").is_some() || field["items"]["type"] == "object";
+            let flat = field.at("type").as_str().is_some_and(|kind| known.contains(&kind));
+            let objects = field.at("items").member("properties").is_some() || field.at("items").at("type") == "object";
             !flat || objects
         });
-        let problem = if schema["type"] != "object" || !schema["properties"].is_object() {
+        let problem = if schema.at("type") != "object" || !schema.at("properties").is_object() {
             Some("The schema of a form is no object with properties.".to_owned())
         } else {
             deep.map(|(name, field)| format!("The field {name:?} of a form is nothing flat: {field}."))
@@ -109,9 +110,9 @@ fn enum_form(view: &View<'_>, out: &mut Findings) {
     for msg in forms(view, out) {
         let Some(revision) = msg.revision else { continue };
         for (name, field) in fields(msg) {
-            let multiple = field["type"] == "array";
-            let titled = field.get("oneOf").is_some();
-            if !multiple && !titled && field.get("enum").is_none() {
+            let multiple = field.at("type") == "array";
+            let titled = field.member("oneOf").is_some();
+            if !multiple && !titled && field.member("enum").is_none() {
                 continue;
             }
             let breach = |what: &str| {
@@ -133,13 +134,13 @@ fn enum_form(view: &View<'_>, out: &mut Findings) {
 }
 
 fn url_of(params: &Value) -> Option<url::Url> {
-    params["url"].as_str().and_then(|text| text.parse().ok())
+    params.at("url").as_str().and_then(|text| text.parse().ok())
 }
 
 /// A URL request has a message and a valid URL.
 fn url_members(view: &View<'_>, out: &mut Findings) {
     for msg in urls(view, out) {
-        let sound = param(msg, "message").is_string() && url_of(&msg.value["params"]).is_some();
+        let sound = param(msg, "message").is_string() && url_of(msg.value.at("params")).is_some();
         let problem = (!sound).then(|| "A URL elicitation lacks a message or a valid URL.".to_owned());
         hold(out, problem, "message and an absolute url", &msg.value, "send the whole URL to open", &[msg]);
     }
@@ -166,7 +167,7 @@ fn url_elicitation_id(view: &View<'_>, out: &mut Findings) {
 /// URLs are https, except on the developer's own machine.
 fn url_https(view: &View<'_>, out: &mut Findings) {
     for msg in urls(view, out) {
-        let Some(url) = url_of(&msg.value["params"]) else { continue };
+        let Some(url) = url_of(msg.value.at("params")) else { continue };
         let host = url.host_str().unwrap_or_default();
         let local = matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost");
         let problem = (url.scheme() != "https" && !local).then(|| format!("The URL to open is {url}, not https."));
@@ -180,11 +181,11 @@ fn error_shape(view: &View<'_>, out: &mut Findings) {
         if !out.covers(msg.revision) {
             continue;
         }
-        let sound = msg.value["error"]["data"]["elicitations"].as_array().is_some_and(|list| {
+        let sound = msg.value.at("error").at("data").at("elicitations").as_array().is_some_and(|list| {
             !list.is_empty()
-                && list
-                    .iter()
-                    .all(|item| item["mode"] == "url" && item["elicitationId"].is_string() && url_of(item).is_some())
+                && list.iter().all(|item| {
+                    item.at("mode") == "url" && item.at("elicitationId").is_string() && url_of(item).is_some()
+                })
         });
         let problem = (!sound).then(|| "The error -32042 does not list the elicitations that it needs.".to_owned());
         let expected = "data.elicitations, each with mode url, elicitationId, url and message";

@@ -4,18 +4,19 @@ use serde_json::Value;
 
 use crate::check::Findings;
 use crate::check::support::{ListKind, received_with, server_declared, told};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// Who lists items has declared their capability. An empty list without it only warns.
 pub(crate) fn capability(view: &View<'_>, out: &mut Findings, kind: &ListKind) {
     for (request, response, result) in view.results_of(kind.method) {
-        let Some(items) = result[kind.member].as_array().filter(|_| out.covers(request.revision)) else { continue };
+        let Some(items) = result.at(kind.member).as_array().filter(|_| out.covers(request.revision)) else { continue };
         let Some(declared) = server_declared(view, request, &[kind.capability]) else { continue };
         let breach = || {
             told(
                 format!("{} gave {} items, but initialize declared no {}.", kind.method, items.len(), kind.capability),
                 &[&format!("\"{}\": {{}} among the capabilities", kind.capability)],
-                &view.conversation_of(request).map_or(Value::Null, |found| found.result["capabilities"].clone()),
+                &view.conversation_of(request).map_or(Value::Null, |found| found.result.at("capabilities").clone()),
                 "declare the capability; clients do not ask for what is not declared",
                 &[request, response],
             )
@@ -34,7 +35,7 @@ pub(crate) fn list_changed(view: &View<'_>, out: &mut Findings, kind: &ListKind)
     let walks = kind.walks(view);
     for (at, later) in walks.iter().enumerate() {
         let (second, answer, result) = later.pages[0];
-        let whole = |result: &Value| result["nextCursor"].is_null() && result[kind.member].is_array();
+        let whole = |result: &Value| result.at("nextCursor").is_null() && result.at(kind.member).is_array();
         let earlier = walks[..at].iter().rev().find(|walk| walk.pages[0].0.conversation == second.conversation);
         let Some((first, before, old)) = earlier.map(|walk| walk.pages[0]) else { continue };
         let declared = server_declared(view, second, &[kind.capability, "listChanged"]) == Some(true);
@@ -42,8 +43,8 @@ pub(crate) fn list_changed(view: &View<'_>, out: &mut Findings, kind: &ListKind)
             continue;
         }
         let names = |result: &Value| {
-            let items = result[kind.member].as_array().into_iter().flatten();
-            let mut names: Vec<String> = items.map(|item| item[kind.key].to_string()).collect();
+            let items = result.at(kind.member).as_array().into_iter().flatten();
+            let mut names: Vec<String> = items.map(|item| item.at(kind.key).to_string()).collect();
             names.sort_unstable();
             names
         };
@@ -52,9 +53,9 @@ pub(crate) fn list_changed(view: &View<'_>, out: &mut Findings, kind: &ListKind)
         }
         // Without a stream that was open meanwhile there was nothing to send the notification on.
         let open = view.exchanges.iter().any(|exchange| {
-            let subscribes = || exchange.sent_json().is_some_and(|sent| sent["method"] == "subscriptions/listen");
+            let subscribes = || exchange.sent_json().is_some_and(|sent| sent.at("method") == "subscriptions/listen");
             let listens = (exchange.method == "GET" || (exchange.modern && subscribes()))
-                && exchange.media_type().as_deref() == Some("text/event-stream");
+                && exchange.media_type() == Some("text/event-stream");
             let channel = exchange.via.has_one_stream() && exchange.channel.is_none();
             (listens || channel)
                 && exchange.conversation == second.conversation

@@ -6,6 +6,7 @@ use super::content::{binary_problem, resource_problem, shape_problem, type_probl
 use super::listing;
 use crate::check::support::{PROMPTS, Refusal, expect_refusal, hold, is_proper, param, server_declared, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -29,11 +30,11 @@ fn definition_shape(view: &View<'_>, out: &mut Findings) {
         if !out.covers(request.revision) {
             continue;
         }
-        let mut arguments = prompt["arguments"].as_array().into_iter().flatten();
-        let problem = if !prompt["name"].is_string() {
+        let mut arguments = prompt.at("arguments").as_array().into_iter().flatten();
+        let problem = if !prompt.at("name").is_string() {
             Some("A listed prompt has no string as its name.".to_owned())
-        } else if arguments.any(|argument| !argument["name"].is_string()) {
-            Some(format!("An argument of the prompt {} has no string as its name.", prompt["name"]))
+        } else if arguments.any(|argument| !argument.at("name").is_string()) {
+            Some(format!("An argument of the prompt {} has no string as its name.", prompt.at("name")))
         } else {
             None
         };
@@ -45,7 +46,7 @@ fn definition_shape(view: &View<'_>, out: &mut Findings) {
 /// Every message of every prompt that was got: request, response, message.
 fn messages<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Msg, &'v Msg, &'v Value)> {
     view.results_of("prompts/get").flat_map(|(request, response, result)| {
-        result["messages"].as_array().into_iter().flatten().map(move |message| (request, response, message))
+        result.at("messages").as_array().into_iter().flatten().map(move |message| (request, response, message))
     })
 }
 
@@ -55,16 +56,16 @@ fn get_shape(view: &View<'_>, out: &mut Findings) {
         if !out.covers(request.revision) {
             continue;
         }
-        let problem = match result["messages"].as_array() {
+        let problem = match result.at("messages").as_array() {
             None => Some("The result of prompts/get has no array of messages.".to_owned()),
             Some(messages) => messages.iter().find_map(|message| {
-                if message["role"] != "user" && message["role"] != "assistant" {
-                    return Some(format!("A message has the role {}.", message["role"]));
+                if message.at("role") != "user" && message.at("role") != "assistant" {
+                    return Some(format!("A message has the role {}.", message.at("role")));
                 }
-                if !message["content"].is_object() {
+                if !message.at("content").is_object() {
                     return Some("The content of a message is not one content object.".to_owned());
                 }
-                shape_problem(&message["content"])
+                shape_problem(message.at("content"))
             }),
         };
         let expected = "messages with role user or assistant and one content item each";
@@ -77,8 +78,8 @@ fn get_shape(view: &View<'_>, out: &mut Findings) {
 fn content_types(view: &View<'_>, out: &mut Findings) {
     for (request, response, message) in messages(view) {
         let Some(revision) = request.revision.filter(|_| out.covers(request.revision)) else { continue };
-        let content = &message["content"];
-        if content["type"].is_string() {
+        let content = message.at("content");
+        if content.at("type").is_string() {
             let fix = "send older clients text in its place";
             hold(out, type_problem(content, revision), &types_of(revision), content, fix, &[request, response]);
         }
@@ -88,8 +89,8 @@ fn content_types(view: &View<'_>, out: &mut Findings) {
 /// Data of images and of audio are base64, with a media type.
 fn binary(view: &View<'_>, out: &mut Findings, kind: &str) {
     for (request, response, message) in messages(view) {
-        let content = &message["content"];
-        if content["type"] == kind && out.covers(request.revision) {
+        let content = message.at("content");
+        if content.at("type") == kind && out.covers(request.revision) {
             let expected = "base64 data and a mimeType such as image/png";
             hold(out, binary_problem(content), expected, content, "encode the bytes", &[request, response]);
         }
@@ -99,16 +100,16 @@ fn binary(view: &View<'_>, out: &mut Findings, kind: &str) {
 /// An embedded resource has a URI, text or blob, and a MIME type; a missing MIME type only warns.
 fn embedded_members(view: &View<'_>, out: &mut Findings) {
     for (request, response, message) in messages(view) {
-        let content = &message["content"];
-        if content["type"] != "resource" || !out.covers(request.revision) {
+        let content = message.at("content");
+        if content.at("type") != "resource" || !out.covers(request.revision) {
             continue;
         }
-        let resource = &content["resource"];
+        let resource = content.at("resource");
         let seen = [request, response];
         let expected = "uri, mimeType, and text or blob";
         let fix = "complete the embedded resource";
         match resource_problem(resource) {
-            None if !resource["mimeType"].is_string() => {
+            None if !resource.at("mimeType").is_string() => {
                 out.contested(told("An embedded resource has no mimeType.", &[expected], resource, fix, &seen));
             }
             problem => hold(out, problem, expected, resource, fix, &seen),
@@ -139,13 +140,13 @@ fn missing_required(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("prompts/get") {
         let name = param(request, "name").as_str().unwrap_or_default();
         let Some(prompt) = PROMPTS.find(view, request, name).filter(|_| out.covers(request.revision)) else { continue };
-        let missing = prompt["arguments"].as_array().into_iter().flatten().find(|argument| {
-            let given = argument["name"].as_str().and_then(|name| param(request, "arguments").get(name));
-            argument["required"] == true && given.is_none()
+        let missing = prompt.at("arguments").as_array().into_iter().flatten().find(|argument| {
+            let given = argument.at("name").as_str().and_then(|name| param(request, "arguments").get(name));
+            argument.at("required") == true && given.is_none()
         });
         let Some(missing) = missing else { continue };
         let rule = Refusal {
-            deed: &format!("The client got the prompt {name:?} without its required argument {}", missing["name"]),
+            deed: &format!("The client got the prompt {name:?} without its required argument {}", missing.at("name")),
             codes: &[-32602],
             tolerated: &[],
             fix: "check for the required arguments and answer -32602",

@@ -9,6 +9,7 @@ use crate::check::support::{
 };
 use crate::check::syntax::{is_base64, is_iso_date, is_scheme, is_uri, is_uri_template};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -48,7 +49,7 @@ fn definition_shape(view: &View<'_>, out: &mut Findings) {
     let rule = ("a string uri and a string name", "give every resource a uri and a name");
     each(view, out, &RESOURCES, rule, |item| {
         let missing = ["uri", "name"].into_iter().find(|name| !item[*name].is_string());
-        Some(missing.map(|name| format!("The listed resource {} has no string {name}.", item["uri"])))
+        Some(missing.map(|name| format!("The listed resource {} has no string {name}.", item.at("uri"))))
     });
 }
 
@@ -56,7 +57,7 @@ fn definition_shape(view: &View<'_>, out: &mut Findings) {
 fn uri_valid(view: &View<'_>, out: &mut Findings) {
     let rule = ("an absolute URI", "percent-encode spaces and other characters that a URI cannot hold");
     each(view, out, &RESOURCES, rule, |item| {
-        let uri = item["uri"].as_str()?;
+        let uri = item.at("uri").as_str()?;
         Some((!is_uri(uri)).then(|| format!("The resource URI {uri:?} is not valid.")))
     });
 }
@@ -65,7 +66,7 @@ fn uri_valid(view: &View<'_>, out: &mut Findings) {
 fn custom_scheme_valid(view: &View<'_>, out: &mut Findings) {
     let rule = ("a scheme by RFC 3986 before the first colon", "rename the scheme; underscores, say, are not allowed");
     each(view, out, &RESOURCES, rule, |item| {
-        let uri = item["uri"].as_str()?;
+        let uri = item.at("uri").as_str()?;
         let valid = uri.split_once(':').is_some_and(|(scheme, _)| is_scheme(scheme));
         Some((!valid).then(|| format!("The scheme of the resource URI {uri:?} is not valid.")))
     });
@@ -75,7 +76,7 @@ fn custom_scheme_valid(view: &View<'_>, out: &mut Findings) {
 fn template_valid(view: &View<'_>, out: &mut Findings) {
     let rule = ("a URI template", "close every brace and name the variables with letters, digits, underscore and dot");
     each(view, out, &TEMPLATES, rule, |item| {
-        let template = item["uriTemplate"].as_str()?;
+        let template = item.at("uriTemplate").as_str()?;
         Some((!is_uri_template(template)).then(|| format!("The URI template {template:?} is not valid.")))
     });
 }
@@ -83,17 +84,17 @@ fn template_valid(view: &View<'_>, out: &mut Findings) {
 /// Annotations name known audiences and a priority from 0 to 1; a last modification that is no date only warns.
 fn annotations_valid(view: &View<'_>, out: &mut Findings) {
     for (request, response, item) in RESOURCES.items(view).chain(TEMPLATES.items(view)) {
-        let Some(annotations) = item.get("annotations").filter(|_| out.covers(response.revision)) else { continue };
-        let audience = annotations.get("audience").is_none_or(|audience| {
+        let Some(annotations) = item.member("annotations").filter(|_| out.covers(response.revision)) else { continue };
+        let audience = annotations.member("audience").is_none_or(|audience| {
             audience.as_array().is_some_and(|list| list.iter().all(|role| role == "user" || role == "assistant"))
         });
         let priority = annotations
-            .get("priority")
+            .member("priority")
             .is_none_or(|priority| priority.as_f64().is_some_and(|priority| (0.0..=1.0).contains(&priority)));
-        let modified = annotations.get("lastModified");
+        let modified = annotations.member("lastModified");
         let breach = |what: &str| {
             told(
-                format!("The annotations of {} have {what}.", item["name"]),
+                format!("The annotations of {} have {what}.", item.at("name")),
                 &["audience of user and assistant, priority from 0 to 1, lastModified a date by ISO 8601"],
                 annotations,
                 "correct the member or leave it out",
@@ -129,7 +130,7 @@ fn read_works(view: &View<'_>, out: &mut Findings) {
         if response.is_interim() {
             continue;
         }
-        out.require(response.value["result"]["contents"].is_array(), || {
+        out.require(response.value.at("result").at("contents").is_array(), || {
             told(
                 format!("The server lists {uri} but did not let it be read."),
                 &["a result with the array contents"],
@@ -144,7 +145,7 @@ fn read_works(view: &View<'_>, out: &mut Findings) {
 /// Each item that was read: request, response, item.
 fn contents<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v Msg, &'v Msg, &'v Value)> {
     view.results_of("resources/read").flat_map(|(request, response, result)| {
-        result["contents"].as_array().into_iter().flatten().map(move |item| (request, response, item))
+        result.at("contents").as_array().into_iter().flatten().map(move |item| (request, response, item))
     })
 }
 
@@ -156,7 +157,7 @@ fn contents_shape(view: &View<'_>, out: &mut Findings) {
         }
         let seen = [request, response];
         let fix = "give each item its uri and either text or blob";
-        if item["text"].is_string() && item["blob"].is_string() {
+        if item.at("text").is_string() && item.at("blob").is_string() {
             out.contested(told("Contents have both text and blob.", &["one of the two"], item, fix, &seen));
         } else {
             hold(out, resource_problem(item), "uri, and text or blob, all strings", item, fix, &seen);
@@ -167,8 +168,8 @@ fn contents_shape(view: &View<'_>, out: &mut Findings) {
 /// A blob is base64.
 fn blob_base64(view: &View<'_>, out: &mut Findings) {
     for (request, response, item) in contents(view) {
-        let Some(blob) = item["blob"].as_str().filter(|_| out.covers(request.revision)) else { continue };
-        let problem = (!is_base64(blob)).then(|| format!("The blob of {} is not base64.", item["uri"]));
+        let Some(blob) = item.at("blob").as_str().filter(|_| out.covers(request.revision)) else { continue };
+        let problem = (!is_base64(blob)).then(|| format!("The blob of {} is not base64.", item.at("uri")));
         hold(out, problem, "base64 in the standard alphabet", item, "encode the bytes", &[request, response]);
     }
 }
@@ -201,7 +202,7 @@ fn covered_by_template(view: &View<'_>, request: &Msg, uri: &str) -> bool {
     !TEMPLATES.known_whole(view, request)
         || TEMPLATES.items(view).any(|(_, listing, item)| {
             listing.conversation == request.conversation
-                && item["uriTemplate"].as_str().is_none_or(|template| uri.starts_with(&literal(template)))
+                && item.at("uriTemplate").as_str().is_none_or(|template| uri.starts_with(&literal(template)))
         })
 }
 
@@ -209,7 +210,7 @@ fn covered_by_template(view: &View<'_>, request: &Msg, uri: &str) -> bool {
 fn offered_elsewhere(view: &View<'_>, request: &Msg, uri: &str) -> bool {
     let quoted = Value::from(uri).to_string();
     view.received().any(|msg| {
-        let named = msg.value.get("result").is_some_and(|result| result.to_string().contains(&quoted));
+        let named = msg.value.member("result").is_some_and(|result| result.to_string().contains(&quoted));
         msg.seq < request.seq && named
     })
 }
@@ -218,7 +219,7 @@ fn offered_elsewhere(view: &View<'_>, request: &Msg, uri: &str) -> bool {
 fn not_found(view: &View<'_>, out: &mut Findings) {
     for (request, response) in missing_reads(view, out) {
         // Success is judged by itself.
-        if response.is_some_and(|response| response.value.get("result").is_some()) {
+        if response.is_some_and(|response| response.value.member("result").is_some()) {
             continue;
         }
         let rule = Refusal {
@@ -260,8 +261,8 @@ fn validate_uris(view: &View<'_>, out: &mut Findings) {
         if !malformed || listed || !declared || !out.covers(request.revision) {
             continue;
         }
-        let empty =
-            response.is_some_and(|response| response.value["result"]["contents"].as_array().is_some_and(Vec::is_empty));
+        let empty = response
+            .is_some_and(|response| response.value.at("result").at("contents").as_array().is_some_and(Vec::is_empty));
         if empty {
             out.pass();
             continue;

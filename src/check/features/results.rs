@@ -8,6 +8,7 @@ use crate::check::support::{
     Refusal, TOOLS, expect_refusal, hold, is_proper, param, sent_notifications, server_declared, told,
 };
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -30,20 +31,20 @@ pub const CHECKS: &[Check] = &[
 fn results<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Msg, &'v Msg, &'v Value)> {
     view.results_of("tools/call")
         .filter(|(request, _, result)| {
-            let task = !param(request, "task").is_null() && result["task"].is_object();
+            let task = !param(request, "task").is_null() && result.at("task").is_object();
             out.covers(request.revision) && !task
         })
         .collect()
 }
 
 fn items(result: &Value) -> impl Iterator<Item = &Value> {
-    result["content"].as_array().into_iter().flatten()
+    result.at("content").as_array().into_iter().flatten()
 }
 
 /// A result has an array of content items, each with the members of its type.
 fn call_result_shape(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
-        let problem = if result["content"].is_array() {
+        let problem = if result.at("content").is_array() {
             items(result).find_map(shape_problem)
         } else {
             Some("The result of tools/call has no array content.".to_owned())
@@ -57,7 +58,7 @@ fn call_result_shape(view: &View<'_>, out: &mut Findings) {
 fn content_types(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
         let Some(revision) = request.revision else { continue };
-        for item in items(result).filter(|item| item["type"].is_string()) {
+        for item in items(result).filter(|item| item.at("type").is_string()) {
             let fix = "send older clients text in its place";
             hold(out, type_problem(item, revision), &types_of(revision), item, fix, &[request, response]);
         }
@@ -67,7 +68,7 @@ fn content_types(view: &View<'_>, out: &mut Findings) {
 /// Data of images and audio are base64, with a media type.
 fn binary_base64(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
-        for item in items(result).filter(|item| item["type"] == "image" || item["type"] == "audio") {
+        for item in items(result).filter(|item| item.at("type") == "image" || item.at("type") == "audio") {
             let expected = "base64 data and a mimeType such as image/png";
             hold(out, binary_problem(item), expected, item, "encode the bytes", &[request, response]);
         }
@@ -77,7 +78,7 @@ fn binary_base64(view: &View<'_>, out: &mut Findings) {
 /// Who embeds resources in results has the resources capability.
 fn embedded_resources(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
-        let Some(item) = items(result).find(|item| item["type"] == "resource") else { continue };
+        let Some(item) = items(result).find(|item| item.at("type") == "resource") else { continue };
         let Some(declared) = server_declared(view, request, &["resources"]) else { continue };
         let problem = (!declared).then(|| "A result embeds a resource without the resources capability.".to_owned());
         hold(out, problem, "the resources capability", item, "declare resources", &[request, response]);
@@ -88,13 +89,13 @@ fn embedded_resources(view: &View<'_>, out: &mut Findings) {
 fn output_schema_conform(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
         let name = param(request, "name").as_str().unwrap_or_default();
-        let schema = TOOLS.find(view, request, name).and_then(|tool| tool.get("outputSchema"));
-        let Some(schema) = schema.filter(|schema| schema.is_object() && result["isError"] != true) else { continue };
+        let schema = TOOLS.find(view, request, name).and_then(|tool| tool.member("outputSchema"));
+        let Some(schema) = schema.filter(|schema| schema.is_object() && result.at("isError") != true) else { continue };
         if !can_tell(schema) {
             out.inconclusive();
             continue;
         }
-        let problem = match result.get("structuredContent") {
+        let problem = match result.member("structuredContent") {
             None => Some(format!("The tool {name:?} has an output schema but gave no structuredContent.")),
             Some(content) => broken(schema, content)
                 .map(|error| format!("The result of {name:?} breaks its output schema: {error}.")),
@@ -107,7 +108,7 @@ fn output_schema_conform(view: &View<'_>, out: &mut Findings) {
 /// Structured content is an object.
 fn structured_object(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
-        let Some(content) = result.get("structuredContent") else { continue };
+        let Some(content) = result.member("structuredContent") else { continue };
         let breach = || {
             let what = "structuredContent is no object.";
             told(what, &["an object", "no such member"], content, "wrap the value", &[request, response])
@@ -119,15 +120,15 @@ fn structured_object(view: &View<'_>, out: &mut Findings) {
 /// A structured result is also there as text for clients that know no structure.
 fn structured_text_copy(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
-        let Some(content) = result.get("structuredContent").filter(|content| content.is_object()) else { continue };
-        if !result["content"].is_array() {
+        let Some(content) = result.member("structuredContent").filter(|content| content.is_object()) else { continue };
+        if !result.at("content").is_array() {
             // There is no content that could hold the copy; the shape of the result tells that.
             continue;
         }
         // A value that is no object travels in one with a single member; its text is the copy that older clients read.
         let wrapped =
             content.as_object().filter(|members| members.len() == 1).and_then(|members| members.values().next());
-        let copied = items(result).filter_map(|item| item["text"].as_str()).any(|text| {
+        let copied = items(result).filter_map(|item| item.at("text").as_str()).any(|text| {
             let value = serde_json::from_str::<Value>(text).ok();
             let plain = wrapped.is_some_and(|wrapped| wrapped.as_str() == Some(text));
             plain || (value.is_some() && (value.as_ref() == Some(content) || value.as_ref() == wrapped))
@@ -187,11 +188,11 @@ fn misfit(view: &View<'_>, request: &Msg) -> Option<bool> {
 
 fn look_for_misfit(view: &View<'_>, request: &Msg) -> Option<bool> {
     let tool = TOOLS.find(view, request, param(request, "name").as_str()?)?;
-    let schema = &tool["inputSchema"];
+    let schema = tool.at("inputSchema");
     let empty = Value::Object(serde_json::Map::new());
     let arguments = Some(param(request, "arguments")).filter(|value| !value.is_null()).unwrap_or(&empty);
     let given = arguments.as_object()?;
-    let mut required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut required = schema.at("required").as_array().into_iter().flatten().filter_map(Value::as_str);
     if required.any(|name| !given.contains_key(name)) {
         return Some(true);
     }
@@ -206,12 +207,12 @@ fn execution_error(view: &View<'_>, out: &mut Findings) {
         };
         let name = param(request, "name").as_str().unwrap_or_default();
         let cancelled = sent_notifications(view, "notifications/cancelled").any(|cancel| {
-            cancel.conversation == request.conversation && param(cancel, "requestId") == &request.value["id"]
+            cancel.conversation == request.conversation && param(cancel, "requestId") == request.value.at("id")
         });
         if cancelled || TOOLS.find(view, request, name).is_none() || misfit(view, request).is_some() {
             continue;
         }
-        if response.value["result"]["isError"] == true {
+        if response.value.at("result").at("isError") == true {
             out.pass();
         } else if response.message().error_code() == Some(-32603) {
             out.breach(told(
@@ -232,15 +233,15 @@ fn validate_inputs(view: &View<'_>, out: &mut Findings) {
         if response.is_interim() || !out.covers(request.revision) || !is_proper(view, request) {
             continue;
         }
-        let result = &response.value["result"];
-        if !result.is_object() || result["isError"] == true {
+        let result = response.value.at("result");
+        if !result.is_object() || result.at("isError") == true {
             out.pass();
             continue;
         }
         let breach = told(
             "A call whose arguments do not fit the tool's input schema succeeded.",
             &["a result with isError", "a JSON-RPC error"],
-            &request.value["params"],
+            request.value.at("params"),
             "check the arguments by inputSchema before the tool runs",
             &[request, response],
         );
@@ -252,13 +253,13 @@ fn validate_inputs(view: &View<'_>, out: &mut Findings) {
 fn input_validation_is_error(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("tools/call") {
         let Some((response, _)) = response.zip(misfit(view, request)) else { continue };
-        let succeeded = response.value["result"].is_object() && response.value["result"]["isError"] != true;
+        let succeeded = response.value.at("result").is_object() && response.value.at("result").at("isError") != true;
         // What the modern era refuses before the tool is looked at says nothing of its arguments.
         let early = matches!(response.message().error_code(), Some(-32022..=-32020));
         if succeeded || early || !out.covers(request.revision) || !is_proper(view, request) {
             continue;
         }
-        out.require(response.value["result"]["isError"] == true, || {
+        out.require(response.value.at("result").at("isError") == true, || {
             told(
                 "Arguments that do not fit the input schema were refused with a JSON-RPC error.",
                 &["a result with isError true and the reason as text"],

@@ -2,6 +2,7 @@
 
 use crate::check::support::{RESOURCES, is_proper, param, received_with, server_declared, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -23,7 +24,7 @@ fn subscribe_works(view: &View<'_>, out: &mut Findings) {
                 out.inconclusive();
                 continue;
             };
-            out.require(response.value["result"].is_object(), || {
+            out.require(response.value.at("result").is_object(), || {
                 told(
                     format!("The server declares resources.subscribe but refused {method} for the listed {uri}."),
                     &["an empty result"],
@@ -53,7 +54,9 @@ fn unsubscribed_silent(view: &View<'_>, out: &mut Findings) {
         let begun = asked("resources/subscribe").last();
         let ended = asked("resources/unsubscribe").filter(|(_, answer)| {
             answer.is_some_and(|answer| {
-                answer.value.get("result").is_some() && answer.at.saturating_add(GRACE) < msg.at && answer.seq < msg.seq
+                answer.value.member("result").is_some()
+                    && answer.at.saturating_add(GRACE) < msg.at
+                    && answer.seq < msg.seq
             })
         });
         let ended = ended.last();

@@ -8,6 +8,7 @@ use super::listing;
 use crate::check::schemas::is_valid_within;
 use crate::check::support::{TOOLS, hold, is_proper, param, server_declared, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -40,7 +41,7 @@ fn list_responds(view: &View<'_>, out: &mut Findings) {
             out.inconclusive();
             continue;
         };
-        out.require(response.value["result"]["tools"].is_array(), || {
+        out.require(response.value.at("result").at("tools").is_array(), || {
             told(
                 "The server declares tools, but tools/list did not give a list.",
                 &["a result with the array tools, empty where there are none"],
@@ -65,7 +66,7 @@ fn each(
             continue;
         }
         if let Some(problem) = problem(response, tool) {
-            let problem = problem.map(|problem| format!("Tool {}: {problem}", tool["name"]));
+            let problem = problem.map(|problem| format!("Tool {}: {problem}", tool.at("name")));
             hold(out, problem, expected, tool, fix, &[request, response]);
         }
     }
@@ -76,9 +77,9 @@ fn definition_shape(view: &View<'_>, out: &mut Findings) {
     let expected = "a string name and an inputSchema with \"type\": \"object\"";
     let fix = "give every tool a name and an object schema, {\"type\": \"object\"} where it takes no arguments";
     each(view, out, expected, fix, |_, tool| {
-        Some(if !tool["name"].is_string() {
+        Some(if !tool.at("name").is_string() {
             Some("it has no string as its name.".to_owned())
-        } else if tool["inputSchema"]["type"] != "object" {
+        } else if tool.at("inputSchema").at("type") != "object" {
             Some("its inputSchema is no object schema.".to_owned())
         } else {
             None
@@ -91,7 +92,7 @@ fn input_schema_valid(view: &View<'_>, out: &mut Findings) {
     let fix = "give the tool a schema that is valid in the dialect it names (2020-12 if it names none)";
     each(view, out, "a JSON Schema object", fix, |listing, tool| {
         // One that is missing altogether is a matter of the definition's shape.
-        let schema = tool.get("inputSchema")?;
+        let schema = tool.member("inputSchema")?;
         if !schema.is_object() {
             return Some(Some("its inputSchema is no object.".to_owned()));
         }
@@ -104,8 +105,8 @@ fn input_schema_valid(view: &View<'_>, out: &mut Findings) {
 fn output_schema_object(view: &View<'_>, out: &mut Findings) {
     let fix = "wrap other results in an object, or leave outputSchema out";
     each(view, out, "an outputSchema with \"type\": \"object\"", fix, |_, tool| {
-        let schema = tool.get("outputSchema").filter(|schema| !schema.is_null())?;
-        Some((schema["type"] != "object").then(|| "its outputSchema has another type than object.".to_owned()))
+        let schema = tool.member("outputSchema").filter(|schema| !schema.is_null())?;
+        Some((schema.at("type") != "object").then(|| "its outputSchema has another type than object.".to_owned()))
     });
 }
 
@@ -120,11 +121,11 @@ fn names_unique(view: &View<'_>, out: &mut Findings) {
         let mut problem = None;
         let mut names = HashSet::new();
         for (_, _, result) in &walk.pages {
-            let listed = || result["tools"].as_array().into_iter().flatten();
+            let listed = || result.at("tools").as_array().into_iter().flatten();
             let mut page = HashSet::new();
             for tool in listed() {
-                let name = tool["name"].as_str().unwrap_or_default();
-                if !page.insert(name) || (names.contains(name) && walk.last().2["nextCursor"].is_null()) {
+                let name = tool.at("name").as_str().unwrap_or_default();
+                if !page.insert(name) || (names.contains(name) && walk.last().2.at("nextCursor").is_null()) {
                     problem.get_or_insert((name, tool));
                 }
             }
@@ -147,7 +148,7 @@ fn names_unique(view: &View<'_>, out: &mut Findings) {
 /// A name has 1 to 128 characters.
 fn name_length(view: &View<'_>, out: &mut Findings) {
     each(view, out, "a name of 1 to 128 characters", "shorten the name", |_, tool| {
-        let length = tool["name"].as_str()?.chars().count();
+        let length = tool.at("name").as_str()?.chars().count();
         Some((!(1..=128).contains(&length)).then(|| format!("its name has {length} characters.")))
     });
 }
@@ -156,7 +157,7 @@ fn name_length(view: &View<'_>, out: &mut Findings) {
 fn name_characters(view: &View<'_>, out: &mut Findings) {
     let expected = "only A-Z, a-z, 0-9, underscore, hyphen and dot";
     each(view, out, expected, "rename the tool; clients refuse or rewrite such names", |_, tool| {
-        let odd = tool["name"].as_str()?.chars().find(|c| !c.is_ascii_alphanumeric() && !"_-.".contains(*c));
+        let odd = tool.at("name").as_str()?.chars().find(|c| !c.is_ascii_alphanumeric() && !"_-.".contains(*c));
         Some(odd.map(|odd| format!("its name contains {odd:?}.")))
     });
 }
@@ -171,10 +172,10 @@ fn name_case_sensitive(view: &View<'_>, out: &mut Findings) {
         let listed = TOOLS
             .items(view)
             .filter(|(_, listing, _)| listing.conversation == request.conversation && listing.seq < request.seq)
-            .filter_map(|(_, _, tool)| tool["name"].as_str())
+            .filter_map(|(_, _, tool)| tool.at("name").as_str())
             .find(|listed| listed.eq_ignore_ascii_case(name));
         let Some((listed, response)) = listed.zip(response) else { continue };
-        let refused = response.value.get("error").is_some() || response.value["result"]["isError"] == true;
+        let refused = response.value.member("error").is_some() || response.value.at("result").at("isError") == true;
         out.require(refused, || {
             told(
                 format!("The server lists {listed:?} and served a call of {name:?}."),
@@ -190,23 +191,23 @@ fn name_case_sensitive(view: &View<'_>, out: &mut Findings) {
 /// Hints are booleans and the title of annotations is a string. A null for a hint only warns.
 fn annotation_types(view: &View<'_>, out: &mut Findings) {
     for (request, response, tool) in TOOLS.items(view) {
-        let Some(annotations) = tool.get("annotations").filter(|_| out.covers(response.revision)) else { continue };
+        let Some(annotations) = tool.member("annotations").filter(|_| out.covers(response.revision)) else { continue };
         let hints = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
         let wrong = hints
             .into_iter()
             .filter(|hint| annotations.get(hint).is_some_and(|value| !value.is_boolean()))
-            .chain(annotations.get("title").is_some_and(|title| !title.is_string()).then_some("title"))
+            .chain(annotations.member("title").is_some_and(|title| !title.is_string()).then_some("title"))
             .collect::<Vec<_>>();
         let breach = || {
             told(
-                format!("Tool {}: annotations have members of a wrong type: {wrong:?}.", tool["name"]),
+                format!("Tool {}: annotations have members of a wrong type: {wrong:?}.", tool.at("name")),
                 &["hints true or false, title a string, unknown ones left out"],
                 annotations,
                 "leave members out that are not set",
                 &[request, response],
             )
         };
-        let null = |name: &&str| annotations.get(name).is_some_and(Value::is_null);
+        let null = |name: &&str| annotations.member(name).is_some_and(Value::is_null);
         if annotations.is_null() || (!wrong.is_empty() && wrong.iter().all(null)) {
             out.contested(breach());
         } else {
@@ -219,7 +220,7 @@ fn annotation_types(view: &View<'_>, out: &mut Findings) {
 fn task_support_values(view: &View<'_>, out: &mut Findings) {
     let expected = "forbidden, optional or required";
     each(view, out, expected, "use one of the three values or leave taskSupport out", |_, tool| {
-        let value = tool["execution"].get("taskSupport")?;
+        let value = tool.at("execution").member("taskSupport")?;
         let known = matches!(value.as_str(), Some("forbidden" | "optional" | "required"));
         Some((!known).then(|| format!("its taskSupport is {value}.")))
     });
@@ -228,7 +229,7 @@ fn task_support_values(view: &View<'_>, out: &mut Findings) {
 /// A title, where present, is a string.
 fn title_optional(view: &View<'_>, out: &mut Findings) {
     each(view, out, "a string, or no title", "make the title a string or leave it out", |_, tool| {
-        let title = tool.get("title")?;
+        let title = tool.member("title")?;
         Some((!title.is_string()).then(|| format!("its title is {title}.")))
     });
 }

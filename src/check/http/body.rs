@@ -19,7 +19,7 @@ const LARGE: usize = 1_000_000;
 /// A JSON answer is one response to the request, nothing before or after it.
 fn json_body_one_response(view: &View<'_>, out: &mut Findings) {
     for (_, exchange, body) in singles(view, out, Kind::Request) {
-        let json = exchange.media_type().as_deref() == Some("application/json");
+        let json = exchange.media_type() == Some("application/json");
         if !json || !exchange.is_success() || !crate::check::wire::well_formed(body) || unfinished(exchange) {
             continue;
         }

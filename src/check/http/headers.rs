@@ -2,7 +2,7 @@
 
 use crate::check::wire::{body_error, came, governing, over, posts, to_endpoint, told, walled, well_formed};
 use crate::check::{Check, Findings};
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -128,7 +128,7 @@ fn body_blames_version(exchange: &Exchange) -> bool {
 fn version_invalid(view: &View<'_>, out: &mut Findings) {
     for exchange in view.exchanges.iter().filter(|exchange| exchange.status.is_some() && !walled(exchange)) {
         let Some(version) = exchange.sent_header("mcp-protocol-version") else { continue };
-        let opening = exchange.sent_json().is_some_and(|body| body["method"] == "initialize");
+        let opening = exchange.sent_json().is_some_and(|body| body.at("method") == "initialize");
         let live = exchange.conversation.is_some() && !over(view, exchange);
         let unoffered = exchange.status == Some(405) && exchange.method != "POST";
         let judged = !opening && live && !unoffered && out.covers(exchange.revision);
@@ -154,7 +154,8 @@ fn client_fault(view: &View<'_>, exchange: &Exchange) -> bool {
     let body = exchange.body.as_deref().filter(|_| exchange.method == "POST");
     let odd = body.is_some_and(|_| {
         exchange.sent_json().is_none_or(|body| {
-            !body.is_array() && (body["jsonrpc"] != "2.0" || (body.get("method").is_some_and(|name| !name.is_string())))
+            !body.is_array()
+                && (body.at("jsonrpc") != "2.0" || (body.member("method").is_some_and(|name| !name.is_string())))
         })
     });
     let version = exchange.sent_header("mcp-protocol-version").is_some_and(|name| name.parse::<Revision>().is_err());

@@ -2,7 +2,7 @@
 
 use crate::check::wire::{came, faultless, foreign_origin, governing, is_4xx, is_loopback, to_endpoint, told};
 use crate::check::{Check, Findings};
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -68,7 +68,8 @@ fn origin_403_body(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let body = exchange.got_json();
-        let named = body.is_some_and(|body| body["jsonrpc"] == "2.0" && body.get("id").is_some_and(|id| !id.is_null()));
+        let named =
+            body.is_some_and(|body| body.at("jsonrpc") == "2.0" && body.member("id").is_some_and(|id| !id.is_null()));
         out.require(!named, || {
             told(
                 "The JSON-RPC error in a 403 for a foreign origin has an id.".to_owned(),
@@ -90,7 +91,7 @@ fn meant(view: &View<'_>, exchange: &Exchange) -> Option<Revision> {
                 && msg.client == exchange.client
                 && msg.seq <= exchange.seq
         })?;
-        let version = hello.value["params"]["protocolVersion"].as_str()?;
+        let version = hello.value.at("params").at("protocolVersion").as_str()?;
         // To an unknown version a server answers with its newest.
         Some(version.parse().unwrap_or(Revision::V2025_11_25))
     };

@@ -6,7 +6,7 @@ use crate::check::wire::{
     body_error, came, faultless, got_in, governing, is_4xx, is_response, posts, sent_in, told, unfinished, walled,
 };
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Message};
+use crate::model::{Kind, Members as _, Message};
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -54,9 +54,9 @@ fn accepted(out: &mut Findings, exchange: &Exchange, what: &str, right: bool) {
 fn notification_202(view: &View<'_>, out: &mut Findings) {
     for (index, exchange, body) in singles(view, out, Kind::Notification) {
         let first = view.conversations.iter().any(|opened| opened.initialized == Some(index));
-        let fair = first && body["jsonrpc"] == "2.0" && faultless(view, exchange);
+        let fair = first && body.at("jsonrpc") == "2.0" && faultless(view, exchange);
         if exchange.is_success() && body_error(exchange).is_none() {
-            let name = body["method"].as_str().unwrap_or_default();
+            let name = body.at("method").as_str().unwrap_or_default();
             accepted(out, exchange, &format!("the notification {name}"), exchange.status == Some(202));
         } else if fair && is_4xx(exchange) && !walled(exchange) {
             accepted(out, exchange, "no notifications/initialized", false);
@@ -114,7 +114,7 @@ fn accepted_empty(view: &View<'_>, out: &mut Findings) {
 /// A notification or response that is not accepted gets an error status: nothing between 203 and 399.
 fn rejected_status(view: &View<'_>, out: &mut Findings) {
     for (_, exchange, body) in one_way(view, out) {
-        let refused = body_error(exchange).is_some() || body["jsonrpc"] != "2.0" || !exchange.is_success();
+        let refused = body_error(exchange).is_some() || body.at("jsonrpc") != "2.0" || !exchange.is_success();
         if !refused {
             continue;
         }
@@ -137,8 +137,8 @@ fn rejected_body(view: &View<'_>, out: &mut Findings) {
         if exchange.status.is_none_or(|status| status < 400) {
             continue;
         }
-        let Some(body) = exchange.got_json().filter(|body| body["jsonrpc"] == "2.0") else { continue };
-        out.require(body.get("id").is_none_or(Value::is_null), || {
+        let Some(body) = exchange.got_json().filter(|body| body.at("jsonrpc") == "2.0") else { continue };
+        out.require(body.member("id").is_none_or(Value::is_null), || {
             told(
                 "The error for a notification or response carries an id.".to_owned(),
                 &["a JSON-RPC error without id, or with a null one", "any other body, or none"],
@@ -154,12 +154,12 @@ fn rejected_body(view: &View<'_>, out: &mut Findings) {
 fn request_content_type(view: &View<'_>, out: &mut Findings) {
     for (_, exchange, _) in singles(view, out, Kind::Request).into_iter().filter(|(_, got, _)| got.is_success()) {
         let kind = exchange.media_type();
-        let right = matches!(kind.as_deref(), Some("application/json" | "text/event-stream"));
+        let right = matches!(kind, Some("application/json" | "text/event-stream"));
         out.require(right, || {
             told(
                 "A request was answered with neither JSON nor an event stream.".to_owned(),
                 &["Content-Type: application/json", "Content-Type: text/event-stream"],
-                format!("{}; Content-Type {}", came(exchange), kind.as_deref().unwrap_or("missing")),
+                format!("{}; Content-Type {}", came(exchange), kind.unwrap_or("missing")),
                 "set the Content-Type of the answer; 202 without content is for notifications only",
                 exchange.evidence(),
             )
@@ -182,12 +182,12 @@ fn concurrent_requests(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let got = got_in(view, *index);
-        let own = got.iter().any(|msg| is_response(msg) && msg.value["id"] == body["id"]);
+        let own = got.iter().any(|msg| is_response(msg) && msg.value.at("id") == body.at("id"));
         let foreign = got.iter().find(|msg| {
             let theirs = |(other, ..): &(usize, &Exchange, &Value)| {
-                sent_in(view, *other).iter().any(|sent| sent.value["id"] == msg.value["id"])
+                sent_in(view, *other).iter().any(|sent| sent.value.at("id") == msg.value.at("id"))
             };
-            is_response(msg) && msg.value["id"] != body["id"] && requests.iter().any(theirs)
+            is_response(msg) && msg.value.at("id") != body.at("id") && requests.iter().any(theirs)
         });
         if !own && foreign.is_none() {
             if unfinished(exchange) || exchange.is_success() {

@@ -3,6 +3,7 @@
 use super::stream::{is_stream, streams};
 use crate::check::wire::{came, governing, is_4xx, is_response, sent_in, short, told, walled};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, Msg, View};
 
 /// The checks of this topic.
@@ -93,7 +94,7 @@ fn resume_no_foreign(view: &View<'_>, out: &mut Findings) {
         let replayed: Vec<&Msg> = view.messages_in(index).filter(|msg| msg.received() && is_response(msg)).collect();
         let Some(origin) = origin.filter(|_| !replayed.is_empty()) else { continue };
         let asked = sent_in(view, origin);
-        let foreign = replayed.iter().find(|msg| !asked.iter().any(|sent| sent.value["id"] == msg.value["id"]));
+        let foreign = replayed.iter().find(|msg| !asked.iter().any(|sent| sent.value.at("id") == msg.value.at("id")));
         out.require(foreign.is_none(), || {
             told(
                 "A resumed stream brought the response to a request of another stream.".to_owned(),

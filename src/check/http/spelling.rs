@@ -1,9 +1,8 @@
 //! Names of headers mean the same in any letter case.
 
-use std::collections::HashSet;
-
 use crate::check::wire::{came, faultless, is_4xx, told, walled};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Exchange, View};
 
 /// The checks of this topic.
@@ -13,20 +12,18 @@ pub const CHECKS: &[Check] = &[
 ];
 
 /// How a request spells the names of the headers that the protocol needs.
-fn spelling(exchange: &Exchange, wanted: &[&str]) -> Vec<String> {
-    let mut names: Vec<String> = exchange
-        .headers
-        .iter()
-        .map(|(name, _)| name.clone())
-        .filter(|name| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)))
+fn spelling<'e>(exchange: &'e Exchange, wanted: &[&str]) -> Vec<&'e str> {
+    let names = exchange.headers.iter().map(|(name, _)| name.as_str());
+    let mut names: Vec<(usize, &str)> = names
+        .filter_map(|name| Some((wanted.iter().position(|wanted| wanted.eq_ignore_ascii_case(name))?, name)))
         .collect();
-    names.sort_by_key(|name| name.to_ascii_lowercase());
-    names
+    names.sort_by_key(|(place, _)| *place);
+    names.into_iter().map(|(_, name)| name).collect()
 }
 
 /// What a request asks for, so that only the spelling differs between two of them.
 fn method(exchange: &Exchange) -> Option<&str> {
-    exchange.sent_json()?["method"].as_str()
+    exchange.sent_json()?.at("method").as_str()
 }
 
 fn compare_spellings(view: &View<'_>, out: &mut Findings, wanted: &[&str]) {
@@ -38,7 +35,7 @@ fn compare_spellings(view: &View<'_>, out: &mut Findings, wanted: &[&str]) {
             .filter(|exchange| faultless(view, exchange) && exchange.status.is_some() && !walled(exchange))
             .filter(|exchange| exchange.seq > view.exchanges[conversation.opened].seq)
             .collect();
-        let served: HashSet<(Option<&str>, Vec<String>)> = peers
+        let served: Vec<(Option<&str>, Vec<&str>)> = peers
             .iter()
             .filter(|exchange| exchange.is_success())
             .map(|exchange| (method(exchange), spelling(exchange, wanted)))

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::check::wire::{governing, is_response, over, sent_in, short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Revision};
+use crate::model::{Kind, Members as _, Revision};
 use crate::transcript::{End, Exchange, Msg, View};
 
 /// The checks of this topic.
@@ -22,7 +22,7 @@ pub const CHECKS: &[Check] = &[
 const GRACE: u64 = 5_000_000;
 
 pub(super) fn is_stream(exchange: &Exchange) -> bool {
-    exchange.is_success() && exchange.media_type().as_deref() == Some("text/event-stream")
+    exchange.is_success() && exchange.media_type() == Some("text/event-stream")
 }
 
 pub(super) fn streams<'v>(view: &'v View<'_>, out: &Findings, method: &str) -> Vec<(usize, &'v Exchange)> {
@@ -62,9 +62,10 @@ fn sse_format(view: &View<'_>, out: &mut Findings) {
 
 /// Requests of a POST that were not answered on its own stream.
 fn open_requests<'v>(view: &'v View<'_>, index: usize) -> Vec<&'v Msg> {
-    let answered =
-        |id: &Value| view.messages_in(index).any(|msg| msg.received() && is_response(msg) && msg.value["id"] == *id);
-    sent_in(view, index).into_iter().filter(|msg| msg.kind == Kind::Request && !answered(&msg.value["id"])).collect()
+    let answered = |id: &Value| {
+        view.messages_in(index).any(|msg| msg.received() && is_response(msg) && *msg.value.at("id") == *id)
+    };
+    sent_in(view, index).into_iter().filter(|msg| msg.kind == Kind::Request && !answered(msg.value.at("id"))).collect()
 }
 
 /// Whether the missing responses came later, on a stream that the client had resumed.
@@ -86,7 +87,7 @@ fn cancelled(view: &View<'_>, request: &Msg) -> bool {
     view.messages.iter().any(|msg| {
         msg.method() == Some("notifications/cancelled")
             && msg.conversation == request.conversation
-            && msg.value["params"]["requestId"] == request.value["id"]
+            && msg.value.at("params").at("requestId") == request.value.at("id")
     })
 }
 
@@ -164,12 +165,12 @@ fn close_after_response(view: &View<'_>, out: &mut Findings) {
 
 pub(super) fn progress_token(msg: &Msg) -> Option<&Value> {
     (msg.received() && msg.method() == Some("notifications/progress"))
-        .then(|| msg.value["params"].get("progressToken"))
+        .then(|| msg.value.at("params").member("progressToken"))
         .flatten()
 }
 
 fn token_of(msg: &Msg) -> Option<&Value> {
-    msg.value["params"]["_meta"].get("progressToken")
+    msg.value.at("params").at("_meta").member("progressToken")
 }
 
 fn text_of(token: &Value) -> String {
@@ -207,7 +208,7 @@ fn speaks(view: &View<'_>, index: usize, exchange: &Exchange) -> bool {
     let Some(revision) = exchange.revision else { return false };
     let asked = sent_in(view, index).into_iter().find(|msg| msg.method() == Some("initialize"));
     let named = match asked {
-        Some(asked) => asked.value["params"]["protocolVersion"].as_str(),
+        Some(asked) => asked.value.at("params").at("protocolVersion").as_str(),
         None => exchange.sent_header("mcp-protocol-version"),
     };
     named == Some(revision.name())

@@ -2,7 +2,7 @@
 
 use crate::check::wire::{came, fair_calls, received, short, told};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{Conversation, View};
 
 /// The checks of this topic.
@@ -65,7 +65,7 @@ fn declares(conversation: &Conversation, name: &str) -> bool {
 
 /// Whether the server told its capabilities at all; where it did not, that is what is wrong, and nothing else.
 fn told_any(conversation: &Conversation) -> bool {
-    conversation.result["capabilities"].is_object()
+    conversation.result.at("capabilities").is_object()
 }
 
 /// A feature that was not declared is not served; an empty list does no harm.
@@ -75,7 +75,7 @@ fn undeclared_feature(view: &View<'_>, out: &mut Findings) {
         let without = |known: &&Conversation| told_any(known) && !declares(known, name);
         let Some(conversation) = view.conversation_of(request).filter(without) else { continue };
         let Some(response) = responses.first().filter(|_| out.covers(request.revision)) else { continue };
-        let full = response.value["result"][member].as_array().is_some_and(|list| !list.is_empty());
+        let full = response.value.at("result").at(member).as_array().is_some_and(|list| !list.is_empty());
         out.require(!full, || {
             told(
                 format!("The server lists {name} but did not declare the capability {name}."),
@@ -93,12 +93,12 @@ fn declared_feature(view: &View<'_>, out: &mut Findings) {
     for (request, exchange, responses) in fair_calls(view) {
         let Some((name, member)) = request.method().and_then(feature) else { continue };
         let declared = view.conversation_of(request).is_some_and(|known| declares(known, name));
-        let first_page = request.value["params"].get("cursor").is_none();
+        let first_page = request.value.at("params").member("cursor").is_none();
         if !declared || !first_page || !out.covers(request.revision) {
             continue;
         }
         let Some(response) = responses.first() else { continue };
-        out.require(response.value["result"][member].is_array(), || {
+        out.require(response.value.at("result").at(member).is_array(), || {
             told(
                 format!("The server declares {name} but {} does not work.", request.method().unwrap_or_default()),
                 &["a result with the list, which may be empty"],

@@ -6,7 +6,7 @@ use crate::check::wire::{
     came, fair_calls, got_in, governing, is_response, short, told, unfinished, walled, well_formed,
 };
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Revision};
+use crate::model::{Kind, Members as _, Revision};
 use crate::transcript::{End, META_CAPABILITIES, Msg, View};
 
 /// The checks of this topic.
@@ -48,8 +48,8 @@ fn initialize_result(view: &View<'_>, out: &mut Findings) {
         view,
         out,
         |result| {
-            let objects = result["capabilities"].is_object() && result["serverInfo"].is_object();
-            Some(objects && result["protocolVersion"].is_string())
+            let objects = result.at("capabilities").is_object() && result.at("serverInfo").is_object();
+            Some(objects && result.at("protocolVersion").is_string())
         },
         "The result of initialize is not complete.",
         "protocolVersion as a string, capabilities and serverInfo as objects",
@@ -58,13 +58,13 @@ fn initialize_result(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("initialize") {
         let exchange = view.exchange_of(request);
         let asked: Option<Revision> =
-            request.value["params"]["protocolVersion"].as_str().and_then(|name| name.parse().ok());
-        let error = response.and_then(|response| response.value.get("error")).filter(|error| !error.is_null());
+            request.value.at("params").at("protocolVersion").as_str().and_then(|name| name.parse().ok());
+        let error = response.and_then(|response| response.value.member("error")).filter(|error| !error.is_null());
         let Some(error) = error else { continue };
-        let refused = error["message"].as_str().unwrap_or_default().to_ascii_lowercase();
+        let refused = error.at("message").as_str().unwrap_or_default().to_ascii_lowercase();
         // What version is refused and how is judged elsewhere, and so are origins and hosts.
         let other_reason =
-            error["code"] == -32022 || ["version", "origin", "host"].iter().any(|word| refused.contains(word));
+            error.at("code") == -32022 || ["version", "origin", "host"].iter().any(|word| refused.contains(word));
         if !out.covers(asked)
             || !proper_hello(&request.value)
             || walled(exchange)
@@ -74,9 +74,9 @@ fn initialize_result(view: &View<'_>, out: &mut Findings) {
         {
             continue;
         }
-        let missing = CLIENT_CAPABILITIES
-            .iter()
-            .find(|name| refused.contains(**name) && request.value["params"]["capabilities"].get(**name).is_none());
+        let missing = CLIENT_CAPABILITIES.iter().find(|name| {
+            refused.contains(**name) && request.value.at("params").at("capabilities").get(**name).is_none()
+        });
         let (what, fix) = match missing {
             Some(name) => (
                 format!(
@@ -101,18 +101,18 @@ const CLIENT_CAPABILITIES: [&str; 4] = ["sampling", "elicitation", "roots", "tas
 
 /// Whether an `initialize` declares a capability that no revision defines; `experimental` is a home for such.
 fn declares_unknown(request: &Value) -> bool {
-    let given = request["params"]["capabilities"].as_object();
+    let given = request.at("params").at("capabilities").as_object();
     given.is_some_and(|given| given.keys().any(|name| !CLIENT_CAPABILITIES.contains(&name.as_str())))
 }
 
 /// Whether the params of an `initialize` are what the schema wants.
 fn proper_hello(request: &Value) -> bool {
-    let params = &request["params"];
+    let params = request.at("params");
     well_formed(request)
-        && params["protocolVersion"].is_string()
-        && params["capabilities"].is_object()
-        && params["clientInfo"]["name"].is_string()
-        && params["clientInfo"]["version"].is_string()
+        && params.at("protocolVersion").is_string()
+        && params.at("capabilities").is_object()
+        && params.at("clientInfo").at("name").is_string()
+        && params.at("clientInfo").at("version").is_string()
 }
 
 /// The server has a name and a version.
@@ -122,7 +122,7 @@ fn server_info(view: &View<'_>, out: &mut Findings) {
         out,
         // Where serverInfo is missing altogether, `lifecycle.initialize-result` tells it.
         |result| {
-            let info = result["serverInfo"].as_object()?;
+            let info = result.at("serverInfo").as_object()?;
             Some(["name", "version"].iter().all(|member| info.get(*member).is_some_and(Value::is_string)))
         },
         "serverInfo lacks the name or the version of the server.",
@@ -137,7 +137,7 @@ fn instructions(view: &View<'_>, out: &mut Findings) {
         if !out.covers(conversation.revision) {
             continue;
         }
-        let Some(given) = conversation.result.get("instructions") else { continue };
+        let Some(given) = conversation.result.member("instructions") else { continue };
         out.require(given.is_string(), || {
             told(
                 "The instructions of the server are no text.".to_owned(),
@@ -200,7 +200,7 @@ fn early_ping(view: &View<'_>, out: &mut Findings) {
         if response.is_some_and(|response| response.message().error_code() == Some(-32601)) {
             continue;
         }
-        out.require(response.is_some_and(|response| response.value.get("result").is_some()), || {
+        out.require(response.is_some_and(|response| response.value.member("result").is_some()), || {
             told(
                 "A ping before notifications/initialized was not answered.".to_owned(),
                 &["an empty result"],
@@ -216,8 +216,9 @@ fn early_ping(view: &View<'_>, out: &mut Findings) {
 fn implements_core(view: &View<'_>, out: &mut Findings) {
     for (request, exchange, responses) in fair_calls(view) {
         // What else may be odd about a ping — its id, members of its params, an array around it — has checks of its own.
-        let params = request.value.get("params").and_then(Value::as_object);
-        let plain = !request.batched && request.value["id"].is_number() && params.is_none_or(serde_json::Map::is_empty);
+        let params = request.value.member("params").and_then(Value::as_object);
+        let plain =
+            !request.batched && request.value.at("id").is_number() && params.is_none_or(serde_json::Map::is_empty);
         if request.method() != Some("ping") || !plain || !out.covers(request.revision) {
             continue;
         }
@@ -226,7 +227,7 @@ fn implements_core(view: &View<'_>, out: &mut Findings) {
             out.inconclusive();
             continue;
         }
-        out.require(responses.iter().any(|response| response.value.get("result").is_some()), || {
+        out.require(responses.iter().any(|response| response.value.member("result").is_some()), || {
             told(
                 "After initialize and notifications/initialized a ping failed.".to_owned(),
                 &["an empty result"],
@@ -241,20 +242,22 @@ fn implements_core(view: &View<'_>, out: &mut Findings) {
 /// In the modern era they come with any request.
 fn modern_capabilities(view: &View<'_>, out: &mut Findings) {
     let odd = |request: &Msg| {
-        let given = request.value["params"]["_meta"][META_CAPABILITIES].as_object();
+        let given = request.value.at("params").at("_meta").at(META_CAPABILITIES).as_object();
         given.is_some_and(|given| {
             given.keys().any(|name| {
                 !CLIENT_CAPABILITIES.contains(&name.as_str()) && !matches!(name.as_str(), "extensions" | "experimental")
             })
         })
     };
-    let served = |responses: &[&Msg]| responses.iter().any(|response| response.value.get("result").is_some());
+    let served = |responses: &[&Msg]| responses.iter().any(|response| response.value.member("result").is_some());
     for (request, exchange, responses) in fair_calls(view).filter(|(_, exchange, _)| exchange.modern) {
         let works = || {
             fair_calls(view).any(|(other, _, responses)| {
                 !odd(other)
                     && other.method() == request.method()
-                    && ["name", "uri"].iter().all(|key| other.value["params"][*key] == request.value["params"][*key])
+                    && ["name", "uri"]
+                        .iter()
+                        .all(|key| other.value.at("params")[*key] == request.value.at("params")[*key])
                     && served(&responses)
             })
         };
@@ -283,8 +286,8 @@ fn unknown_capabilities(view: &View<'_>, out: &mut Findings) {
         |with: bool| view.calls_to("initialize").filter(move |(request, _)| declares_unknown(&request.value) == with);
     let works = |version: &Value| {
         opens(false).any(|(request, response)| {
-            request.value["params"]["protocolVersion"] == *version
-                && response.is_some_and(|response| response.value.get("result").is_some())
+            *request.value.at("params").at("protocolVersion") == *version
+                && response.is_some_and(|response| response.value.member("result").is_some())
         })
     };
     for (request, _) in opens(true) {
@@ -293,8 +296,8 @@ fn unknown_capabilities(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let got = got_in(view, request.exchange);
-        let served = got.iter().any(|msg| is_response(msg) && msg.value.get("result").is_some());
-        if !served && !works(&request.value["params"]["protocolVersion"]) {
+        let served = got.iter().any(|msg| is_response(msg) && msg.value.member("result").is_some());
+        if !served && !works(request.value.at("params").at("protocolVersion")) {
             continue;
         }
         out.require(served, || {

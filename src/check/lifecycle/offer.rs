@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::check::wire::{answer_to, came, told, unfinished, walled};
 use crate::check::{Breach, Check, Findings};
-use crate::model::{Revision, Via};
+use crate::model::{Members as _, Revision, Via};
 use crate::transcript::{Conversation, Exchange, View};
 
 /// The checks of this topic.
@@ -17,7 +17,7 @@ pub const CHECKS: &[Check] = &[
 /// An unknown version gets another one as a result; the error of the specification's own example is tolerated.
 fn version_counter_offer(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("initialize") {
-        let requested = request.value["params"]["protocolVersion"].as_str().unwrap_or_default();
+        let requested = request.value.at("params").at("protocolVersion").as_str().unwrap_or_default();
         if requested.is_empty() || requested.parse::<Revision>().is_ok() {
             continue;
         }
@@ -43,7 +43,7 @@ fn version_counter_offer(view: &View<'_>, out: &mut Findings) {
             });
             continue;
         };
-        let offered = response.value["result"]["protocolVersion"].as_str();
+        let offered = response.value.at("result").at("protocolVersion").as_str();
         let tolerated = response.message().error_code() == Some(-32602);
         out.require(tolerated || offered.is_some_and(|offered| offered != requested), || Breach {
             what: format!("The server did not offer another version than the unknown {requested}."),
@@ -93,18 +93,19 @@ fn counter_offer_latest(view: &View<'_>, out: &mut Findings) {
 fn offer_usable(view: &View<'_>, out: &mut Findings) {
     let offered: BTreeSet<&str> = offers(view, out).iter().map(|offer| offer.answered.as_str()).collect();
     for (request, response) in view.calls_to("initialize") {
-        let asked = request.value["params"]["protocolVersion"].as_str().unwrap_or_default();
+        let asked = request.value.at("params").at("protocolVersion").as_str().unwrap_or_default();
         let exchange = view.exchange_of(request);
         if !offered.contains(asked) || walled(exchange) || !exchange.answered() {
             continue;
         }
-        let got = answer_to(view, request, response).map(|response| &response.value["result"]["protocolVersion"]);
+        let got = answer_to(view, request, response).map(|response| response.value.at("result").at("protocolVersion"));
         if got.is_none() && exchange.is_success() && unfinished(exchange) {
             out.inconclusive();
             continue;
         }
         // A refusal that gives another reason says nothing about the version.
-        let error = answer_to(view, request, response).and_then(|response| response.value["error"]["message"].as_str());
+        let error =
+            answer_to(view, request, response).and_then(|response| response.value.at("error").at("message").as_str());
         if error.is_some_and(|reason| !reason.to_ascii_lowercase().contains("version")) {
             continue;
         }

@@ -2,7 +2,7 @@
 
 use crate::check::wire::{received, short, told};
 use crate::check::{Breach, Check, Findings};
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -44,7 +44,7 @@ fn version_echo(view: &View<'_>, out: &mut Findings) {
 /// The revision that brought what a server says with this message, if it is one that the protocol defines.
 fn since(msg: &Msg) -> Option<Revision> {
     Some(match msg.method()? {
-        "elicitation/create" if msg.value["params"]["mode"] == "url" => Revision::V2025_11_25,
+        "elicitation/create" if msg.value.at("params").at("mode") == "url" => Revision::V2025_11_25,
         "elicitation/create" => Revision::V2025_06_18,
         "notifications/elicitation/complete" | "notifications/tasks/status" => Revision::V2025_11_25,
         method if method.starts_with("tasks/") => Revision::V2025_11_25,

@@ -6,6 +6,7 @@ use super::results::shown;
 use crate::check::features::resources::missing_reads;
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -46,7 +47,7 @@ fn not_found(view: &View<'_>, out: &mut Findings) {
 /// And not one without contents.
 fn not_empty(view: &View<'_>, out: &mut Findings) {
     for ask in absent(view, out) {
-        let empty = ask.result().is_some_and(|result| result["contents"].as_array().is_some_and(Vec::is_empty));
+        let empty = ask.result().is_some_and(|result| result.at("contents").as_array().is_some_and(Vec::is_empty));
         if !empty && !ask.is_refused() {
             continue;
         }
@@ -72,9 +73,9 @@ fn traversal(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let served = ask.result().is_some_and(|result| {
-            result["contents"].as_array().is_some_and(|all| {
+            result.at("contents").as_array().is_some_and(|all| {
                 all.iter().any(|one| {
-                    one["text"].as_str().is_some_and(|text| text.contains(":0:0:")) || one["blob"].is_string()
+                    one.at("text").as_str().is_some_and(|text| text.contains(":0:0:")) || one.at("blob").is_string()
                 })
             })
         });

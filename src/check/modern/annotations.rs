@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::check::support::TOOLS;
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -29,7 +30,7 @@ struct Mark<'v> {
 fn marks<'v>(schema: &'v Value, name: &str, reachable: bool, found: &mut Vec<Mark<'v>>) {
     match schema {
         Value::Object(members) => {
-            if let Some(value) = members.get("x-mcp-header") {
+            if let Some(value) = members.member("x-mcp-header") {
                 found.push(Mark {
                     value,
                     bearer: schema,
@@ -68,16 +69,16 @@ fn definitions(
     }
     for (_, response, tool) in TOOLS.items(view).filter(|(request, ..)| super::asked::is_modern(request)) {
         let mut found = Vec::new();
-        marks(&tool["inputSchema"], "", true, &mut found);
+        marks(tool.at("inputSchema"), "", true, &mut found);
         if found.is_empty() {
             continue;
         }
         let Some(problem) = problem(&found) else { continue };
         out.require(problem.is_none(), || {
             told(
-                format!("In the schema of the tool {}, {}.", tool["name"], problem.unwrap_or_default()),
+                format!("In the schema of the tool {}, {}.", tool.at("name"), problem.unwrap_or_default()),
                 &[expected],
-                short(&tool["inputSchema"].to_string()),
+                short(&tool.at("inputSchema").to_string()),
                 fix,
                 vec![response.seq],
             )
@@ -122,7 +123,7 @@ fn unique(view: &View<'_>, out: &mut Findings) {
 fn primitive(view: &View<'_>, out: &mut Findings) {
     let problem = |marks: &[Mark<'_>]| {
         let odd = |mark: &&Mark<'_>| {
-            let kinds: Vec<&str> = match &mark.bearer["type"] {
+            let kinds: Vec<&str> = match mark.bearer.at("type") {
                 Value::String(kind) => vec![kind.as_str()],
                 Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
                 // What type it has may stand elsewhere.
@@ -134,7 +135,7 @@ fn primitive(view: &View<'_>, out: &mut Findings) {
             marks
                 .iter()
                 .find(odd)
-                .map(|mark| format!("{} is mirrored, though its type is {}", mark.name, mark.bearer["type"])),
+                .map(|mark| format!("{} is mirrored, though its type is {}", mark.name, mark.bearer.at("type"))),
         )
     };
     definitions(
@@ -149,7 +150,7 @@ fn primitive(view: &View<'_>, out: &mut Findings) {
 fn integer_range(view: &View<'_>, out: &mut Findings) {
     let problem = |marks: &[Mark<'_>]| {
         const SAFE: f64 = 9_007_199_254_740_991.0;
-        let mut integers = marks.iter().filter(|mark| mark.bearer["type"] == "integer").peekable();
+        let mut integers = marks.iter().filter(|mark| mark.bearer.at("type") == "integer").peekable();
         integers.peek()?;
         let far = |mark: &&Mark<'_>| {
             ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "const", "default"]

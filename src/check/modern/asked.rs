@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::check::support::TOOLS;
-use crate::model::{Revision, Via};
+use crate::model::{Members as _, Revision, Via};
 use crate::transcript::{Exchange, META_CAPABILITIES, META_VERSION, Msg, View, is_modern_version};
 
 /// The error of a header that is missing or differs from the body.
@@ -26,7 +26,7 @@ pub(crate) fn is_modern(msg: &Msg) -> bool {
 
 /// A member of the request's `_meta`, null where absent.
 pub(crate) fn meta<'v>(request: &'v Msg, key: &str) -> &'v Value {
-    &request.value["params"]["_meta"][key]
+    request.value.at("params").at("_meta").at(key)
 }
 
 /// The version that a request names.
@@ -41,8 +41,8 @@ pub(crate) fn has_meta(request: &Msg) -> bool {
 
 /// A client capability that this very request declares, by path.
 pub(crate) fn declares(request: &Value, path: &[&str]) -> Option<bool> {
-    let declared = request["params"]["_meta"].get(META_CAPABILITIES).filter(|declared| declared.is_object())?;
-    let found = path.iter().try_fold(declared, |value, key| value.get(key));
+    let declared = request.at("params").at("_meta").get(META_CAPABILITIES).filter(|declared| declared.is_object())?;
+    let found = path.iter().try_fold(declared, |value, key| value.member(key));
     Some(found.is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))))
 }
 
@@ -97,9 +97,9 @@ pub(crate) struct Mirrored {
 /// The parameters that a tool's schema mirrors, as far as they are reachable through properties alone.
 pub(crate) fn mirrored(tool: &Value) -> Vec<Mirrored> {
     fn walk(schema: &Value, path: &[String], found: &mut Vec<Mirrored>) {
-        for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        for (name, member) in schema.at("properties").as_object().into_iter().flatten() {
             let path: Vec<String> = path.iter().chain([name]).cloned().collect();
-            if let Some(header) = member["x-mcp-header"].as_str() {
+            if let Some(header) = member.at("x-mcp-header").as_str() {
                 found.push(Mirrored {
                     header: format!("mcp-param-{}", header.to_ascii_lowercase()),
                     path: path.clone(),
@@ -109,7 +109,7 @@ pub(crate) fn mirrored(tool: &Value) -> Vec<Mirrored> {
         }
     }
     let mut found = Vec::new();
-    walk(&tool["inputSchema"], &[], &mut found);
+    walk(tool.at("inputSchema"), &[], &mut found);
     found
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn as_header(value: &Value) -> Option<String> {
 
 /// The argument at a path, null where absent.
 pub(crate) fn argument<'v>(request: &'v Msg, path: &[String]) -> &'v Value {
-    path.iter().fold(&request.value["params"]["arguments"], |value, key| &value[key.as_str()])
+    path.iter().fold(request.value.at("params").at("arguments"), |value, key| &value[key.as_str()])
 }
 
 /// Whether a header says the same as an argument, numbers compared as numbers.
@@ -138,7 +138,7 @@ pub(crate) fn agrees(header: &str, argument: &Value) -> bool {
 
 /// The tool that a call names, as this client was last shown it.
 pub(crate) fn tool_of<'v>(view: &'v View<'_>, request: &Msg) -> Option<&'v Value> {
-    let name = request.value["params"]["name"].as_str().filter(|_| request.method() == Some("tools/call"))?;
+    let name = request.value.at("params").at("name").as_str().filter(|_| request.method() == Some("tools/call"))?;
     TOOLS.find(view, request, name)
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn name_fits(exchange: &Exchange, request: &Msg) -> bool {
         "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
         _ => named(method),
     };
-    let Some(name) = member.and_then(|member| request.value["params"][member].as_str()) else { return true };
+    let Some(name) = member.and_then(|member| request.value.at("params").at(member).as_str()) else { return true };
     match exchange.sent_header("mcp-name") {
         Some(sent) => is_clean(sent) && held(sent) == Held::Text(name.to_owned()),
         None => method.starts_with("tasks/"),

@@ -7,6 +7,7 @@ use super::results::shown;
 use crate::check::support::{LISTS, server_declared};
 use crate::check::wire::told;
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -38,12 +39,12 @@ fn kept<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Ask<'v>, &'v Value)> {
         .filter(|ask| is_kept(ask.method()))
         .filter_map(|ask| Some((ask, ask.result()?)))
         // A result without a type counts as complete.
-        .filter(|(_, result)| result.is_object() && matches!(result["resultType"].as_str(), None | Some("complete")))
+        .filter(|(_, result)| result.is_object() && matches!(result.at("resultType").as_str(), None | Some("complete")))
 }
 
 fn hints(view: &View<'_>, out: &mut Findings) {
     for (ask, result) in kept(view) {
-        out.require(result.get("ttlMs").is_some() && result.get("cacheScope").is_some(), || {
+        out.require(result.member("ttlMs").is_some() && result.member("cacheScope").is_some(), || {
             told(
                 format!("The result of {} does not say how long and by whom it may be kept.", ask.method()),
                 &["ttlMs and cacheScope"],
@@ -57,7 +58,7 @@ fn hints(view: &View<'_>, out: &mut Findings) {
 
 fn ttl(view: &View<'_>, out: &mut Findings) {
     for (ask, result) in kept(view) {
-        let Some(ttl) = result.get("ttlMs") else { continue };
+        let Some(ttl) = result.member("ttlMs") else { continue };
         let whole = ttl.as_f64().is_some_and(|ttl| ttl >= 0.0 && ttl.fract() == 0.0);
         out.require(whole, || {
             told(
@@ -73,7 +74,7 @@ fn ttl(view: &View<'_>, out: &mut Findings) {
 
 fn scope(view: &View<'_>, out: &mut Findings) {
     for (ask, result) in kept(view) {
-        let Some(scope) = result.get("cacheScope") else { continue };
+        let Some(scope) = result.member("cacheScope") else { continue };
         out.require(matches!(scope.as_str(), Some("public" | "private")), || {
             told(
                 format!("The cacheScope of {} is {scope}.", ask.method()),
@@ -92,7 +93,7 @@ fn same_scope(view: &View<'_>, out: &mut Findings) {
         return;
     }
     for walk in LISTS.iter().flat_map(|list| list.walks(view)) {
-        let scopes: Vec<&Value> = walk.pages.iter().map(|(_, _, page)| &page["cacheScope"]).collect();
+        let scopes: Vec<&Value> = walk.pages.iter().map(|(_, _, page)| page.at("cacheScope")).collect();
         let (first, response, page) = walk.last();
         if walk.pages.len() < 2 || !super::asked::is_modern(first) || scopes.iter().any(|scope| !scope.is_string()) {
             continue;
@@ -101,7 +102,7 @@ fn same_scope(view: &View<'_>, out: &mut Findings) {
             told(
                 format!("Pages of {} have different cacheScopes.", first.method().unwrap_or_default()),
                 &["the same cacheScope on every page of a list"],
-                page["cacheScope"].to_string(),
+                page.at("cacheScope").to_string(),
                 "decide the scope for the list, not for the page",
                 walk.pages
                     .iter()
@@ -137,7 +138,7 @@ fn plausible(view: &View<'_>, out: &mut Findings) {
         let Some((before, old)) = earlier else { continue };
         let (Some(first), Some(second)) = (before.response, later.response) else { continue };
         let fresh =
-            old["ttlMs"].as_u64().is_some_and(|ttl| second.at.saturating_sub(first.at) < ttl.saturating_mul(1_000));
+            old.at("ttlMs").as_u64().is_some_and(|ttl| second.at.saturating_sub(first.at) < ttl.saturating_mul(1_000));
         let name = later.method().split('/').next().unwrap_or_default();
         let announces = match name {
             "tools" => server_declared(view, later.request, &["tools", "listChanged"]),
@@ -151,8 +152,8 @@ fn plausible(view: &View<'_>, out: &mut Findings) {
                 && exchange.seq < first.seq
                 && exchange.end_seq.is_none_or(|end| end > second.seq)
                 && exchange.sent_json().is_some_and(|sent| {
-                    sent["method"] == "subscriptions/listen"
-                        && sent["params"]["notifications"][format!("{name}ListChanged")] == true
+                    sent.at("method") == "subscriptions/listen"
+                        && sent.at("params").at("notifications")[format!("{name}ListChanged")] == true
                 })
         });
         if !fresh || announces != Some(true) || !listened {
@@ -180,7 +181,7 @@ fn plausible(view: &View<'_>, out: &mut Findings) {
 
 /// A result that anybody may keep for everybody is the same for everybody.
 fn public(view: &View<'_>, out: &mut Findings) {
-    let all: Vec<(Ask<'_>, &Value)> = kept(view).filter(|(_, result)| result["cacheScope"] == "public").collect();
+    let all: Vec<(Ask<'_>, &Value)> = kept(view).filter(|(_, result)| result.at("cacheScope") == "public").collect();
     for (at, (later, result)) in all.iter().enumerate() {
         let token = |ask: &Ask<'_>| ask.exchange.sent_header("authorization").map(str::to_owned);
         let earlier = all[..at].iter().rev().find(|(ask, _)| {
@@ -189,7 +190,7 @@ fn public(view: &View<'_>, out: &mut Findings) {
         });
         let Some((before, old)) = earlier else { continue };
         let apart = later.request.at.saturating_sub(before.request.at);
-        if old["ttlMs"].as_u64().is_none_or(|ttl| apart >= ttl.saturating_mul(1_000)) {
+        if old.at("ttlMs").as_u64().is_none_or(|ttl| apart >= ttl.saturating_mul(1_000)) {
             continue;
         }
         out.require(essence(old) == essence(result), || {
@@ -207,8 +208,8 @@ fn public(view: &View<'_>, out: &mut Findings) {
 /// A result that asks for input is not to be kept, and says nothing about it.
 fn no_hints(view: &View<'_>, out: &mut Findings) {
     for ask in requests(view) {
-        let Some(result) = ask.result().filter(|result| result["resultType"] == "input_required") else { continue };
-        out.require(result.get("ttlMs").is_none() && result.get("cacheScope").is_none(), || {
+        let Some(result) = ask.result().filter(|result| result.at("resultType") == "input_required") else { continue };
+        out.require(result.member("ttlMs").is_none() && result.member("cacheScope").is_none(), || {
             told(
                 format!("A result of {} that asks for input says how long it may be kept.", ask.method()),
                 &["no ttlMs and no cacheScope"],

@@ -3,7 +3,7 @@
 use super::flaw::{Ask, of_era, requests};
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Via};
+use crate::model::{Kind, Members as _, Via};
 use crate::transcript::{End, Msg, View};
 
 /// The checks of this topic.
@@ -20,20 +20,21 @@ const UNDER_WAY: u64 = 200_000;
 
 /// What was said for a request: its response, and progress with its token that no later request gave again.
 fn about<'v>(view: &'v View<'_>, ask: &Ask<'_>, after: u64) -> Option<&'v Msg> {
-    let token = &ask.request.value["params"]["_meta"]["progressToken"];
+    let token = ask.request.value.at("params").at("_meta").at("progressToken");
     let given_again = requests(view).any(|other| {
-        other.request.seq > ask.request.seq && other.request.value["params"]["_meta"]["progressToken"] == *token
+        other.request.seq > ask.request.seq
+            && *other.request.value.at("params").at("_meta").at("progressToken") == *token
     });
     let id_again = requests(view).any(|other| {
         other.request.seq > ask.request.seq
-            && other.request.value["id"] == ask.request.value["id"]
+            && other.request.value.at("id") == ask.request.value.at("id")
             && other.exchange.client == ask.exchange.client
     });
     of_era(view).filter(|msg| msg.client == ask.exchange.client && msg.at > after + UNDER_WAY).find(|msg| {
-        let answers = msg.kind == Kind::Response && msg.value["id"] == ask.request.value["id"] && !id_again;
+        let answers = msg.kind == Kind::Response && msg.value.at("id") == ask.request.value.at("id") && !id_again;
         let tells = msg.method() == Some("notifications/progress")
             && !token.is_null()
-            && msg.value["params"]["progressToken"] == *token
+            && *msg.value.at("params").at("progressToken") == *token
             && !given_again;
         answers || tells
     })
@@ -93,7 +94,7 @@ fn cancellations<'v>(view: &'v View<'_>) -> Vec<(Ask<'v>, u64)> {
                     && msg.client == ask.exchange.client
                     && msg.seq > ask.request.seq
                     && msg.method() == Some("notifications/cancelled")
-                    && msg.value["params"]["requestId"] == ask.request.value["id"]
+                    && msg.value.at("params").at("requestId") == ask.request.value.at("id")
             })?;
             let ran = ask.response.is_none_or(|response| response.seq > cancel.seq);
             ran.then_some((ask, cancel.at))
@@ -111,7 +112,7 @@ fn cancelled(view: &View<'_>, out: &mut Findings) {
 /// Progress is what shows work: none comes after a cancellation.
 fn stops(view: &View<'_>, out: &mut Findings) {
     for (ask, at) in cancellations(view) {
-        if ask.request.value["params"]["_meta"]["progressToken"].is_null() {
+        if ask.request.value.at("params").at("_meta").at("progressToken").is_null() {
             continue;
         }
         let late = about(view, &ask, at).filter(|msg| msg.kind == Kind::Notification);
@@ -128,7 +129,7 @@ fn teardown(view: &View<'_>, out: &mut Findings) {
         let cancel = of_era(view).any(|msg| {
             msg.method() == Some("notifications/cancelled")
                 && msg.client == open.ask.exchange.client
-                && msg.value["params"]["requestId"] == *open.id()
+                && *msg.value.at("params").at("requestId") == *open.id()
         });
         let said = open.ask.result().is_some() || cancel;
         let ended = open.ask.over_http() && open.ask.exchange.end == Some(End::Complete);

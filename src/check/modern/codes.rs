@@ -4,7 +4,7 @@ use super::asked::{MISMATCH, MISSING_CAPABILITY, UNSUPPORTED, has_meta, is_moder
 use super::flaw::{Ask, Flaw, flaws, requests};
 use crate::check::wire::{body_error, came, told};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -147,8 +147,8 @@ fn params_sent(ask: &Ask<'_>) -> bool {
 
 /// Whether the error names a capability that the request did not declare; an error that names none is judged elsewhere.
 fn lacks_what_is_named(ask: &Ask<'_>) -> bool {
-    let data = &ask.response.or(Some(ask.request)).unwrap_or(ask.request).value["error"]["data"];
-    let Some(needed) = data["requiredCapabilities"].as_object().filter(|needed| !needed.is_empty()) else {
+    let data = &ask.response.or(Some(ask.request)).unwrap_or(ask.request).value.at("error").at("data");
+    let Some(needed) = data.at("requiredCapabilities").as_object().filter(|needed| !needed.is_empty()) else {
         return true;
     };
     let lacks = |path: &[&str]| super::asked::declares(&ask.request.value, path) != Some(true);

@@ -4,6 +4,7 @@ use super::flaw::{Ask, requests, sound};
 use super::lists::{code, line, same_caller};
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -17,12 +18,12 @@ pub const CHECKS: &[Check] = &[
 /// A cursor is good on any connection.
 fn cursor_anywhere(view: &View<'_>, out: &mut Findings) {
     let givers: Vec<Ask<'_>> =
-        requests(view).filter(|ask| ask.result().is_some_and(|result| result["nextCursor"].is_string())).collect();
+        requests(view).filter(|ask| ask.result().is_some_and(|result| result.at("nextCursor").is_string())).collect();
     for ask in sound(view).filter(|ask| ask.param("cursor").is_string()) {
         let giver = givers.iter().rev().find(|giver| {
             giver.method() == ask.method()
                 && giver.request.seq < ask.request.seq
-                && giver.result().is_some_and(|result| result["nextCursor"] == *ask.param("cursor"))
+                && giver.result().is_some_and(|result| *result.at("nextCursor") == *ask.param("cursor"))
         });
         let Some(giver) = giver.filter(|giver| line(giver) != line(&ask) && same_caller(giver, &ask)) else { continue };
         out.require(ask.result().is_some(), || {
@@ -50,7 +51,7 @@ fn id_reuse(view: &View<'_>, out: &mut Findings) {
     for (at, ask) in all.iter().enumerate() {
         let before = all[..at].iter().any(|other| {
             other.exchange.client == ask.exchange.client
-                && other.request.value["id"] == ask.request.value["id"]
+                && other.request.value.at("id") == ask.request.value.at("id")
                 && other.response.is_some_and(|response| response.seq < ask.request.seq)
         });
         let works = all.iter().any(|other| other.method() == ask.method() && other.result().is_some());

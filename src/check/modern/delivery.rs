@@ -7,7 +7,7 @@ use super::subscription::{Subscription, subscriptions, tag};
 use crate::check::support::{LISTS, server_declared};
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Via};
+use crate::model::{Kind, Members as _, Via};
 use crate::transcript::{End, Msg, View};
 
 /// The checks of this topic.
@@ -25,12 +25,13 @@ const GRACE: u64 = 500_000;
 
 fn wants(agreed: &Value, msg: &Msg) -> bool {
     match msg.method() {
-        Some("notifications/tools/list_changed") => agreed["toolsListChanged"] == true,
-        Some("notifications/prompts/list_changed") => agreed["promptsListChanged"] == true,
-        Some("notifications/resources/list_changed") => agreed["resourcesListChanged"] == true,
-        Some("notifications/resources/updated") => {
-            agreed["resourceSubscriptions"].as_array().is_some_and(|list| list.contains(&msg.value["params"]["uri"]))
-        }
+        Some("notifications/tools/list_changed") => agreed.at("toolsListChanged") == true,
+        Some("notifications/prompts/list_changed") => agreed.at("promptsListChanged") == true,
+        Some("notifications/resources/list_changed") => agreed.at("resourcesListChanged") == true,
+        Some("notifications/resources/updated") => agreed
+            .at("resourceSubscriptions")
+            .as_array()
+            .is_some_and(|list| list.contains(msg.value.at("params").at("uri"))),
         _ => false,
     }
 }
@@ -58,7 +59,7 @@ fn every_stream(view: &View<'_>, out: &mut Findings) {
                 }
                 let got = other.notifications().any(|copy| {
                     copy.method() == msg.method()
-                        && copy.value["params"]["uri"] == msg.value["params"]["uri"]
+                        && copy.value.at("params").at("uri") == msg.value.at("params").at("uri")
                         && copy.at.abs_diff(msg.at) <= GRACE
                 });
                 if !got && !long {
@@ -112,10 +113,10 @@ fn list_changed(view: &View<'_>, out: &mut Findings) {
             let (second, answer, result) = later.pages[0];
             let earlier = walks[..at].iter().rev().find(|walk| walk.pages[0].0.conversation == second.conversation);
             let Some((_, before, old)) = earlier.map(|walk| walk.pages[0]) else { continue };
-            let whole = |result: &Value| result["nextCursor"].is_null() && result[kind.member].is_array();
+            let whole = |result: &Value| result.at("nextCursor").is_null() && result.at(kind.member).is_array();
             let names = |result: &Value| {
-                let items = result[kind.member].as_array().into_iter().flatten();
-                let mut names: Vec<String> = items.map(|item| item[kind.key].to_string()).collect();
+                let items = result.at(kind.member).as_array().into_iter().flatten();
+                let mut names: Vec<String> = items.map(|item| item.at(kind.key).to_string()).collect();
                 names.sort_unstable();
                 names
             };
@@ -151,7 +152,7 @@ fn updated(view: &View<'_>, out: &mut Findings) {
     }
     let reads: Vec<Ask<'_>> = sound(view)
         .filter(|ask| {
-            ask.method() == "resources/read" && ask.result().is_some_and(|result| result["contents"].is_array())
+            ask.method() == "resources/read" && ask.result().is_some_and(|result| result.at("contents").is_array())
         })
         .collect();
     for (at, later) in reads.iter().enumerate() {
@@ -161,15 +162,16 @@ fn updated(view: &View<'_>, out: &mut Findings) {
             .rev()
             .find(|one| one.param("uri") == uri && one.exchange.client == later.exchange.client);
         let (Some(old), Some(new)) = (earlier.and_then(|one| one.response), later.response) else { continue };
-        let contents = |msg: &Msg| msg.value["result"]["contents"].clone();
+        let contents = |msg: &Msg| msg.value.at("result").at("contents").clone();
         if contents(old) == contents(new) {
             continue;
         }
-        let wants = |agreed: &Value| agreed["resourceSubscriptions"].as_array().is_some_and(|list| list.contains(uri));
+        let wants =
+            |agreed: &Value| agreed.at("resourceSubscriptions").as_array().is_some_and(|list| list.contains(uri));
         let Some(open) = waiting(view, &all, &later.exchange.client, wants, old.seq, new.seq) else { continue };
         let told_of = open.notifications().any(|msg| {
             msg.method() == Some("notifications/resources/updated")
-                && msg.value["params"]["uri"] == *uri
+                && *msg.value.at("params").at("uri") == *uri
                 && msg.seq > old.seq
         });
         if !told_of && !goes_on(view, new.at) {
@@ -198,10 +200,12 @@ fn updated_on_listen(view: &View<'_>, out: &mut Findings) {
         if !super::asked::is_modern(msg) {
             continue;
         }
-        let uri = msg.value["params"]["uri"].as_str().unwrap_or_default();
+        let uri = msg.value.at("params").at("uri").as_str().unwrap_or_default();
         let named = all.iter().any(|open| {
             open.came.iter().any(|one| std::ptr::eq(*one, msg))
-                && open.filter()["resourceSubscriptions"]
+                && open
+                    .filter()
+                    .at("resourceSubscriptions")
                     .as_array()
                     .is_some_and(|list| list.iter().filter_map(Value::as_str).any(|one| uri.starts_with(one)))
         });
@@ -269,7 +273,7 @@ fn cancelled(view: &View<'_>, out: &mut Findings) {
             !msg.received()
                 && msg.client == open.ask.exchange.client
                 && msg.method() == Some("notifications/cancelled")
-                && msg.value["params"]["requestId"] == *open.id()
+                && *msg.value.at("params").at("requestId") == *open.id()
                 && msg.seq > open.ask.request.seq
         });
         cancel.filter(|_| open.ask.exchange.via == Via::Stdio).map(|msg| msg.at)

@@ -10,6 +10,7 @@ use super::results::shown;
 use crate::check::support::server_declared;
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{META_SERVER, View};
 
 /// The checks of this topic.
@@ -49,15 +50,15 @@ fn implemented(view: &View<'_>, out: &mut Findings) {
 fn shape(view: &View<'_>, out: &mut Findings) {
     for ask in discoveries(view) {
         let Some(result) = ask.result() else { continue };
-        let versions = result["supportedVersions"].as_array();
+        let versions = result.at("supportedVersions").as_array();
         let lacks = [
             (
                 "supportedVersions, a list of versions",
                 !versions.is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string)),
             ),
-            ("capabilities, an object", !result["capabilities"].is_object()),
-            ("ttlMs, an integer", !result["ttlMs"].is_u64() && !result["ttlMs"].is_i64()),
-            ("cacheScope, a string", !result["cacheScope"].is_string()),
+            ("capabilities, an object", !result.at("capabilities").is_object()),
+            ("ttlMs, an integer", !result.at("ttlMs").is_u64() && !result.at("ttlMs").is_i64()),
+            ("cacheScope, a string", !result.at("cacheScope").is_string()),
         ];
         let lacking: Vec<&str> = lacks.into_iter().filter(|(_, lacks)| *lacks).map(|(what, _)| what).collect();
         out.require(lacking.is_empty(), || {
@@ -76,8 +77,8 @@ fn shape(view: &View<'_>, out: &mut Findings) {
 fn server_info(view: &View<'_>, out: &mut Findings) {
     for ask in discoveries(view) {
         let Some(result) = ask.result() else { continue };
-        let info = &result["_meta"][META_SERVER];
-        out.require(info["name"].is_string() && info["version"].is_string(), || {
+        let info = result.at("_meta").at(META_SERVER);
+        out.require(info.at("name").is_string() && info.at("version").is_string(), || {
             told(
                 "server/discover does not say which server answers.".to_owned(),
                 &["io.modelcontextprotocol/serverInfo in _meta, with name and version"],
@@ -123,8 +124,9 @@ fn not_required(view: &View<'_>, out: &mut Findings) {
 
 /// The capability of a method that was served.
 fn needed(ask: &Ask<'_>) -> Option<&'static str> {
-    let full =
-        |member: &str| ask.result().is_some_and(|result| result[member].as_array().is_some_and(|all| !all.is_empty()));
+    let full = |member: &str| {
+        ask.result().is_some_and(|result| result.at(member).as_array().is_some_and(|all| !all.is_empty()))
+    };
     match ask.method() {
         "tools/list" if full("tools") => Some("tools"),
         "prompts/list" if full("prompts") => Some("prompts"),
@@ -147,7 +149,7 @@ fn declared(view: &View<'_>, out: &mut Findings, only: Option<&str>) {
                 format!("{} is served, but server/discover declares no {name}.", ask.method()),
                 &[&format!("\"{name}\": {{}} among the capabilities")],
                 view.conversation_of(ask.request)
-                    .map_or_else(String::new, |known| known.result["capabilities"].to_string()),
+                    .map_or_else(String::new, |known| known.result.at("capabilities").to_string()),
                 "declare what the server has; clients do not ask for what is not declared",
                 ask.evidence(),
             )
@@ -179,7 +181,7 @@ fn extension_ids(view: &View<'_>, out: &mut Findings) {
                 && name.chars().all(|c| edge(c) || matches!(c, '-' | '_' | '.')))
     };
     for ask in discoveries(view) {
-        let Some(all) = ask.result().and_then(|result| result["capabilities"]["extensions"].as_object()) else {
+        let Some(all) = ask.result().and_then(|result| result.at("capabilities").at("extensions").as_object()) else {
             continue;
         };
         for id in all.keys() {
@@ -224,7 +226,7 @@ fn core(view: &View<'_>, out: &mut Findings) {
 
 /// A server that makes tasks says so in discovery.
 fn tasks_advertised(view: &View<'_>, out: &mut Findings) {
-    for ask in requests(view).filter(|ask| ask.result().is_some_and(|result| result["resultType"] == "task")) {
+    for ask in requests(view).filter(|ask| ask.result().is_some_and(|result| result.at("resultType") == "task")) {
         let Some(declared) = server_declared(view, ask.request, &["extensions", TASKS]) else { continue };
         out.require(declared, || {
             told(
@@ -241,13 +243,13 @@ fn tasks_advertised(view: &View<'_>, out: &mut Findings) {
 /// With the extension the capability of 2025-11-25 is not declared as well.
 fn no_old_tasks(view: &View<'_>, out: &mut Findings) {
     for ask in discoveries(view) {
-        let Some(all) = ask.result().map(|result| &result["capabilities"]).filter(|all| all.is_object()) else {
+        let Some(all) = ask.result().map(|result| result.at("capabilities")).filter(|all| all.is_object()) else {
             continue;
         };
-        if all["extensions"].get(TASKS).is_none() {
+        if all.at("extensions").get(TASKS).is_none() {
             continue;
         }
-        out.require(all.get("tasks").is_none(), || {
+        out.require(all.member("tasks").is_none(), || {
             told(
                 "server/discover declares tasks as a capability beside the extension.".to_owned(),
                 &["the extension alone"],

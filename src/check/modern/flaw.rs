@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::asked::{self, Held, held, is_clean, is_encoded, meta, named, version_of};
 use crate::check::support::server_declared;
 use crate::check::wire::{answer_to, foreign_origin, well_formed};
-use crate::model::{Revision, Via};
+use crate::model::{Members as _, Revision, Via};
 use crate::transcript::{Exchange, META_CAPABILITIES, META_LEVEL, META_VERSION, Msg, View, is_modern_version};
 
 /// One flaw of a request.
@@ -74,7 +74,7 @@ impl<'v> Ask<'v> {
 
     /// The result.
     pub(crate) fn result(&self) -> Option<&'v Value> {
-        self.response?.value.get("result")
+        self.response?.value.member("result")
     }
 
     /// The code of the error.
@@ -84,13 +84,13 @@ impl<'v> Ask<'v> {
 
     /// A member of the parameters.
     pub(crate) fn param(&self, name: &str) -> &'v Value {
-        &self.request.value["params"][name]
+        self.request.value.at("params").at(name)
     }
 
     /// Whether it was refused, by a status or an error.
     pub(crate) fn is_refused(&self) -> bool {
         self.exchange.status.is_some_and(|status| status >= 400)
-            || self.response.is_some_and(|response| response.value.get("error").is_some())
+            || self.response.is_some_and(|response| response.value.member("error").is_some())
     }
 
     /// Whether what came back tells anything about the request: not if it was turned away at the door, fell over, or
@@ -226,7 +226,7 @@ fn look(view: &View<'_>, ask: &Ask<'_>) -> Vec<Flaw> {
     if let Some(version) = version_of(request) {
         let old = version.parse::<Revision>().is_ok() && !is_modern_version(version);
         let told = view.conversation_of(request).is_some_and(|known| {
-            known.result["supportedVersions"].as_array().is_some_and(|list| list.iter().any(|one| one == version))
+            known.result.at("supportedVersions").as_array().is_some_and(|list| list.iter().any(|one| one == version))
         });
         add(Flaw::OldVersion, old);
         // A later date may be one that the server knows before this program does.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::flaw::{Ask, requests, sound};
 use crate::check::wire::{came, short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Era, Kind, Via};
+use crate::model::{Era, Kind, Members as _, Via};
 use crate::transcript::{End, Exchange, Msg, View, is_modern_version};
 
 /// The checks of this topic.
@@ -34,13 +34,13 @@ fn modern_only(view: &View<'_>) -> bool {
     let took = view.conversations.iter().any(|known| known.era == Era::Legacy);
     let refused = handshakes(view).any(|(exchange, _, response)| {
         matches!(exchange.status, Some(400 | 404 | 405))
-            || response.is_some_and(|response| response.value.get("error").is_some())
+            || response.is_some_and(|response| response.value.member("error").is_some())
     });
     view.is_modern() && refused && !took
 }
 
 fn path(exchange: &Exchange) -> &str {
-    exchange.target.split('?').next().unwrap_or_default()
+    exchange.path()
 }
 
 /// Requests by some other HTTP method to where modern requests are served.
@@ -104,7 +104,7 @@ fn no_session(view: &View<'_>, out: &mut Findings) {
 }
 
 fn says_session(ask: &Ask<'_>) -> bool {
-    let text = ask.response.and_then(|response| response.value["error"]["message"].as_str());
+    let text = ask.response.and_then(|response| response.value.at("error").at("message").as_str());
     text.or(ask.exchange.response_body.as_deref()).is_some_and(|text| text.to_ascii_lowercase().contains("session"))
 }
 
@@ -113,7 +113,7 @@ fn no_resumption(view: &View<'_>, out: &mut Findings) {
     for ask in sound(view).filter(|ask| ask.over_http() && ask.exchange.sent_header("last-event-id").is_some()) {
         let strange = ask.exchange.events.iter().filter_map(|event| event.data.as_deref()).any(|data| {
             serde_json::from_str::<Value>(data)
-                .is_ok_and(|value| value.get("id").is_some_and(|id| *id != ask.request.value["id"]))
+                .is_ok_and(|value| value.member("id").is_some_and(|id| id != ask.request.value.at("id")))
         });
         let works = sound(view).any(|other| {
             other.method() == ask.method()
@@ -137,9 +137,7 @@ fn no_resumption(view: &View<'_>, out: &mut Findings) {
 
 fn streams<'v>(view: &'v View<'_>) -> impl Iterator<Item = Ask<'v>> {
     requests(view).filter(|ask| {
-        ask.over_http()
-            && ask.exchange.is_success()
-            && ask.exchange.media_type().as_deref() == Some("text/event-stream")
+        ask.over_http() && ask.exchange.is_success() && ask.exchange.media_type() == Some("text/event-stream")
     })
 }
 
@@ -200,14 +198,15 @@ fn response_ends(view: &View<'_>, out: &mut Findings) {
 fn related(view: &View<'_>, out: &mut Findings) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     for ask in streams(view).filter(|ask| ask.method() != "subscriptions/listen") {
-        let own = &ask.request.value["params"]["_meta"]["progressToken"];
+        let own = ask.request.value.at("params").at("_meta").at("progressToken");
         for msg in view.messages_in(ask.request.exchange).filter(|msg| msg.received() && msg.kind == Kind::Notification)
         {
             let fits = match msg.method() {
                 Some("notifications/progress") => {
-                    let token = &msg.value["params"]["progressToken"];
-                    let anothers = requests(view)
-                        .any(|other| text(&other.request.value["params"]["_meta"]["progressToken"]) == text(token));
+                    let token = msg.value.at("params").at("progressToken");
+                    let anothers = requests(view).any(|other| {
+                        text(other.request.value.at("params").at("_meta").at("progressToken")) == text(token)
+                    });
                     // A token that nobody gave is another matter.
                     if text(own) != text(token) && !anothers {
                         continue;
@@ -247,7 +246,7 @@ fn initialize_refused(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let said = response
-            .map(|response| response.value["error"].to_string())
+            .map(|response| response.value.at("error").to_string())
             .or_else(|| exchange.response_body.as_deref().map(str::to_owned))
             .unwrap_or_default();
         let named = said.split(|letter: char| !letter.is_ascii_digit() && letter != '-').any(is_modern_version);
@@ -289,10 +288,10 @@ fn handshake(view: &View<'_>, out: &mut Findings) {
         return;
     }
     for (exchange, request, response) in handshakes(view) {
-        let well = request.value["params"]["protocolVersion"].is_string()
-            && request.value["params"]["capabilities"].is_object();
+        let well = request.value.at("params").at("protocolVersion").is_string()
+            && request.value.at("params").at("capabilities").is_object();
         let Some(response) = response.filter(|_| well && exchange.session().is_none()) else { continue };
-        let version = response.value["result"]["protocolVersion"].as_str();
+        let version = response.value.at("result").at("protocolVersion").as_str();
         let modern = version.is_some_and(is_modern_version);
         let code = response.message().error_code();
         // Refusing a version that cannot be had by handshake is tolerated there; the modern error is not.

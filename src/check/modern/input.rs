@@ -9,6 +9,7 @@ use super::flaw::{Ask, flaws, requests};
 use super::results::shown;
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -28,7 +29,7 @@ pub const CHECKS: &[Check] = &[
 /// Results of this type.
 pub(super) fn asking<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Ask<'v>, &'v Value)> {
     requests(view).filter_map(|ask| {
-        let result = ask.result().filter(|result| result["resultType"] == "input_required")?;
+        let result = ask.result().filter(|result| result.at("resultType") == "input_required")?;
         Some((ask, result))
     })
 }
@@ -36,7 +37,7 @@ pub(super) fn asking<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Ask<'v>, &
 /// Each question of a result with its key.
 fn questions<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Ask<'v>, &'v String, &'v Value)> {
     asking(view).flat_map(|(ask, result)| {
-        let all = result["inputRequests"].as_object();
+        let all = result.at("inputRequests").as_object();
         all.into_iter().flatten().map(move |(key, question)| (ask, key, question))
     })
 }
@@ -58,7 +59,8 @@ fn three_methods(view: &View<'_>, out: &mut Findings) {
 fn one_member(view: &View<'_>, out: &mut Findings) {
     for (ask, result) in asking(view) {
         // What is there in the wrong type is judged elsewhere.
-        let some = result.get("inputRequests").or(result.get("requestState")).is_some_and(|member| !member.is_null());
+        let some =
+            result.member("inputRequests").or(result.member("requestState")).is_some_and(|member| !member.is_null());
         out.require(some, || {
             told(
                 format!("A result of {} asks for input but neither has a question nor a state.", ask.method()),
@@ -73,7 +75,7 @@ fn one_member(view: &View<'_>, out: &mut Findings) {
 
 fn kinds(view: &View<'_>, out: &mut Findings) {
     for (ask, key, question) in questions(view) {
-        let Some(method) = question["method"].as_str() else { continue };
+        let Some(method) = question.at("method").as_str() else { continue };
         out.require(matches!(method, "elicitation/create" | "sampling/createMessage" | "roots/list"), || {
             told(
                 format!("The question {key} is {method}, which no client answers."),
@@ -88,10 +90,12 @@ fn kinds(view: &View<'_>, out: &mut Findings) {
 
 fn no_envelope(view: &View<'_>, out: &mut Findings) {
     for (ask, result) in asking(view) {
-        let Some(asked) = result.get("inputRequests") else { continue };
+        let Some(asked) = result.member("inputRequests") else { continue };
         let plain = asked.as_object().is_some_and(|all| {
             all.values().all(|question| {
-                question["method"].is_string() && question.get("id").is_none() && question.get("jsonrpc").is_none()
+                question.at("method").is_string()
+                    && question.member("id").is_none()
+                    && question.member("jsonrpc").is_none()
             })
         });
         out.require(plain, || {
@@ -108,10 +112,10 @@ fn no_envelope(view: &View<'_>, out: &mut Findings) {
 
 /// The capability that a question needs.
 fn needed(question: &Value) -> Option<Vec<&'static str>> {
-    Some(match question["method"].as_str()? {
-        "elicitation/create" if question["params"]["mode"] == "url" => vec!["elicitation", "url"],
+    Some(match question.at("method").as_str()? {
+        "elicitation/create" if question.at("params").at("mode") == "url" => vec!["elicitation", "url"],
         "elicitation/create" => vec!["elicitation"],
-        "sampling/createMessage" if question["params"].get("tools").is_some() => vec!["sampling", "tools"],
+        "sampling/createMessage" if question.at("params").member("tools").is_some() => vec!["sampling", "tools"],
         "sampling/createMessage" => vec!["sampling"],
         "roots/list" => vec!["roots"],
         _ => return None,
@@ -137,7 +141,7 @@ fn capabilities(view: &View<'_>, out: &mut Findings) {
 
 fn state_is_string(view: &View<'_>, out: &mut Findings) {
     for (ask, result) in asking(view) {
-        let Some(state) = result.get("requestState") else { continue };
+        let Some(state) = result.member("requestState") else { continue };
         out.require(state.is_string(), || {
             told(
                 "requestState is no string.".to_owned(),
@@ -180,8 +184,10 @@ fn missing_capability(view: &View<'_>, out: &mut Findings) {
         if ask.result().is_some() {
             continue;
         }
-        let named =
-            &ask.response.map_or(&Value::Null, |response| &response.value["error"]["data"])["requiredCapabilities"];
+        let named = &ask
+            .response
+            .map_or(&Value::Null, |response| response.value.at("error").at("data"))
+            .at("requiredCapabilities");
         out.require(ask.code() == Some(-32021) && named.get(path[0]).is_some(), || {
             told(
                 format!(
@@ -218,7 +224,7 @@ fn associated(view: &View<'_>, out: &mut Findings) {
         return;
     }
     let mut seen = HashSet::new();
-    for (ask, _, question) in questions(view).filter(|(_, _, question)| question["method"] == "elicitation/create") {
+    for (ask, _, question) in questions(view).filter(|(_, _, question)| question.at("method") == "elicitation/create") {
         if seen.insert(ask.request.seq) && question.is_object() {
             out.pass();
         }
@@ -226,7 +232,7 @@ fn associated(view: &View<'_>, out: &mut Findings) {
     for msg in view.received().filter(|msg| super::asked::is_modern(msg) && msg.method() == Some("elicitation/create"))
     {
         let sent = view.exchange_of(msg).sent_json();
-        let listening = sent.is_some_and(|sent| sent["method"] == "subscriptions/listen");
+        let listening = sent.is_some_and(|sent| sent.at("method") == "subscriptions/listen");
         if listening || view.exchange_of(msg).method == "GET" {
             out.breach(told(
                 "The server asked the user of its own accord, outside of any request.".to_owned(),

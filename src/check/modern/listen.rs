@@ -7,7 +7,7 @@ use super::subscription::{ACKNOWLEDGED, Subscription, subscriptions, tag};
 use crate::check::support::server_declared;
 use crate::check::wire::{came, short, told};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -50,7 +50,7 @@ fn implemented(view: &View<'_>, out: &mut Findings) {
 /// Over HTTP what was accepted is answered by an event stream.
 fn is_stream(view: &View<'_>, out: &mut Findings) {
     for open in subscriptions(view).iter().filter(|open| open.ask.over_http() && open.ask.exchange.is_success()) {
-        let stream = open.ask.exchange.media_type().as_deref() == Some("text/event-stream");
+        let stream = open.ask.exchange.media_type() == Some("text/event-stream");
         out.require(stream, || {
             told(
                 "subscriptions/listen was accepted, but not by an event stream.".to_owned(),
@@ -83,7 +83,7 @@ fn ack_first(view: &View<'_>, out: &mut Findings) {
             }
             continue;
         };
-        if first.kind == Kind::Response && first.value.get("error").is_some() {
+        if first.kind == Kind::Response && first.value.member("error").is_some() {
             continue;
         }
         out.require(first.method() == Some(ACKNOWLEDGED) && !tag(first).is_null(), || {
@@ -201,11 +201,11 @@ fn auth_required(view: &View<'_>, out: &mut Findings) {
         exchange.method == "POST"
             && exchange.status == Some(401)
             && exchange.sent_header("authorization").is_none()
-            && exchange.sent_json().is_some_and(|sent| sent["method"] != "subscriptions/listen")
+            && exchange.sent_json().is_some_and(|sent| sent.at("method") != "subscriptions/listen")
     });
     for exchange in view.exchanges.iter().filter(|_| guarded) {
         let listens =
-            exchange.modern && exchange.sent_json().is_some_and(|sent| sent["method"] == "subscriptions/listen");
+            exchange.modern && exchange.sent_json().is_some_and(|sent| sent.at("method") == "subscriptions/listen");
         if !listens || exchange.sent_header("authorization").is_some() || exchange.status.is_none() {
             continue;
         }

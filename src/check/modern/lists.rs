@@ -9,6 +9,7 @@ use super::results::shown;
 use crate::check::support::{ListKind, PROMPTS, RESOURCES, TOOLS, server_declared};
 use crate::check::wire::{body_error, came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{EventKind, META_CAPABILITIES, META_CLIENT, View};
 
 /// The checks of this topic.
@@ -29,7 +30,7 @@ fn responds(view: &View<'_>, out: &mut Findings, kind: &ListKind) {
         if server_declared(view, ask.request, &[kind.capability]) != Some(true) {
             continue;
         }
-        out.require(ask.result().is_some_and(|result| result[kind.member].is_array()), || {
+        out.require(ask.result().is_some_and(|result| result.at(kind.member).is_array()), || {
             told(
                 format!("The server declares {} but {} does not answer with a list.", kind.capability, kind.method),
                 &["a result with the list, which may be empty"],
@@ -43,15 +44,16 @@ fn responds(view: &View<'_>, out: &mut Findings, kind: &ListKind) {
 
 /// The names in a list that came whole.
 fn names(kind: &ListKind, ask: &Ask<'_>) -> Option<Vec<String>> {
-    let result = ask.result().filter(|result| result["nextCursor"].is_null() && ask.param("cursor").is_null())?;
-    Some(result[kind.member].as_array()?.iter().map(|item| item[kind.key].to_string()).collect())
+    let result = ask.result().filter(|result| result.at("nextCursor").is_null() && ask.param("cursor").is_null())?;
+    Some(result.at(kind.member).as_array()?.iter().map(|item| item.at(kind.key).to_string()).collect())
 }
 
 pub(super) fn same_caller(one: &Ask<'_>, other: &Ask<'_>) -> bool {
     one.exchange.sent_header("authorization") == other.exchange.sent_header("authorization")
-        && one.request.value["params"]["_meta"][META_CAPABILITIES]
-            == other.request.value["params"]["_meta"][META_CAPABILITIES]
-        && one.request.value["params"]["_meta"][META_CLIENT] == other.request.value["params"]["_meta"][META_CLIENT]
+        && one.request.value.at("params").at("_meta").at(META_CAPABILITIES)
+            == other.request.value.at("params").at("_meta").at(META_CAPABILITIES)
+        && one.request.value.at("params").at("_meta").at(META_CLIENT)
+            == other.request.value.at("params").at("_meta").at(META_CLIENT)
 }
 
 /// Where a request went over: its connection, or its channel. Each client counts its own.
@@ -102,8 +104,8 @@ fn steady(view: &View<'_>, out: &mut Findings, kind: &ListKind) {
 /// Whether anything but a look at lists happened between two moments.
 fn touched(view: &View<'_>, from: u32, to: u32) -> bool {
     let looks = |sent: &Value| {
-        matches!(sent["method"].as_str(), Some("server/discover" | "ping"))
-            || sent["method"].as_str().is_some_and(|method| method.ends_with("/list"))
+        matches!(sent.at("method").as_str(), Some("server/discover" | "ping"))
+            || sent.at("method").as_str().is_some_and(|method| method.ends_with("/list"))
     };
     let between = |seq: u32| seq > from && seq < to;
     view.exchanges.iter().any(|exchange| between(exchange.seq) && !exchange.sent_json().is_some_and(looks))
@@ -148,27 +150,27 @@ pub(super) fn code(ask: &Ask<'_>) -> Option<i64> {
 /// Completion knows prompts and resource templates, where the server has both.
 fn both_refs(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("completion/complete") {
-        let reference = &request.value["params"]["ref"];
-        let capability = match reference["type"].as_str() {
+        let reference = request.value.at("params").at("ref");
+        let capability = match reference.at("type").as_str() {
             Some("ref/prompt") => "prompts",
             Some("ref/resource") => "resources",
             _ => continue,
         };
         let known = match capability {
-            "prompts" => PROMPTS.find(view, request, reference["name"].as_str().unwrap_or_default()).is_some(),
+            "prompts" => PROMPTS.find(view, request, reference.at("name").as_str().unwrap_or_default()).is_some(),
             _ => crate::check::support::TEMPLATES
-                .find(view, request, reference["uri"].as_str().unwrap_or_default())
+                .find(view, request, reference.at("uri").as_str().unwrap_or_default())
                 .is_some(),
         };
         // Further members of the parameters may be refused for their own sake.
-        let plain = request.value["params"].get("context").is_none();
+        let plain = request.value.at("params").member("context").is_none();
         let declared = plain && server_declared(view, request, &["completions"]) == Some(true);
         let Some(response) = response.filter(|_| known && declared && out.covers(request.revision)) else { continue };
         if !crate::check::support::is_proper(view, request) {
             continue;
         }
         let refused = matches!(response.message().error_code(), Some(-32601 | -32602))
-            && request.value["params"]["argument"]["name"].is_string();
+            && request.value.at("params").at("argument").at("name").is_string();
         out.require(!refused, || {
             told(
                 format!("Completion was refused for a reference to one of the server's {capability}."),

@@ -4,7 +4,7 @@ use super::asked::meta;
 use super::flaw::{Ask, Flaw, LEVELS, flaws, of_era, requests};
 use crate::check::wire::{body_error, came, short, told};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{META_LEVEL, Msg, View};
 
 /// The checks of this topic.
@@ -69,7 +69,7 @@ fn opt_in(view: &View<'_>, out: &mut Findings) {
 fn level(view: &View<'_>, out: &mut Findings) {
     for (msg, ask) in logs(view) {
         let came =
-            msg.value["params"]["level"].as_str().and_then(|level| LEVELS.iter().position(|name| *name == level));
+            msg.value.at("params").at("level").as_str().and_then(|level| LEVELS.iter().position(|name| *name == level));
         let Some((least, came)) = wanted(&ask).zip(came) else { continue };
         out.require(came >= least, || {
             told(
@@ -164,14 +164,14 @@ fn not_sticky(view: &View<'_>, out: &mut Findings) {
 
 /// Progress comes on the stream of its request.
 fn progress_on_stream(view: &View<'_>, out: &mut Findings) {
-    let token = |msg: &Msg| msg.value["params"]["_meta"]["progressToken"].clone();
+    let token = |msg: &Msg| msg.value.at("params").at("_meta").at("progressToken").clone();
     for msg in
         of_era(view).filter(|msg| msg.method() == Some("notifications/progress") && msg.kind == Kind::Notification)
     {
         if view.exchange_of(msg).via.has_one_stream() {
             continue;
         }
-        let given = &msg.value["params"]["progressToken"];
+        let given = msg.value.at("params").at("progressToken");
         let owners: Vec<Ask<'_>> = requests(view).filter(|ask| token(ask.request) == *given).collect();
         if given.is_null() || owners.is_empty() {
             continue;

@@ -8,7 +8,7 @@ use super::asked::{is_modern, meta};
 use super::flaw::{Ask, Flaw, flawed, flaws, requests, sound};
 use crate::check::wire::{body_error, came, received, short, told};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{
     META_CAPABILITIES, META_CLIENT, META_LEVEL, META_SERVER, META_SUBSCRIPTION, META_VERSION, View,
 };
@@ -120,7 +120,7 @@ fn client_info_optional(view: &View<'_>, out: &mut Findings) {
 
 /// Who the client says it is changes nothing.
 fn client_info_idle(view: &View<'_>, out: &mut Findings) {
-    let name = |ask: &Ask<'_>| meta(ask.request, META_CLIENT)["name"].as_str().map(str::to_owned);
+    let name = |ask: &Ask<'_>| meta(ask.request, META_CLIENT).at("name").as_str().map(str::to_owned);
     let lists: Vec<(Ask<'_>, String, Value)> = sound(view)
         .filter(|ask| matches!(ask.method(), "server/discover" | "tools/list") && ask.param("cursor").is_null())
         .filter_map(|ask| Some((ask, name(&ask)?, essence(ask.result()?)?)))
@@ -154,20 +154,20 @@ fn client_info_idle(view: &View<'_>, out: &mut Findings) {
 
 /// What a result offers: capabilities, or names of tools.
 fn essence(result: &Value) -> Option<Value> {
-    if let Some(tools) = result["tools"].as_array() {
-        let mut names: Vec<String> = tools.iter().map(|tool| tool["name"].to_string()).collect();
+    if let Some(tools) = result.at("tools").as_array() {
+        let mut names: Vec<String> = tools.iter().map(|tool| tool.at("name").to_string()).collect();
         names.sort_unstable();
-        return result["nextCursor"].is_null().then(|| names.into());
+        return result.at("nextCursor").is_null().then(|| names.into());
     }
-    result.get("capabilities").cloned()
+    result.member("capabilities").cloned()
 }
 
 /// Each result says which server gave it.
 fn server_info(view: &View<'_>, out: &mut Findings) {
     for ask in requests(view) {
         let Some(result) = ask.result().filter(|result| result.is_object()) else { continue };
-        let info = &result["_meta"][META_SERVER];
-        out.require(info["name"].is_string() && info["version"].is_string(), || {
+        let info = result.at("_meta").at(META_SERVER);
+        out.require(info.at("name").is_string() && info.at("version").is_string(), || {
             told(
                 format!("The result of {} does not say which server gave it.", ask.method()),
                 &["io.modelcontextprotocol/serverInfo in its _meta, with name and version"],
@@ -213,11 +213,11 @@ fn is_pairs(text: &str) -> bool {
 /// Trace context in what the server sends has the forms that W3C gives it.
 fn trace_context(view: &View<'_>, out: &mut Findings) {
     for (msg, ..) in received(view).filter(|(msg, ..)| is_modern(msg)) {
-        let holder = if msg.kind == Kind::Response { &msg.value["result"] } else { &msg.value["params"] };
+        let holder = if msg.kind == Kind::Response { msg.value.at("result") } else { msg.value.at("params") };
         for (key, fits) in
             [("traceparent", is_traceparent as fn(&str) -> bool), ("tracestate", is_pairs), ("baggage", is_pairs)]
         {
-            let Some(value) = holder["_meta"].get(key) else { continue };
+            let Some(value) = holder.at("_meta").member(key) else { continue };
             out.require(value.as_str().is_some_and(fits), || {
                 told(
                     format!("{key} in _meta has not the form that W3C gives it."),
@@ -234,7 +234,7 @@ fn trace_context(view: &View<'_>, out: &mut Findings) {
 /// Values at reserved keys that are unusual but allowed are taken as they come.
 fn no_assumption(view: &View<'_>, out: &mut Findings) {
     let odd = |ask: &Ask<'_>| {
-        ask.request.value["params"]["_meta"].as_object().is_some_and(|all| {
+        ask.request.value.at("params").at("_meta").as_object().is_some_and(|all| {
             all.keys().any(|key| {
                 let known = KNOWN.contains(&key.as_str());
                 key.starts_with("io.modelcontextprotocol/") && !known

@@ -4,7 +4,7 @@ use super::asked::{TASKS, declares};
 use super::flaw::{Ask, of_era, requests};
 use crate::check::wire::{came, short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Via};
+use crate::model::{Kind, Members as _, Via};
 use crate::transcript::{Carrier, Msg, View};
 
 /// The checks of this topic.
@@ -26,7 +26,7 @@ fn results<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Ask<'v>, &'v serde_j
 /// Each result says of which type it is.
 fn type_present(view: &View<'_>, out: &mut Findings) {
     for (ask, result) in results(view) {
-        out.require(result["resultType"].is_string(), || {
+        out.require(result.at("resultType").is_string(), || {
             told(
                 format!("The result of {} has no resultType.", ask.method()),
                 &["resultType, which is \"complete\" for an ordinary result"],
@@ -41,7 +41,7 @@ fn type_present(view: &View<'_>, out: &mut Findings) {
 /// The type is one of the protocol, or of an extension that both sides have.
 fn type_known(view: &View<'_>, out: &mut Findings) {
     for (ask, result) in results(view) {
-        let Some(kind) = result["resultType"].as_str() else { continue };
+        let Some(kind) = result.at("resultType").as_str() else { continue };
         let ours = matches!(kind, "complete" | "input_required");
         // An extension that the client declared may have given it a meaning.
         let extended = declares(&ask.request.value, &["extensions"]).unwrap_or(true) && kind != "task";
@@ -97,7 +97,7 @@ fn input_in_results(view: &View<'_>, out: &mut Findings) {
     let asks =
         |method: Option<&str>| matches!(method, Some("sampling/createMessage" | "elicitation/create" | "roots/list"));
     for msg in of_era(view) {
-        let inside = msg.value["result"]["inputRequests"].is_object();
+        let inside = msg.value.at("result").at("inputRequests").is_object();
         let outside = msg.kind == Kind::Request && asks(msg.method());
         if !inside && !outside {
             continue;
@@ -118,16 +118,16 @@ fn input_in_results(view: &View<'_>, out: &mut Findings) {
 fn no_completion(view: &View<'_>, out: &mut Findings) {
     for msg in of_era(view) {
         let notified = msg.method() == Some("notifications/elicitation/complete");
-        let questions = msg.value["result"]["inputRequests"].as_object();
+        let questions = msg.value.at("result").at("inputRequests").as_object();
         let elicited: Vec<_> = questions
             .into_iter()
             .flat_map(|all| all.values())
-            .filter(|question| question["method"] == "elicitation/create")
+            .filter(|question| question.at("method") == "elicitation/create")
             .collect();
         if !notified && elicited.is_empty() {
             continue;
         }
-        let with_id = elicited.iter().any(|question| question["params"].get("elicitationId").is_some());
+        let with_id = elicited.iter().any(|question| question.at("params").member("elicitationId").is_some());
         out.require(!notified && !with_id, || {
             told(
                 "The server used the completion of elicitations, which this revision no longer has.".to_owned(),
@@ -148,8 +148,8 @@ fn no_cancel(view: &View<'_>, out: &mut Findings) {
     for msg in cancels {
         let client = msg.client.as_str();
         any = true;
-        let id = &msg.value["params"]["requestId"];
-        let listen = listens.iter().any(|ask| ask.exchange.client == client && ask.request.value["id"] == *id);
+        let id = msg.value.at("params").at("requestId");
+        let listen = listens.iter().any(|ask| ask.exchange.client == client && *ask.request.value.at("id") == *id);
         out.require(listen, || {
             told(
                 format!("The server cancelled the request {id}, which is no subscription."),

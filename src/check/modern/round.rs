@@ -7,6 +7,7 @@ use super::input::asking;
 use super::results::shown;
 use crate::check::Findings;
 use crate::check::wire::{came, told};
+use crate::model::Members as _;
 use crate::transcript::{EventKind, View};
 
 /// A call that comes back to a result which asked for input.
@@ -46,18 +47,18 @@ pub(super) fn rounds<'v>(view: &'v View<'_>) -> Vec<Round<'v>> {
         .filter_map(|ask| {
             let earlier = || asked.iter().rev().filter(|(one, _)| one.request.seq < ask.request.seq);
             let state = ask.param("requestState");
-            let giver = earlier().find(|(_, result)| !state.is_null() && result["requestState"] == *state);
+            let giver = earlier().find(|(_, result)| !state.is_null() && *result.at("requestState") == *state);
             let like = earlier().find(|(one, _)| call_of(one) == call_of(&ask));
             let (one, result) = giver.or(like)?;
             Some(Round {
                 ask,
                 asked: *one,
-                questions: result["inputRequests"].as_object().cloned().unwrap_or_default(),
+                questions: result.at("inputRequests").as_object().cloned().unwrap_or_default(),
                 responses: match ask.param("inputResponses") {
                     Value::Null => Some(Map::new()),
                     other => other.as_object().cloned(),
                 },
-                same_state: result["requestState"] == *state,
+                same_state: *result.at("requestState") == *state,
                 same_call: call_of(one) == call_of(&ask),
             })
         })
@@ -65,17 +66,17 @@ pub(super) fn rounds<'v>(view: &'v View<'_>) -> Vec<Round<'v>> {
 }
 
 pub(super) fn is_answer(question: &Value, response: &Value) -> bool {
-    match question["method"].as_str() {
-        Some("elicitation/create") => match response["action"].as_str() {
+    match question.at("method").as_str() {
+        Some("elicitation/create") => match response.at("action").as_str() {
             Some("accept") => {
-                question["params"]["mode"] == "url"
-                    || fits(&question["params"]["requestedSchema"], &response["content"])
+                question.at("params").at("mode") == "url"
+                    || fits(question.at("params").at("requestedSchema"), response.at("content"))
             }
             Some("decline" | "cancel") => true,
             _ => false,
         },
-        Some("sampling/createMessage") => response["role"].is_string() && !response["content"].is_null(),
-        Some("roots/list") => response["roots"].is_array(),
+        Some("sampling/createMessage") => response.at("role").is_string() && !response.at("content").is_null(),
+        Some("roots/list") => response.at("roots").is_array(),
         _ => false,
     }
 }
@@ -83,8 +84,8 @@ pub(super) fn is_answer(question: &Value, response: &Value) -> bool {
 /// Whether content has what a form demands, in the types that it demands.
 pub(super) fn fits(schema: &Value, content: &Value) -> bool {
     let Some(content) = content.as_object() else { return false };
-    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let typed = |(key, value): (&String, &Value)| match schema["properties"][key.as_str()]["type"].as_str() {
+    let required = schema.at("required").as_array().into_iter().flatten().filter_map(Value::as_str);
+    let typed = |(key, value): (&String, &Value)| match schema.at("properties")[key.as_str()].at("type").as_str() {
         Some("string") => value.is_string(),
         Some("integer") => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         Some("number") => value.is_number(),
@@ -96,7 +97,7 @@ pub(super) fn fits(schema: &Value, content: &Value) -> bool {
 
 impl Round<'_> {
     pub(super) fn is_accepted(&self) -> bool {
-        let declines = |response: &Value| matches!(response["action"].as_str(), Some("decline" | "cancel"));
+        let declines = |response: &Value| matches!(response.at("action").as_str(), Some("decline" | "cancel"));
         self.responses.as_ref().is_some_and(|all| !all.values().any(declines))
     }
 
@@ -118,12 +119,12 @@ impl Round<'_> {
     /// Whether the work was done as if all were right.
     pub(super) fn succeeded(&self) -> bool {
         self.ask.result().is_some_and(|result| {
-            matches!(result["resultType"].as_str(), None | Some("complete" | "task")) && result["isError"] != true
+            matches!(result.at("resultType").as_str(), None | Some("complete" | "task")) && result.at("isError") != true
         })
     }
 
     pub(super) fn asks_again(&self) -> bool {
-        self.ask.result().is_some_and(|result| result["resultType"] == "input_required")
+        self.ask.result().is_some_and(|result| result.at("resultType") == "input_required")
     }
 
     pub(super) fn evidence(&self) -> Vec<u32> {

@@ -4,6 +4,7 @@ use super::flaw::requests;
 use super::round::{fits, is_answer, late, require, rounds, token, used_before};
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -104,8 +105,8 @@ fn invalid_refused(view: &View<'_>, out: &mut Findings) {
                 let question = round.questions.get(key);
                 question.is_some()
                     && (!one.is_object()
-                        || (question.is_some_and(|question| question["method"] == "elicitation/create")
-                            && !matches!(one["action"].as_str(), Some("accept" | "decline" | "cancel"))))
+                        || (question.is_some_and(|question| question.at("method") == "elicitation/create")
+                            && !matches!(one.at("action").as_str(), Some("accept" | "decline" | "cancel"))))
             }),
         };
         if malformed {
@@ -141,7 +142,7 @@ fn declined(view: &View<'_>, out: &mut Findings) {
         let declines = ask
             .param("inputResponses")
             .as_object()
-            .is_some_and(|all| all.values().any(|one| matches!(one["action"].as_str(), Some("decline" | "cancel"))));
+            .is_some_and(|all| all.values().any(|one| matches!(one.at("action").as_str(), Some("decline" | "cancel"))));
         if declines {
             out.breach(told(
                 "The answer that the user declined made the server fall over.".to_owned(),
@@ -159,10 +160,11 @@ fn validated(view: &View<'_>, out: &mut Findings) {
     for round in rounds(view).iter().filter(|round| round.same_state && round.same_call) {
         let Some(responses) = &round.responses else { continue };
         let unfit = round.questions.iter().any(|(key, question)| {
-            question["method"] == "elicitation/create"
-                && question["params"]["mode"] != "url"
+            question.at("method") == "elicitation/create"
+                && question.at("params").at("mode") != "url"
                 && responses.get(key).is_some_and(|one| {
-                    one["action"] == "accept" && !fits(&question["params"]["requestedSchema"], &one["content"])
+                    one.at("action") == "accept"
+                        && !fits(question.at("params").at("requestedSchema"), one.at("content"))
                 })
         });
         if unfit {
@@ -182,10 +184,13 @@ fn validated(view: &View<'_>, out: &mut Findings) {
 /// A key stands for one question within a call: asked again under the same key, it is the same question.
 fn keys_unique(view: &View<'_>, out: &mut Findings) {
     for round in rounds(view).iter().filter(|round| round.same_call && round.same_state) {
-        let Some(again) = round.ask.result().and_then(|result| result["inputRequests"].as_object()) else { continue };
+        let Some(again) = round.ask.result().and_then(|result| result.at("inputRequests").as_object()) else {
+            continue;
+        };
         let answered = |key: &String| round.responses.as_ref().is_some_and(|all| all.contains_key(key));
         let other = again.iter().find(|(key, question)| {
-            answered(key) && round.questions.get(*key).is_some_and(|before| before["method"] != question["method"])
+            answered(key)
+                && round.questions.get(*key).is_some_and(|before| before.at("method") != question.at("method"))
         });
         let named = other.map(|(key, _)| key.clone()).unwrap_or_default();
         let what = format!("was answered by another question under the key {named:?}, which had been answered");

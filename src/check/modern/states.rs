@@ -7,6 +7,7 @@ use super::results::shown;
 use super::round::{late, require, rounds, token};
 use crate::check::wire::told;
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -20,7 +21,7 @@ pub const CHECKS: &[Check] = &[
 /// A state that the server never gave is refused.
 fn tampered(view: &View<'_>, out: &mut Findings) {
     let given: Vec<&Value> =
-        asking(view).map(|(_, result)| &result["requestState"]).filter(|state| state.is_string()).collect();
+        asking(view).map(|(_, result)| result.at("requestState")).filter(|state| state.is_string()).collect();
     for round in rounds(view).iter().filter(|round| round.same_call && !given.is_empty()) {
         let state = round.ask.param("requestState");
         if !state.is_string() || given.contains(&state) {

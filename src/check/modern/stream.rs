@@ -6,7 +6,7 @@ use super::listen::{FLAGS, seen};
 use super::subscription::{Subscription, subscriptions, tag};
 use crate::check::wire::{came, short, told};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{End, EventKind, View};
 
 /// The checks of this topic.
@@ -28,9 +28,9 @@ fn filter_honoured(view: &View<'_>, out: &mut Findings) {
             let method = msg.method().unwrap_or_default();
             let asked = match method {
                 "notifications/resources/updated" => {
-                    open.filter()["resourceSubscriptions"].as_array().is_some_and(|list| !list.is_empty())
+                    open.filter().at("resourceSubscriptions").as_array().is_some_and(|list| !list.is_empty())
                 }
-                "notifications/tasks" => open.filter()["taskIds"].as_array().is_some_and(|list| !list.is_empty()),
+                "notifications/tasks" => open.filter().at("taskIds").as_array().is_some_and(|list| !list.is_empty()),
                 _ => match FLAGS.iter().find(|(_, name, _)| *name == method) {
                     Some((key, ..)) => open.filter()[*key] == true,
                     None => continue,
@@ -52,11 +52,11 @@ fn filter_honoured(view: &View<'_>, out: &mut Findings) {
 /// Updates come for the resources that were named, or parts of them.
 fn resource_filter(view: &View<'_>, out: &mut Findings) {
     for open in subscriptions(view) {
-        let Some(asked) = open.filter()["resourceSubscriptions"].as_array().filter(|list| !list.is_empty()) else {
+        let Some(asked) = open.filter().at("resourceSubscriptions").as_array().filter(|list| !list.is_empty()) else {
             continue;
         };
         for msg in open.notifications().filter(|msg| msg.method() == Some("notifications/resources/updated")) {
-            let uri = msg.value["params"]["uri"].as_str().unwrap_or_default();
+            let uri = msg.value.at("params").at("uri").as_str().unwrap_or_default();
             let named = asked.iter().filter_map(Value::as_str).any(|one| uri == one || part_of(uri, one));
             out.require(named, || {
                 told(
@@ -114,7 +114,7 @@ fn no_request_scoped(view: &View<'_>, out: &mut Findings) {
 }
 
 fn no_request_scoped_for_tasks(view: &View<'_>, out: &mut Findings) {
-    request_scoped(view, out, |open| open.filter()["taskIds"].is_array());
+    request_scoped(view, out, |open| open.filter().at("taskIds").is_array());
 }
 
 /// Whether somebody meddled from outside while a subscription was open.
@@ -171,7 +171,7 @@ fn graceful(view: &View<'_>, out: &mut Findings) {
 /// That answer carries the id of the subscription, too.
 fn graceful_tag(view: &View<'_>, out: &mut Findings) {
     for open in subscriptions(view) {
-        let Some(response) = open.ask.response.filter(|response| response.value.get("result").is_some()) else {
+        let Some(response) = open.ask.response.filter(|response| response.value.member("result").is_some()) else {
             continue;
         };
         out.require(tag(response) == open.id(), || {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::flaw::{Ask, flaws, requests};
-use crate::model::{Kind, id_text};
+use crate::model::{Kind, Members as _, id_text};
 use crate::transcript::{End, META_SUBSCRIPTION, Msg, View};
 
 /// The notification that opens a subscription.
@@ -28,23 +28,23 @@ pub(super) fn subscriptions<'v>(view: &'v View<'_>) -> Vec<Subscription<'v>> {
 
 /// The tag of a message.
 pub(super) fn tag(msg: &Msg) -> &Value {
-    let holder = if msg.kind == Kind::Response { &msg.value["result"] } else { &msg.value["params"] };
-    &holder["_meta"][META_SUBSCRIPTION]
+    let holder = if msg.kind == Kind::Response { msg.value.at("result") } else { msg.value.at("params") };
+    holder.at("_meta").at(META_SUBSCRIPTION)
 }
 
 fn came<'v>(view: &'v View<'_>, ask: &Ask<'_>) -> Vec<&'v Msg> {
     if !ask.exchange.via.has_one_stream() {
         return view.messages_in(ask.request.exchange).filter(|msg| msg.received()).collect();
     }
-    let id = &ask.request.value["id"];
+    let id = ask.request.value.at("id");
     let again = requests(view)
-        .filter(|other| other.request.value["id"] == *id && other.exchange.client == ask.exchange.client)
+        .filter(|other| *other.request.value.at("id") == *id && other.exchange.client == ask.exchange.client)
         .map(|other| other.request.seq)
         .find(|seq| *seq > ask.request.seq);
     view.received()
         .filter(|msg| view.exchange_of(msg).line() == ask.exchange.line())
         .filter(|msg| msg.seq > ask.request.seq && again.is_none_or(|again| msg.seq < again))
-        .filter(|msg| text(tag(msg)) == text(id) || (msg.kind == Kind::Response && msg.value["id"] == *id))
+        .filter(|msg| text(tag(msg)) == text(id) || (msg.kind == Kind::Response && *msg.value.at("id") == *id))
         .collect()
 }
 
@@ -56,7 +56,7 @@ fn text(value: &Value) -> String {
 impl<'v> Subscription<'v> {
     /// The id, which is the tag of everything that comes.
     pub(super) fn id(&self) -> &'v Value {
-        &self.ask.request.value["id"]
+        self.ask.request.value.at("id")
     }
 
     /// What was asked for.
@@ -71,7 +71,7 @@ impl<'v> Subscription<'v> {
 
     /// What the server said that it will send.
     pub(super) fn agreed(&self) -> Option<&'v Value> {
-        self.acknowledgment().map(|msg| &msg.value["params"]["notifications"])
+        self.acknowledgment().map(|msg| msg.value.at("params").at("notifications"))
     }
 
     /// Notifications, without the acknowledgment.
@@ -91,7 +91,7 @@ impl<'v> Subscription<'v> {
             !msg.received()
                 && msg.client == self.ask.exchange.client
                 && msg.method() == Some("notifications/cancelled")
-                && msg.value["params"]["requestId"] == *self.id()
+                && *msg.value.at("params").at("requestId") == *self.id()
                 && msg.seq > self.ask.request.seq
         });
         let stream = self.ask.exchange.end_seq.filter(|_| !self.ask.exchange.via.has_one_stream());

@@ -11,6 +11,7 @@ use super::tasks::{breach, code, has_extension, made};
 use crate::check::support::server_declared;
 use crate::check::wire::told;
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -40,7 +41,7 @@ pub(super) fn offered(view: &View<'_>, ask: &Ask<'_>) -> bool {
 }
 
 fn unknown<'v>(view: &'v View<'_>, get: bool) -> Vec<Ask<'v>> {
-    let known: HashSet<&str> = requests(view).filter_map(|ask| ask.result()?["taskId"].as_str()).collect();
+    let known: HashSet<&str> = requests(view).filter_map(|ask| ask.result()?.at("taskId").as_str()).collect();
     about(view)
         .filter(|ask| (ask.method() == "tasks/get") == get && has_extension(ask))
         .filter(|ask| ask.param("taskId").as_str().is_some_and(|id| !known.contains(id)))
@@ -73,14 +74,16 @@ fn undeclared_methods(view: &View<'_>, out: &mut Findings) {
 /// So are their notifications.
 fn undeclared_listen(view: &View<'_>, out: &mut Findings) {
     for ask in requests(view).filter(|ask| ask.method() == "subscriptions/listen" && flaws(view, ask).is_empty()) {
-        let asks = ask.param("notifications")["taskIds"].as_array().is_some_and(|list| !list.is_empty());
+        let asks = ask.param("notifications").at("taskIds").as_array().is_some_and(|list| !list.is_empty());
         let answered = ask.tells() || ask.exchange.status == Some(200);
         if !asks || has_extension(&ask) || !offered(view, &ask) || !answered {
             continue;
         }
-        let needed =
-            &ask.response.map_or(&Value::Null, |response| &response.value["error"]["data"])["requiredCapabilities"];
-        let right = code(&ask) == Some(-32021) && needed["extensions"].get(TASKS).is_some();
+        let needed = &ask
+            .response
+            .map_or(&Value::Null, |response| response.value.at("error").at("data"))
+            .at("requiredCapabilities");
+        let right = code(&ask) == Some(-32021) && needed.at("extensions").get(TASKS).is_some();
         let what = "A subscription to tasks came from a request that does not declare the tasks extension.".to_owned();
         breach(
             out,
@@ -98,7 +101,7 @@ fn acknowledged(view: &View<'_>, out: &mut Findings) {
     for ask in about(view).filter(|ask| ask.method() != "tasks/get") {
         let Some(result) = ask.result().and_then(Value::as_object) else { continue };
         let bare = result.keys().all(|key| key == "resultType" || key == "_meta")
-            && result.get("resultType").is_some_and(|kind| kind == "complete");
+            && result.member("resultType").is_some_and(|kind| kind == "complete");
         let what = format!("The result of {} is no plain acknowledgment.", ask.method());
         breach(
             out,
@@ -120,7 +123,7 @@ fn unknown_keys(view: &View<'_>, out: &mut Findings) {
         };
         let asked: HashSet<&String> = requests(view)
             .filter(|get| get.method() == "tasks/get" && get.param("taskId") == id)
-            .filter_map(|get| get.result()?["inputRequests"].as_object())
+            .filter_map(|get| get.result()?.at("inputRequests").as_object())
             .flat_map(serde_json::Map::keys)
             .collect();
         let extra =
@@ -143,8 +146,8 @@ fn unknown_keys(view: &View<'_>, out: &mut Findings) {
 /// Over HTTP the name in the header is the id of the task.
 fn name_checked(view: &View<'_>, out: &mut Findings) {
     for ask in requests(view).filter(|ask| ask.over_http() && ask.tells() && ask.method().starts_with("tasks/")) {
-        let known =
-            requests(view).any(|other| other.result().is_some_and(|result| result["taskId"] == *ask.param("taskId")));
+        let known = requests(view)
+            .any(|other| other.result().is_some_and(|result| *result.at("taskId") == *ask.param("taskId")));
         if flaws(view, &ask) != [Flaw::NameDiffers] || !known || !offered(view, &ask) || !has_extension(&ask) {
             continue;
         }

@@ -10,6 +10,7 @@ use super::tasks::is_task;
 use crate::check::syntax::is_iso_date;
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -46,7 +47,7 @@ fn tasks<'v>(view: &'v View<'_>) -> Vec<(Seen, &'v Value, u32)> {
         }
     });
     let notes = view.received().filter(|msg| is_modern(msg) && msg.method() == Some("notifications/tasks"));
-    let mut all: Vec<_> = answers.chain(notes.map(|msg| (Seen::Told, &msg.value["params"], msg.seq))).collect();
+    let mut all: Vec<_> = answers.chain(notes.map(|msg| (Seen::Told, msg.value.at("params"), msg.seq))).collect();
     all.sort_by_key(|(.., seq)| *seq);
     all
 }
@@ -59,8 +60,8 @@ fn require(out: &mut Findings, holds: bool, what: &str, expected: &str, task: &V
 fn result_type(view: &View<'_>, out: &mut Findings) {
     for ask in requests(view) {
         let Some((result, response)) = ask.result().zip(ask.response) else { continue };
-        let looks = result["taskId"].is_string() && result["status"].is_string();
-        let says = result["resultType"] == "task";
+        let looks = result.at("taskId").is_string() && result.at("status").is_string();
+        let says = result.at("resultType") == "task";
         // The extension's own text shows the value in answers to tasks/get, too; that is judged with their shape.
         if !(looks || says) || ask.method().starts_with("tasks/") {
             continue;
@@ -77,12 +78,12 @@ fn members(view: &View<'_>, out: &mut Findings) {
         let date = |key: &str| task[key].as_str().is_some_and(is_iso_date);
         let whole = |value: &Value| value.as_f64().is_some_and(|number| number >= 0.0 && number.fract() == 0.0);
         let wrong = [
-            ("taskId", !task["taskId"].is_string()),
-            ("status", !task["status"].is_string()),
+            ("taskId", !task.at("taskId").is_string()),
+            ("status", !task.at("status").is_string()),
             ("createdAt", !date("createdAt")),
             ("lastUpdatedAt", !date("lastUpdatedAt")),
-            ("ttlMs", !task.get("ttlMs").is_some_and(|ttl| ttl.is_null() || whole(ttl))),
-            ("pollIntervalMs", task.get("pollIntervalMs").is_some_and(|poll| !whole(poll))),
+            ("ttlMs", !task.member("ttlMs").is_some_and(|ttl| ttl.is_null() || whole(ttl))),
+            ("pollIntervalMs", task.member("pollIntervalMs").is_some_and(|poll| !whole(poll))),
         ];
         let names: Vec<&str> = wrong.iter().filter(|(_, wrong)| *wrong).map(|(name, _)| *name).collect();
         let what = format!("A task lacks {}, or has it in another type.", names.join(" and "));
@@ -101,12 +102,12 @@ fn members(view: &View<'_>, out: &mut Findings) {
 
 /// What a state goes with.
 fn lacks(task: &Value) -> Option<&'static str> {
-    match task["status"].as_str() {
+    match task.at("status").as_str() {
         Some("working" | "cancelled") => None,
-        Some("completed") => (!task["result"].is_object()).then_some("completed without its result"),
-        Some("failed") => (!task["error"].is_object()).then_some("failed without its error"),
+        Some("completed") => (!task.at("result").is_object()).then_some("completed without its result"),
+        Some("failed") => (!task.at("error").is_object()).then_some("failed without its error"),
         Some("input_required") => {
-            (!task["inputRequests"].is_object()).then_some("waiting for input without inputRequests")
+            (!task.at("inputRequests").is_object()).then_some("waiting for input without inputRequests")
         }
         _ => Some("in a state that does not exist"),
     }
@@ -120,10 +121,10 @@ fn get_shape(view: &View<'_>, out: &mut Findings) {
         let expected = "resultType complete; result for completed, error for failed, inputRequests for input_required";
         let fix = "put the outcome into the answer to tasks/get";
         // Examples of the extension have the type task here, against its own text.
-        if problem.is_none() && task["resultType"] == "task" {
+        if problem.is_none() && task.at("resultType") == "task" {
             out.contested(told(what, &[expected], short(&task.to_string()), fix, vec![seq]));
         } else {
-            require(out, problem.is_none() && task["resultType"] == "complete", &what, expected, task, fix, seq);
+            require(out, problem.is_none() && task.at("resultType") == "complete", &what, expected, task, fix, seq);
         }
     }
 }
@@ -131,9 +132,9 @@ fn get_shape(view: &View<'_>, out: &mut Findings) {
 /// A tool that tells of an error has completed; what failed is the request.
 fn error_or_result(view: &View<'_>, out: &mut Findings) {
     for (_, task, seq) in tasks(view) {
-        let tool_error = task["result"]["isError"] == true || task["error"]["isError"] == true;
-        let failed = task["status"] == "failed";
-        let rpc = task["error"]["code"].is_i64();
+        let tool_error = task.at("result").at("isError") == true || task.at("error").at("isError") == true;
+        let failed = task.at("status") == "failed";
+        let rpc = task.at("error").at("code").is_i64();
         if !tool_error && !failed {
             continue;
         }
@@ -154,10 +155,10 @@ fn error_or_result(view: &View<'_>, out: &mut Findings) {
 /// A failed task says why.
 fn status_message(view: &View<'_>, out: &mut Findings) {
     for (seen, task, seq) in tasks(view) {
-        if seen == Seen::Made || task["status"] != "failed" {
+        if seen == Seen::Made || task.at("status") != "failed" {
             continue;
         }
-        let says = task["statusMessage"].as_str().is_some_and(|text| !text.is_empty());
+        let says = task.at("statusMessage").as_str().is_some_and(|text| !text.is_empty());
         require(
             out,
             says,
@@ -175,7 +176,9 @@ fn keys_unique(view: &View<'_>, out: &mut Findings) {
     let all = tasks(view);
     let mut questions: HashMap<(&str, &String), &Value> = HashMap::new();
     for (_, task, seq) in all {
-        let (Some(id), Some(asked)) = (task["taskId"].as_str(), task["inputRequests"].as_object()) else { continue };
+        let (Some(id), Some(asked)) = (task.at("taskId").as_str(), task.at("inputRequests").as_object()) else {
+            continue;
+        };
         for (key, question) in asked {
             let before = *questions.entry((id, key)).or_insert(question);
             let what = format!("The key {key} stands for two questions of one task.");
@@ -188,7 +191,7 @@ fn keys_unique(view: &View<'_>, out: &mut Findings) {
 /// A notification carries the task as tasks/get would.
 fn notification(view: &View<'_>, out: &mut Findings) {
     for (_, task, seq) in tasks(view).into_iter().filter(|(seen, ..)| *seen == Seen::Told) {
-        let whole = lacks(task).is_none() && task["taskId"].is_string();
+        let whole = lacks(task).is_none() && task.at("taskId").is_string();
         let what = "A notification does not carry the whole task.";
         let expected = "the task as tasks/get would show it, with result, error or inputRequests";
         require(out, whole, what, expected, task, "make both from the same state", seq);

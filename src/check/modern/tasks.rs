@@ -10,6 +10,7 @@ use super::results::shown;
 use super::task_requests::about;
 use crate::check::wire::{body_error, came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -31,12 +32,15 @@ pub(super) fn code(ask: &Ask<'_>) -> Option<i64> {
 /// Whether a request declares the extension.
 pub(super) fn has_extension(ask: &Ask<'_>) -> bool {
     declares(&ask.request.value, &["extensions", TASKS]) == Some(true)
-        || ask.request.value["params"]["_meta"][crate::transcript::META_CAPABILITIES]["extensions"].get(TASKS).is_some()
+        || ask.request.value.at("params").at("_meta")[crate::transcript::META_CAPABILITIES]
+            .at("extensions")
+            .get(TASKS)
+            .is_some()
 }
 
 /// Whether a result is a task that was made.
 pub(super) fn is_task(ask: &Ask<'_>) -> bool {
-    ask.result().is_some_and(|result| result["resultType"] == "task")
+    ask.result().is_some_and(|result| result.at("resultType") == "task")
 }
 
 pub(super) fn breach(out: &mut Findings, ask: &Ask<'_>, holds: bool, what: String, expected: &str, fix: &str) {
@@ -97,9 +101,11 @@ fn old_parameter(view: &View<'_>, out: &mut Findings) {
 /// What can only be done as a task is refused by the error for that.
 fn cannot_serve(view: &View<'_>, out: &mut Findings) {
     for ask in plain_calls(view).iter().filter(|ask| ask.is_refused()) {
-        let needed =
-            &ask.response.map_or(&Value::Null, |response| &response.value["error"]["data"])["requiredCapabilities"];
-        let right = code(ask) == Some(-32021) && needed["extensions"].get(TASKS).is_some();
+        let needed = &ask
+            .response
+            .map_or(&Value::Null, |response| response.value.at("error").at("data"))
+            .at("requiredCapabilities");
+        let right = code(ask) == Some(-32021) && needed.at("extensions").get(TASKS).is_some();
         let what = format!("{} works as a task only, and the error does not say so.", ask.param("name"));
         let expected = "error -32021 with the extension in data.requiredCapabilities.extensions";
         breach(out, ask, right, what, expected, "name the extension in the error");
@@ -146,7 +152,7 @@ fn only_calls(view: &View<'_>, out: &mut Findings) {
 pub(super) fn made<'v>(view: &'v View<'_>) -> Vec<(Ask<'v>, &'v str)> {
     requests(view)
         .filter(|ask| ask.method() == "tools/call" && is_task(ask))
-        .filter_map(|ask| Some((ask, ask.result()?["taskId"].as_str()?)))
+        .filter_map(|ask| Some((ask, ask.result()?.at("taskId").as_str()?)))
         .collect()
 }
 

@@ -8,6 +8,7 @@ use super::asked::{UNSUPPORTED, version_of};
 use super::flaw::{Ask, Flaw, flaws, requests};
 use crate::check::wire::{body_error, came, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{View, is_modern_version};
 
 /// The checks of this topic.
@@ -70,7 +71,7 @@ fn unsupported_status(view: &View<'_>, out: &mut Findings) {
 
 fn data<'v>(ask: &Ask<'v>) -> &'v Value {
     static NONE: Value = Value::Null;
-    ask.response.map_or(&NONE, |response| &response.value["error"]["data"])
+    ask.response.map_or(&NONE, |response| response.value.at("error").at("data"))
 }
 
 /// The error says what would do, and what was asked for.
@@ -78,8 +79,8 @@ fn unsupported_data(view: &View<'_>, out: &mut Findings) {
     for ask in unsupported(view).filter(|ask| ask.code() == Some(UNSUPPORTED)) {
         let data = data(&ask);
         let listed =
-            data["supported"].as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string));
-        let echoed = data["requested"].as_str() == version_of(ask.request);
+            data.at("supported").as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string));
+        let echoed = data.at("requested").as_str() == version_of(ask.request);
         out.require(listed && echoed, || {
             told(
                 format!("{}, and the error does not say what would do.", wanted(&ask)),
@@ -102,7 +103,7 @@ fn list_usable(view: &View<'_>, out: &mut Findings) {
     for ask in requests(view).filter(Ask::tells) {
         let Some(version) = version_of(ask.request).filter(|version| is_modern_version(version)) else { continue };
         let offer = offers.iter().find(|offer| {
-            offer.exchange.seq < ask.exchange.seq && strings(&data(offer)["supported"]).contains(version)
+            offer.exchange.seq < ask.exchange.seq && strings(data(offer).at("supported")).contains(version)
         });
         let Some(offer) = offer.filter(|_| flaws(view, &ask).is_empty()) else { continue };
         out.require(code(&ask) != Some(UNSUPPORTED), || {
@@ -185,7 +186,7 @@ fn header_required(view: &View<'_>, out: &mut Findings) {
     let lists_old = view
         .conversations
         .iter()
-        .any(|known| strings(&known.result["supportedVersions"]).iter().any(|version| *version < "2025-06-18"));
+        .any(|known| strings(known.result.at("supportedVersions")).iter().any(|version| *version < "2025-06-18"));
     for ask in requests(view).filter(|ask| ask.over_http() && ask.tells()) {
         if flaws(view, &ask) != [Flaw::VersionHeaderMissing] || old || lists_old {
             continue;
@@ -215,13 +216,14 @@ fn consistent(view: &View<'_>, out: &mut Findings) {
     let modern = |list: &Value| -> BTreeSet<String> {
         strings(list).into_iter().filter(|version| is_modern_version(version)).map(str::to_owned).collect()
     };
-    let offers: Vec<Ask<'_>> = unsupported(view).filter(|ask| data(ask)["supported"].is_array()).collect();
+    let offers: Vec<Ask<'_>> = unsupported(view).filter(|ask| data(ask).at("supported").is_array()).collect();
     for ask in requests(view).filter(|ask| ask.method() == "server/discover" && flaws(view, ask).is_empty()) {
-        let Some(list) = ask.result().map(|result| &result["supportedVersions"]).filter(|list| list.is_array()) else {
+        let Some(list) = ask.result().map(|result| result.at("supportedVersions")).filter(|list| list.is_array())
+        else {
             continue;
         };
         let own = version_of(ask.request).is_some_and(|version| strings(list).contains(version));
-        let other = offers.iter().find(|offer| modern(&data(offer)["supported"]) != modern(list));
+        let other = offers.iter().find(|offer| modern(data(offer).at("supported")) != modern(list));
         out.require(own && other.is_none(), || {
             told(
                 if own {

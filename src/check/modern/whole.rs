@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::check::{CHECKS, Outcome, judge_all};
-use crate::model::{Party, Revision, Via, requirements};
+use crate::model::{Members as _, Party, Revision, Via, requirements};
 use crate::transcript::{Builder, End, META_CAPABILITIES, META_LEVEL, META_VERSION, View};
 
 fn tools() -> Value {
@@ -93,7 +93,7 @@ fn with_tasks() -> Builder {
         task
     };
     let mut declared = json!({"tools": {}});
-    declared["extensions"] = extension["extensions"].clone();
+    declared["extensions"] = extension.at("extensions").clone();
     let done = json!({"status": "completed", "result": {"content": [{"type": "text", "text": "x"}], "resultType": "complete"}});
     let asks = json!({"status": "input_required", "inputRequests": {"a": {"method": "roots/list"}}});
     let mut client = extension;

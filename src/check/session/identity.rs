@@ -2,7 +2,7 @@
 
 use crate::check::wire::{CLIENT_NOTIFICATIONS, body_error, came, faultless, over, told, well_formed};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{Conversation, EventKind, Exchange, View};
 
 /// The checks of this topic.
@@ -114,7 +114,8 @@ fn id_stable(view: &View<'_>, out: &mut Findings) {
 }
 
 fn is_known_notification(body: &serde_json::Value) -> bool {
-    body.get("id").is_none() && body["method"].as_str().is_some_and(|method| CLIENT_NOTIFICATIONS.contains(&method))
+    body.member("id").is_none()
+        && body.at("method").as_str().is_some_and(|method| CLIENT_NOTIFICATIONS.contains(&method))
 }
 
 /// A session lives on when its client comes back on another connection.
@@ -170,7 +171,7 @@ fn survives_reconnect(view: &View<'_>, out: &mut Findings) {
 
 /// The progress token of a message, which names the call it belongs to.
 fn token(value: &serde_json::Value) -> Option<&serde_json::Value> {
-    value["params"].get("progressToken")
+    value.at("params").member("progressToken")
 }
 
 /// Progress of one session's call never shows up in another session.
@@ -179,7 +180,7 @@ fn isolation(view: &View<'_>, out: &mut Findings) {
         let mut owners: Vec<Option<usize>> = view
             .messages
             .iter()
-            .filter(|msg| !msg.received() && msg.value["params"]["_meta"].get("progressToken") == Some(token))
+            .filter(|msg| !msg.received() && msg.value.at("params").at("_meta").member("progressToken") == Some(token))
             .map(|msg| msg.conversation)
             .collect();
         owners.dedup();

@@ -161,7 +161,7 @@ fn delete_closes_streams(view: &View<'_>, out: &mut Findings) {
         let (Some(seq), Some(at)) = (delete.end_seq, delete.end_at) else { continue };
         for stream in view.exchanges.iter().filter(|stream| {
             stream.conversation == Some(index)
-                && stream.media_type().as_deref() == Some("text/event-stream")
+                && stream.media_type() == Some("text/event-stream")
                 && stream.response_seq.is_some_and(|head| head < delete.seq)
                 && stream.end_seq.is_none_or(|end| end > delete.seq)
         }) {

@@ -2,7 +2,7 @@
 
 use crate::check::wire::{came, to_endpoint, told};
 use crate::check::{Check, Findings};
-use crate::model::Via;
+use crate::model::{Members as _, Via};
 use crate::transcript::{Conversation, Exchange, View};
 
 /// The checks of this topic.
@@ -32,7 +32,7 @@ fn uncarried_served(view: &View<'_>, out: &mut Findings) {
         }
         // One that was not let in, or that cannot see that it was, has no id to carry.
         let opening = view.calls_to("initialize").find(|(request, _)| request.exchange == conversation.opened);
-        if opening.and_then(|(_, response)| response).is_none_or(|msg| msg.value.get("result").is_none()) {
+        if opening.and_then(|(_, response)| response).is_none_or(|msg| msg.value.member("result").is_none()) {
             continue;
         }
         if later.iter().any(|exchange| exchange.session().is_some()) {

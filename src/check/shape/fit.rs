@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::grammar::{Bounds, Shape};
 use super::table::{Entry, Member, Table};
+use crate::model::Members as _;
 
 /// How deep shapes may lead into each other; messages that go deeper are not looked at any further.
 const DEEPEST: usize = 64;
@@ -66,7 +67,7 @@ impl Table {
                 Some(Entry::Members(members)) => {
                     let Some(object) = value.as_object() else { return Some(self.otherwise(shape, value)) };
                     return members.iter().find_map(|member| {
-                        let value = object.get(&member.name);
+                        let value = object.member(&member.name);
                         match value {
                             Some(value) => Some(self.misfit(&member.shape, value, depth + 1)?.under(&member.name)),
                             None => self.member(member, None),
@@ -112,15 +113,14 @@ impl Table {
                 Some(Entry::Members(members)) => {
                     let tags = || members.iter().filter(|member| matches!(member.shape, Shape::Literal(_)));
                     let agrees = |member: &Member| {
-                        object.get(&member.name).is_some_and(|value| member.shape == Shape::Literal(value.clone()))
+                        object.member(&member.name).is_some_and(|value| member.shape == Shape::Literal(value.clone()))
                     };
                     if tags().any(|tag| tag.required && !agrees(tag)) {
                         return 0;
                     }
                     // What names the kind counts for more than members that several kinds have.
                     let named = 100 * tags().filter(|tag| agrees(tag)).count();
-                    1 + named
-                        + members.iter().filter(|member| member.required && object.contains_key(&member.name)).count()
+                    1 + named + members.iter().filter(|member| member.required && object.has(&member.name)).count()
                 }
                 None => 0,
             },

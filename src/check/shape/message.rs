@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fit::Misfit;
 use super::grammar::Shape;
 use super::table::{Member, Table, of};
-use crate::model::{Kind, Message, Revision};
+use crate::model::{Kind, Members as _, Message, Revision};
 
 /// Who sends a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +51,15 @@ fn member(name: &str, shape: Shape) -> Member {
 }
 
 fn marker(table: &Table, value: &Value) -> Option<Misfit> {
-    table.member(&member("jsonrpc", Shape::Literal("2.0".into())), value.get("jsonrpc"))
+    table.member(&member("jsonrpc", Shape::Literal("2.0".into())), value.member("jsonrpc"))
 }
 
 fn id(table: &Table, value: &Value) -> Option<Misfit> {
-    table.member(&member("id", Shape::Named("RequestId".to_owned())), value.get("id"))
+    table.member(&member("id", Shape::Named("RequestId".to_owned())), value.member("id"))
 }
 
 fn called(table: &Table, value: &Value, sender: Sender, request: bool) -> Reading {
-    let name = match value.get("method") {
+    let name = match value.member("method") {
         Some(Value::String(name)) => name,
         other => return table.member(&member("method", Shape::String), other).into(),
     };
@@ -72,7 +72,7 @@ fn called(table: &Table, value: &Value, sender: Sender, request: bool) -> Readin
     });
     let Some(method) = known else { return Reading::Unknown };
     let envelope = marker(table, value).or_else(|| if request { id(table, value) } else { None });
-    envelope.or_else(|| table.member(&method.params, value.get("params"))).into()
+    envelope.or_else(|| table.member(&method.params, value.member("params"))).into()
 }
 
 fn result(table: &Table, value: &Value, answers: Option<&str>) -> Reading {
@@ -80,14 +80,14 @@ fn result(table: &Table, value: &Value, answers: Option<&str>) -> Reading {
         return Reading::Unknown;
     };
     let envelope = marker(table, value).or_else(|| id(table, value));
-    envelope.or_else(|| Some(table.misfit(shape, &value["result"], 0)?.under("result"))).into()
+    envelope.or_else(|| Some(table.misfit(shape, value.at("result"), 0)?.under("result"))).into()
 }
 
 /// An error without an id, or with a null one, is the answer to something that could not be read (JSON-RPC 2.0 section 5).
 fn error(table: &Table, value: &Value) -> Reading {
-    let named = value.get("id").is_some_and(|id| !id.is_null());
+    let named = value.member("id").is_some_and(|id| !id.is_null());
     let envelope = marker(table, value).or_else(|| if named { id(table, value) } else { None });
-    envelope.or_else(|| table.member(&member("error", Shape::Named("Error".to_owned())), value.get("error"))).into()
+    envelope.or_else(|| table.member(&member("error", Shape::Named("Error".to_owned())), value.member("error"))).into()
 }
 
 #[cfg(test)]

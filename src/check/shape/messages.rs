@@ -8,7 +8,7 @@ use crate::check::memo::remembered;
 use crate::check::support::LISTS;
 use crate::check::wire::{received, short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Era, Kind, Revision, id_text};
+use crate::model::{Era, Kind, Members as _, Revision, id_text};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -28,11 +28,11 @@ fn notification(view: &View<'_>, out: &mut Findings) {
 }
 
 fn result(view: &View<'_>, out: &mut Findings) {
-    each(view, out, |msg| msg.kind == Kind::Response && msg.value.get("error").is_none());
+    each(view, out, |msg| msg.kind == Kind::Response && msg.value.member("error").is_none());
 }
 
 fn error(view: &View<'_>, out: &mut Findings) {
-    each(view, out, |msg| msg.kind == Kind::Response && msg.value.get("error").is_some());
+    each(view, out, |msg| msg.kind == Kind::Response && msg.value.member("error").is_some());
 }
 
 fn each(view: &View<'_>, out: &mut Findings, of_kind: impl Fn(&Msg) -> bool) {

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::grammar::{Line, Shape};
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 
 /// The YAML files in one, generated (a test holds them together).
 const DESCRIPTION: &str = include_str!("../../../fixtures/shapes/catalogue.json");
@@ -59,7 +59,7 @@ pub(super) fn of(revision: Revision) -> Option<&'static Table> {
 
 fn table(description: &Value, revision: Revision) -> Result<Table, String> {
     let mut table = Table::default();
-    for (name, entry) in description["types"].as_object().into_iter().flatten() {
+    for (name, entry) in description.at("types").as_object().into_iter().flatten() {
         let told = |error: String| format!("{name}: {error}");
         let entry = match entry {
             Value::Object(members) => object(members, revision).map_err(told)?,
@@ -67,14 +67,14 @@ fn table(description: &Value, revision: Revision) -> Result<Table, String> {
         };
         table.entries.extend(entry.map(|entry| (name.clone(), entry)));
     }
-    for (name, method) in description["messages"].as_object().into_iter().flatten() {
+    for (name, method) in description.at("messages").as_object().into_iter().flatten() {
         let told = |error: String| format!("{name}: {error}");
-        let Some(params) = line(&method["params"], revision).map_err(told)? else { continue };
-        let result = match method.get("result") {
+        let Some(params) = line(method.at("params"), revision).map_err(told)? else { continue };
+        let result = match method.member("result") {
             Some(lines) => line(lines, revision).map_err(told)?.map(|line| line.shape),
             None => None,
         };
-        let from = method["from"].as_str().unwrap_or_default();
+        let from = method.at("from").as_str().unwrap_or_default();
         let method = Method {
             from_client: from != "server",
             from_server: from != "client",
@@ -87,7 +87,7 @@ fn table(description: &Value, revision: Revision) -> Result<Table, String> {
 }
 
 fn object(members: &Map<String, Value>, revision: Revision) -> Result<Option<Entry>, String> {
-    if let Some(is) = members.get("is").map(|lines| line(lines, revision)).transpose()?.flatten() {
+    if let Some(is) = members.member("is").map(|lines| line(lines, revision)).transpose()?.flatten() {
         return Ok(Some(Entry::Is(is.shape)));
     }
     let mut list = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::check::wire::{came, told};
 use crate::check::{Check, Findings};
-use crate::model::Via;
+use crate::model::{Members as _, Via};
 use crate::transcript::{Exchange, View};
 
 use super::opening::{posts, streams};
@@ -21,7 +21,7 @@ fn refused_before<'v>(view: &'v View<'_>, stream: &Exchange) -> Option<&'v Excha
             && post.target == stream.target
             && post.client == stream.client
             && post.seq < stream.seq
-            && post.sent_json().is_some_and(|body| body["method"] == "initialize")
+            && post.sent_json().is_some_and(|body| body.at("method") == "initialize")
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::opening::{posts, streams};
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Message};
+use crate::model::{Kind, Members as _, Message};
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -52,7 +52,7 @@ fn on_stream(view: &View<'_>, out: &mut Findings) {
         for post in posts(view, stream) {
             let Some(request) = post.sent_json().filter(|sent| Message(sent).kind() == Kind::Request) else { continue };
             let answers =
-                |value: &Value| value.get("id") == request.get("id") && Message(value).kind() == Kind::Response;
+                |value: &Value| value.member("id") == request.member("id") && Message(value).kind() == Kind::Response;
             let beside = stream.events.iter().filter(|event| event.seq > post.seq).any(|event| {
                 let data = event.data.as_deref().and_then(|data| serde_json::from_str(data).ok());
                 data.is_some_and(|value: Value| answers(&value))

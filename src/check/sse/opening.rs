@@ -2,7 +2,7 @@
 
 use crate::check::wire::{came, told, walled};
 use crate::check::{Check, Findings};
-use crate::model::Via;
+use crate::model::{Members as _, Via};
 use crate::transcript::{End, Exchange, View};
 
 /// The checks of this topic.
@@ -25,7 +25,7 @@ pub(super) fn posts<'v>(view: &'v View<'_>, stream: &'v Exchange) -> impl Iterat
 
 /// Whether a stream was opened.
 fn is_open(stream: &Exchange) -> bool {
-    stream.status == Some(200) && stream.media_type().as_deref() == Some("text/event-stream")
+    stream.status == Some(200) && stream.media_type() == Some("text/event-stream")
 }
 
 /// Whether a client asked only because Streamable HTTP had been refused, so that there need not be such a stream.
@@ -36,7 +36,7 @@ fn is_a_guess(view: &View<'_>, stream: &Exchange) -> bool {
             && other.seq < stream.seq
             && other.method == "POST"
             // Requests for tokens are no messages.
-            && other.sent_json().is_some_and(|body| body.get("jsonrpc").is_some())
+            && other.sent_json().is_some_and(|body| body.member("jsonrpc").is_some())
     })
 }
 

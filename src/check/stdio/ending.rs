@@ -5,6 +5,7 @@ use crate::check::{Check, Findings};
 use crate::transcript::{Ended, Exchange, Exit, Msg, View};
 
 use super::output::processes;
+use crate::model::Members as _;
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -29,7 +30,7 @@ fn in_flight(view: &View<'_>, process: &Exchange, exit: Exit) -> bool {
             !msg.received()
                 && msg.method() == Some("notifications/cancelled")
                 && msg.seq > request.seq
-                && msg.value["params"]["requestId"] == request.value["id"]
+                && msg.value.at("params").at("requestId") == request.value.at("id")
         };
         let over = answered || exchange.is_unread() || view.messages.iter().any(cancels);
         exchange.channel == Some(process.number) && request.seq < exit.seq && !over

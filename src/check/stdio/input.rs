@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::output::processes;
 use crate::check::wire::{came, short, told, well_formed};
 use crate::check::{Check, Findings};
-use crate::model::Via;
+use crate::model::{Members as _, Via};
 use crate::transcript::{End, Ended, Exchange, Msg, View};
 
 /// The checks of this topic.
@@ -122,18 +122,18 @@ fn batch(view: &View<'_>, out: &mut Findings) {
     let arrays: Vec<&Exchange> = arrays.filter(|exchange| exchange.sent_json().is_some_and(Value::is_array)).collect();
     for exchange in arrays {
         let members = exchange.sent_json().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        if members.is_empty() || !members.iter().all(|one| well_formed(one) || one.get("id").is_none()) {
+        if members.is_empty() || !members.iter().all(|one| well_formed(one) || one.member("id").is_none()) {
             continue;
         }
         let answers: Vec<&Msg> = view
             .received()
-            .filter(|msg| view.exchange_of(msg).number == exchange.number && msg.value.get("method").is_none())
+            .filter(|msg| view.exchange_of(msg).number == exchange.number && msg.value.member("method").is_none())
             .collect();
         if answers.is_empty() {
             out.inconclusive();
             continue;
         }
-        let refused = answers.iter().find(|msg| msg.value["id"].is_null());
+        let refused = answers.iter().find(|msg| msg.value.at("id").is_null());
         out.require(refused.is_none(), || {
             told(
                 "An array of messages on a line was refused, which this revision asks servers to take.".to_owned(),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::check::wire::{short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Message, Via};
+use crate::model::{Kind, Members as _, Message, Via};
 use crate::transcript::{ChannelText, Exchange, View};
 
 /// The checks of this topic.
@@ -100,13 +100,13 @@ fn after_error(view: &View<'_>, process: &Exchange, line: &ChannelText) -> bool 
         latest(&mut last, sent.seq, sent.sent_json().is_none());
     }
     for msg in view.received().filter(|msg| view.exchange_of(msg).line() == Some(process.number)) {
-        let failed = msg.value.get("error").is_some() || msg.value["result"]["isError"] == true;
+        let failed = msg.value.member("error").is_some() || msg.value.at("result").at("isError") == true;
         latest(&mut last, msg.seq, failed);
     }
     // What is written before an error is answered belongs to it as well.
     let next = view.received().find(|msg| msg.seq > line.seq && view.exchange_of(msg).line() == Some(process.number));
     let answers_error =
-        next.is_some_and(|msg| msg.value.get("error").is_some() || msg.value["result"]["isError"] == true);
+        next.is_some_and(|msg| msg.value.member("error").is_some() || msg.value.at("result").at("isError") == true);
     last.is_some_and(|(_, bad)| bad) || answers_error
 }
 
@@ -140,7 +140,7 @@ fn clean_on_error(view: &View<'_>, out: &mut Findings) {
     for process in processes(view) {
         let written = sorted(process);
         let failed = view.received().any(|msg| {
-            let error = msg.value.get("error").is_some() || msg.value["result"]["isError"] == true;
+            let error = msg.value.member("error").is_some() || msg.value.at("result").at("isError") == true;
             error && view.exchange_of(msg).line() == Some(process.number)
         });
         let malformed =

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::check::support::{param, received_with, sent_notifications, told};
 use crate::check::{Check, Findings};
-use crate::model::{Kind, Via};
+use crate::model::{Kind, Members as _, Via};
 use crate::transcript::{End, Msg, View};
 
 /// The checks of this topic.
@@ -44,7 +44,7 @@ fn only_own(view: &View<'_>, out: &mut Findings) {
     for msg in received_with(view, CANCELLED) {
         let id = param(msg, "requestId");
         let own = view.received().any(|asked| {
-            asked.kind == Kind::Request && asked.conversation == msg.conversation && asked.value["id"] == *id
+            asked.kind == Kind::Request && asked.conversation == msg.conversation && *asked.value.at("id") == *id
         });
         if id.is_null() || !out.covers(msg.revision) {
             continue;
@@ -109,7 +109,7 @@ fn ignore_unknown(view: &View<'_>, out: &mut Findings) {
         let id = param(cancel, "requestId");
         let sound = id.is_string() || id.is_number();
         let running = pending(view, cancel)
-            .any(|(request, ..)| request.conversation == cancel.conversation && request.value["id"] == *id);
+            .any(|(request, ..)| request.conversation == cancel.conversation && *request.value.at("id") == *id);
         if sound && !running {
             judge_taken(view, out, cancel, &format!("the request {id}, which is not running,"));
         }
@@ -138,7 +138,7 @@ fn races(view: &View<'_>, out: &mut Findings) {
         for call in &view.calls {
             let request = &view.messages[call.request];
             let same =
-                request.conversation == cancel.conversation && request.value["id"] == *param(cancel, "requestId");
+                request.conversation == cancel.conversation && *request.value.at("id") == *param(cancel, "requestId");
             if !same || request.seq > cancel.seq {
                 continue;
             }
@@ -184,7 +184,7 @@ fn spared(view: &View<'_>, out: &mut Findings, what: &str, other: impl Fn(&Msg, 
 fn id_type_exact(view: &View<'_>, out: &mut Findings) {
     let text = |id: &Value| id.as_str().map_or_else(|| id.to_string(), str::to_owned);
     spared(view, out, "has the same id of another JSON type", |request, cancel| {
-        let (id, named) = (&request.value["id"], param(cancel, "requestId"));
+        let (id, named) = (request.value.at("id"), param(cancel, "requestId"));
         request.conversation == cancel.conversation && id != named && text(id) == text(named)
     });
 }
@@ -194,7 +194,7 @@ fn session_scoped(view: &View<'_>, out: &mut Findings) {
     spared(view, out, "has the same id in another session", |request, cancel| {
         request.conversation.is_some()
             && request.conversation != cancel.conversation
-            && request.value["id"] == *param(cancel, "requestId")
+            && *request.value.at("id") == *param(cancel, "requestId")
     });
 }
 

@@ -3,6 +3,7 @@
 use super::cancellation::{cancellations, pending};
 use crate::check::support::{param, received_with, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{End, Msg, View};
 
 /// The checks of this topic.
@@ -16,14 +17,15 @@ const UNDER_WAY: u64 = 200_000;
 
 /// Whether a response was made because of a cancellation: an error that says so.
 fn says_cancelled(response: &Msg) -> bool {
-    response.value["error"]["message"].as_str().is_some_and(|text| text.to_ascii_lowercase().contains("cancel"))
+    response.value.at("error").at("message").as_str().is_some_and(|text| text.to_ascii_lowercase().contains("cancel"))
 }
 
 /// The running request that a cancellation names, with its response. `initialize` cannot be cancelled, and tasks have
 /// a method of their own for it.
 fn meant<'v>(view: &'v View<'_>, cancel: &'v Msg) -> impl Iterator<Item = (&'v Msg, Option<&'v Msg>)> {
     pending(view, cancel).filter_map(move |(request, response, _)| {
-        let same = request.conversation == cancel.conversation && request.value["id"] == *param(cancel, "requestId");
+        let same =
+            request.conversation == cancel.conversation && *request.value.at("id") == *param(cancel, "requestId");
         let cancellable = request.method() != Some("initialize") && param(request, "task").is_null();
         (same && cancellable).then_some((request, response))
     })
@@ -56,7 +58,7 @@ fn no_response(view: &View<'_>, out: &mut Findings) {
 fn stops_processing(view: &View<'_>, out: &mut Findings) {
     for cancel in cancellations(view, out) {
         for (request, response) in meant(view, cancel) {
-            let token_of = |msg: &Msg| msg.value["params"]["_meta"]["progressToken"].clone();
+            let token_of = |msg: &Msg| msg.value.at("params").at("_meta").at("progressToken").clone();
             let token = token_of(request);
             // A token that a later request gave again says nothing about this one.
             let again = view

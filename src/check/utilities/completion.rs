@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::check::support::{PROMPTS, Refusal, expect_refusal, hold, is_proper, param, server_declared, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -30,7 +31,7 @@ fn results<'v>(view: &'v View<'_>, out: &Findings) -> Vec<(&'v Msg, &'v Msg, &'v
 /// Who completes values has declared the completions capability.
 fn capability(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
-        let some = result["completion"]["values"].as_array().is_some_and(|values| !values.is_empty());
+        let some = result.at("completion").at("values").as_array().is_some_and(|values| !values.is_empty());
         let Some(declared) = declared(view, request).filter(|_| some) else { continue };
         let problem = (!declared).then(|| "The server completes values but declares no completions.".to_owned());
         let fix = "declare the capability; clients do not ask for what is not declared";
@@ -41,7 +42,7 @@ fn capability(view: &View<'_>, out: &mut Findings) {
 /// No more than 100 values.
 fn max_100(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
-        let Some(count) = result["completion"]["values"].as_array().map(Vec::len) else { continue };
+        let Some(count) = result.at("completion").at("values").as_array().map(Vec::len) else { continue };
         let problem = (count > 100).then(|| format!("A completion has {count} values."));
         let fix = "cut the values at 100 and set hasMore";
         hold(out, problem, "at most 100 values", &count.into(), fix, &[request, response]);
@@ -51,10 +52,10 @@ fn max_100(view: &View<'_>, out: &mut Findings) {
 /// The values are strings; total is a number and hasMore a boolean, where present.
 fn result_shape(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in results(view, out) {
-        let completion = &result["completion"];
-        let values = completion["values"].as_array().is_some_and(|values| values.iter().all(Value::is_string));
-        let total = completion.get("total").is_none_or(|total| total.is_number() || total.is_null());
-        let more = completion.get("hasMore").is_none_or(|more| more.is_boolean() || more.is_null());
+        let completion = result.at("completion");
+        let values = completion.at("values").as_array().is_some_and(|values| values.iter().all(Value::is_string));
+        let total = completion.member("total").is_none_or(|total| total.is_number() || total.is_null());
+        let more = completion.member("hasMore").is_none_or(|more| more.is_boolean() || more.is_null());
         let problem = (!values || !total || !more).then(|| "The result of a completion has a wrong form.".to_owned());
         let expected = "completion.values, an array of strings; total a number, hasMore a boolean";
         hold(out, problem, expected, result, "return the values under completion", &[request, response]);
@@ -65,7 +66,9 @@ fn result_shape(view: &View<'_>, out: &mut Findings) {
 fn unknown_prompt(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to(COMPLETE) {
         let reference = param(request, "ref");
-        let Some(name) = reference["name"].as_str().filter(|_| reference["type"] == "ref/prompt") else { continue };
+        let Some(name) = reference.at("name").as_str().filter(|_| reference.at("type") == "ref/prompt") else {
+            continue;
+        };
         let known = !PROMPTS.known_whole(view, request) || PROMPTS.find(view, request, name).is_some();
         if known || !out.covers(request.revision) || declared(view, request) != Some(true) {
             continue;
@@ -126,7 +129,7 @@ fn context(view: &View<'_>, out: &mut Findings) {
         let without = view.calls_to(COMPLETE).find(|(other, _)| same(other) && is_proper(view, other));
         let Some(((plain, bare), answer)) = without.zip(answer).filter(|_| is_proper(view, with)) else { continue };
         let Some(bare) = bare else { continue };
-        let works = |msg: &Msg| msg.value.get("result").is_some();
+        let works = |msg: &Msg| msg.value.member("result").is_some();
         if !works(answer) && !works(bare) {
             continue;
         }

@@ -2,6 +2,7 @@
 
 use crate::check::support::{Refusal, expect_refusal, is_proper, param, received_with, server_declared, told};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -53,7 +54,7 @@ fn set_level_works(view: &View<'_>, out: &mut Findings) {
             out.inconclusive();
             continue;
         };
-        out.require(response.value["result"].is_object(), || {
+        out.require(response.value.at("result").is_object(), || {
             told(
                 format!("The server declares logging but did not accept the level {}.", param(request, "level")),
                 &["an empty result"],
@@ -98,7 +99,7 @@ fn level_filter(view: &View<'_>, out: &mut Findings) {
             }
             match response {
                 Some(response) if response.seq > msg.seq => changing = true,
-                Some(response) if response.value.get("result").is_some() => {
+                Some(response) if response.value.member("result").is_some() => {
                     current = Some((request, response));
                     changing = changing
                         || msg.at.saturating_sub(response.at) < GRACE
@@ -146,7 +147,7 @@ fn level_values(view: &View<'_>, out: &mut Findings) {
 /// A log message has data, of any JSON type.
 fn data_present(view: &View<'_>, out: &mut Findings) {
     for msg in log_messages(view, out) {
-        out.require(msg.value["params"].get("data").is_some(), || {
+        out.require(msg.value.at("params").member("data").is_some(), || {
             told(
                 "A log message has no data.",
                 &["params.data, a string or any other JSON value"],

@@ -8,6 +8,7 @@ use crate::check::support::{
     LISTS, ListKind, Refusal, expect_refusal, is_proper, param, received_with, server_declared, told,
 };
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -26,7 +27,7 @@ pub const CHECKS: &[Check] = &[
 fn cursor_type(view: &View<'_>, out: &mut Findings) {
     for kind in LISTS {
         for (request, response, result) in view.results_of(kind.method) {
-            let Some(cursor) = result.get("nextCursor").filter(|_| out.covers(request.revision)) else { continue };
+            let Some(cursor) = result.member("nextCursor").filter(|_| out.covers(request.revision)) else { continue };
             let breach = || {
                 told(
                     format!("nextCursor of {} is not a string.", kind.method),
@@ -51,7 +52,7 @@ fn origin<'v>(view: &'v View<'_>, kind: &ListKind, request: &Msg) -> Option<&'v 
     view.results_of(kind.method)
         .find(|(_, response, result)| {
             cursor.is_string()
-                && result["nextCursor"] == *cursor
+                && *result.at("nextCursor") == *cursor
                 && response.conversation == request.conversation
                 && response.seq < request.seq
         })
@@ -77,7 +78,7 @@ fn follow_works(view: &View<'_>, out: &mut Findings) {
             if changed(view, kind, page, request) {
                 continue;
             }
-            out.require(response.value["result"][kind.member].is_array(), || {
+            out.require(response.value.at("result").at(kind.member).is_array(), || {
                 told(
                     format!("{} did not accept the cursor of its own previous page.", kind.method),
                     &[&format!("the next page, a result with {}", kind.member)],
@@ -91,7 +92,7 @@ fn follow_works(view: &View<'_>, out: &mut Findings) {
 }
 
 fn keys(kind: &ListKind, result: &Value) -> Vec<String> {
-    result[kind.member].as_array().into_iter().flatten().map(|item| item[kind.key].to_string()).collect()
+    result.at(kind.member).as_array().into_iter().flatten().map(|item| item.at(kind.key).to_string()).collect()
 }
 
 /// Following the cursors comes to an end: no page gives items again together with a cursor seen before.
@@ -99,14 +100,14 @@ fn terminates(view: &View<'_>, out: &mut Findings) {
     for kind in LISTS {
         for walk in kind.walks(view) {
             let (first, _, _) = walk.pages[0];
-            if !out.covers(first.revision) || (walk.pages.len() < 2 && !walk.last().2["nextCursor"].is_string()) {
+            if !out.covers(first.revision) || (walk.pages.len() < 2 && !walk.last().2.at("nextCursor").is_string()) {
                 continue;
             }
             let mut cursors = HashSet::new();
             let mut seen = HashSet::new();
             let mut circle = None;
             for (request, response, result) in &walk.pages {
-                let again = result["nextCursor"].as_str().is_some_and(|cursor| !cursors.insert(cursor));
+                let again = result.at("nextCursor").as_str().is_some_and(|cursor| !cursors.insert(cursor));
                 let known = keys(kind, result).into_iter().filter(|key| !seen.insert(key.clone())).count() > 0;
                 if again && known && circle.is_none() {
                     circle = Some((*request, *response, *result));
@@ -120,7 +121,7 @@ fn terminates(view: &View<'_>, out: &mut Findings) {
                     "advance the cursor with each page and leave nextCursor out on the last one",
                     &[first, request, response],
                 )),
-                None if walk.last().2["nextCursor"].is_string() => {}
+                None if walk.last().2.at("nextCursor").is_string() => {}
                 None => out.pass(),
             }
         }
@@ -167,14 +168,14 @@ fn stable_cursors(view: &View<'_>, out: &mut Findings) {
             let earlier = calls[..at].iter().find_map(|(other, answer)| {
                 let same =
                     other.conversation == request.conversation && param(other, "cursor") == param(request, "cursor");
-                answer.filter(|answer| same && answer.value["result"][kind.member].is_array())
+                answer.filter(|answer| same && answer.value.at("result").at(kind.member).is_array())
             });
             let Some((earlier, response)) = earlier.zip(*response) else { continue };
             if changed(view, kind, earlier, response) {
                 continue;
             }
-            let page = |msg: &Msg| keys(kind, &msg.value["result"]);
-            let same = response.value["result"].is_object() && page(earlier) == page(response);
+            let page = |msg: &Msg| keys(kind, msg.value.at("result"));
+            let same = response.value.at("result").is_object() && page(earlier) == page(response);
             out.require(same, || {
                 told(
                     format!("The same cursor of {} gave another answer the second time.", kind.method),
@@ -190,7 +191,7 @@ fn stable_cursors(view: &View<'_>, out: &mut Findings) {
 
 /// Whether any list method handed out this cursor, in any conversation.
 fn handed_out(view: &View<'_>, cursor: &Value) -> bool {
-    LISTS.iter().any(|kind| view.results_of(kind.method).any(|(_, _, result)| result["nextCursor"] == *cursor))
+    LISTS.iter().any(|kind| view.results_of(kind.method).any(|(_, _, result)| *result.at("nextCursor") == *cursor))
 }
 
 /// A cursor that was never handed out is an invalid parameter. An empty cursor is not judged.
@@ -232,10 +233,12 @@ fn cursor_cross_method(view: &View<'_>, out: &mut Findings) {
             if origin(view, kind, request).is_some() || !out.covers(request.revision) {
                 continue;
             }
-            let items = response.value["result"][kind.member].as_array();
-            let foreign =
-                items.into_iter().flatten().any(|item| item.get(kind.key).is_none() && item.get(other.key).is_some())
-                    || response.value["result"][other.member].is_array();
+            let items = response.value.at("result").at(kind.member).as_array();
+            let foreign = items
+                .into_iter()
+                .flatten()
+                .any(|item| item.member(kind.key).is_none() && item.member(other.key).is_some())
+                || response.value.at("result").at(other.member).is_array();
             out.require(!foreign, || {
                 told(
                     format!("{} with a cursor of {} gave items of the latter.", kind.method, other.method),

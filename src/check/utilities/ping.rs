@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::check::support::{is_proper, param, told};
 use crate::check::wire::came;
 use crate::check::{Breach, Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::{End, Msg, View};
 
 /// The checks of this topic.
@@ -23,7 +24,7 @@ const HELD_UP: u64 = 1_000_000;
 fn respond(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("ping") {
         // What strangers in the params do is judged under `base.unknown-params-tolerated` and its relatives.
-        let params = request.value.get("params").and_then(Value::as_object);
+        let params = request.value.member("params").and_then(Value::as_object);
         let plain = params.is_none_or(|params| params.keys().all(|key| key == "_meta"))
             && param(request, "_meta").as_object().is_none_or(|meta| meta.keys().all(|key| key == "progressToken"));
         if !plain || !out.covers(request.revision) || !is_proper(view, request) {
@@ -39,7 +40,7 @@ fn respond(view: &View<'_>, out: &mut Findings) {
         let breach = |what: &str, fix: &str| {
             told(what, &["{\"result\": {}} within a second"], &response.value, fix, &[request, response])
         };
-        if !response.value["result"].is_object() {
+        if !response.value.at("result").is_object() {
             out.breach(breach("The server did not answer a ping with a result.", "answer ping with an empty object"));
         } else if response.at.saturating_sub(request.at) > PROMPT {
             out.contested(breach(
@@ -54,7 +55,7 @@ fn respond(view: &View<'_>, out: &mut Findings) {
 
 /// Whether a string as id may be why a ping was refused as an invalid request: `base.id-type-tolerance` judges that.
 fn refused_for_its_id(request: &Msg, response: &Msg) -> bool {
-    request.value["id"].is_string() && response.message().error_code() == Some(-32600)
+    request.value.at("id").is_string() && response.message().error_code() == Some(-32600)
 }
 
 fn unanswered(view: &View<'_>, request: &Msg, out: &mut Findings) {
@@ -106,7 +107,7 @@ fn respond_under_load(view: &View<'_>, out: &mut Findings) {
 /// A ping needs no params, and an empty object as params is fine too.
 fn no_params_needed(view: &View<'_>, out: &mut Findings) {
     for (request, response) in view.calls_to("ping") {
-        let params = request.value.get("params");
+        let params = request.value.member("params");
         let plain = params.is_none_or(|params| params.as_object().is_some_and(serde_json::Map::is_empty));
         let Some(response) = response.filter(|_| plain && out.covers(request.revision) && is_proper(view, request))
         else {
@@ -116,7 +117,7 @@ fn no_params_needed(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let form = if params.is_none() { "without params" } else { "with empty params" };
-        out.require(response.value.get("error").is_none_or(Value::is_null), || {
+        out.require(response.value.member("error").is_none_or(Value::is_null), || {
             told(
                 format!("The server refused a ping {form}."),
                 &["a result"],

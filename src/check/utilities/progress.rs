@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::check::support::{param, received_with, told};
 use crate::check::{Check, Findings};
-use crate::model::Kind;
+use crate::model::{Kind, Members as _};
 use crate::transcript::{Carrier, Direction, Msg, View};
 
 /// The checks of this topic.
@@ -20,7 +20,7 @@ pub const CHECKS: &[Check] = &[
 const PROGRESS: &str = "notifications/progress";
 
 fn token_of(request: &Msg) -> Option<&Value> {
-    request.value["params"]["_meta"].get("progressToken")
+    request.value.at("params").at("_meta").member("progressToken")
 }
 
 /// What the client gave as tokens in this conversation before the message: request and token.
@@ -177,7 +177,7 @@ fn stops_after_completion(view: &View<'_>, out: &mut Findings) {
 /// The message of a progress notification, where there is one, is text that says something.
 fn message_readable(view: &View<'_>, out: &mut Findings) {
     for msg in progress(view, out) {
-        let Some(text) = msg.value["params"].get("message") else { continue };
+        let Some(text) = msg.value.at("params").member("message") else { continue };
         out.require(text.as_str().is_some_and(|text| !text.trim().is_empty()), || {
             told(
                 "The message of a progress notification is no readable text.",

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::check::support::{Refusal, expect_refusal, hold, param, received_with, server_declared};
 use crate::check::{Check, Findings};
+use crate::model::Members as _;
 use crate::transcript::View;
 
 /// The checks of this topic.
@@ -19,7 +20,7 @@ const CALLS: [&str; 4] = ["tasks", "requests", "tools", "call"];
 /// Who answers a call with a task has declared tasks for tool calls.
 fn capability(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in view.results_of("tools/call") {
-        let created = !param(request, "task").is_null() && result["task"]["taskId"].is_string();
+        let created = !param(request, "task").is_null() && result.at("task").at("taskId").is_string();
         let Some(declared) = server_declared(view, request, &CALLS) else { continue };
         if created && out.covers(request.revision) {
             let problem = (!declared).then_some("A call became a task, but tasks.requests.tools.call is not declared.");
@@ -36,7 +37,7 @@ fn undeclared_ignored(view: &View<'_>, out: &mut Findings) {
     for (request, response, result) in view.results_of("tools/call") {
         let asked = !param(request, "task").is_null() && out.covers(request.revision);
         if asked && server_declared(view, request, &CALLS) == Some(false) {
-            let created = result["task"].is_object() && !result["content"].is_array();
+            let created = result.at("task").is_object() && !result.at("content").is_array();
             let problem = created.then(|| "A server without task support answered a call with a task.".to_owned());
             let fix = "ignore the task parameter";
             hold(out, problem, "an ordinary result with content", result, fix, &[request, response]);
@@ -73,7 +74,7 @@ fn unknown_id(view: &View<'_>, out: &mut Findings) {
 fn status_not_related(view: &View<'_>, out: &mut Findings) {
     for msg in received_with(view, "notifications/tasks/status") {
         if out.covers(msg.revision) {
-            let related = msg.value["params"]["_meta"].get("io.modelcontextprotocol/related-task").is_some();
+            let related = msg.value.at("params").at("_meta").member("io.modelcontextprotocol/related-task").is_some();
             let problem = related.then(|| "A task status notification carries the related-task key.".to_owned());
             hold(out, problem, "no related-task key in _meta", &msg.value, "leave the key out here", &[msg]);
         }

@@ -1,5 +1,6 @@
 //! What an access token says, where it is a JWT (RFC 7519). Reads; it trusts nothing.
 
+use crate::model::Members as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -13,7 +14,7 @@ pub(super) fn read(token: &str) -> Option<(Value, Value)> {
         serde_json::from_slice(&bytes).ok().filter(Value::is_object)
     };
     let (header, claims) = (object(header)?, object(claims)?);
-    header.get("alg").is_some().then_some((header, claims))
+    header.member("alg").is_some().then_some((header, claims))
 }
 
 #[cfg(test)]

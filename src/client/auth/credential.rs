@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::client::sim::Sim;
+use crate::model::Members as _;
 use crate::transcript::EventKind;
 
 /// Where a credential is in its life.
@@ -110,7 +111,7 @@ impl Credential {
 
     /// The resource to ask tokens for.
     pub(in crate::client) fn target(&self) -> Option<&str> {
-        self.resource.get("resource").and_then(Value::as_str)
+        self.resource.member("resource").and_then(Value::as_str)
     }
 }
 

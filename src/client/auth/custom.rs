@@ -15,6 +15,7 @@ use super::{Credential, Stage};
 use crate::client::exchange::Answered;
 use crate::client::sim::Sim;
 use crate::client::step::Turn;
+use crate::model::Members as _;
 use crate::scenario::{OAuthRequest, OAuthStep};
 use crate::transcript::header;
 
@@ -242,7 +243,7 @@ impl Sim {
             OAuthRequest::Exchange | OAuthRequest::Refresh | OAuthRequest::ClientCredentials => {
                 if let Some(status) = answered.status {
                     let unnamed = self.state().credential.stage == Stage::Discovered;
-                    if unnamed && document["access_token"].is_string() {
+                    if unnamed && document.at("access_token").is_string() {
                         self.move_to(Stage::Registered, "the scenario names a client of its own");
                     }
                     let why = "the scenario got tokens";

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Stage;
 use crate::client::sim::Sim;
-use crate::model::{Challenge, Revision, covers};
+use crate::model::{Challenge, Members as _, Revision, covers};
 use crate::profile::Place;
 use crate::transcript::EventKind;
 
@@ -60,7 +60,7 @@ impl Sim {
 
     /// The issuer that metadata names, where that is another than the one it was found for and the client looks.
     fn another_issuer(&self, document: &Value, issuer: &str) -> Option<String> {
-        let stated = document["issuer"].as_str().unwrap_or("nobody");
+        let stated = document.at("issuer").as_str().unwrap_or("nobody");
         (self.profile.oauth.value.checks_issuer && stated != issuer).then(|| stated.to_owned())
     }
 
@@ -118,10 +118,10 @@ impl Sim {
 
 /// The issuer that the metadata of a resource names, or why a client goes no further with it.
 fn issuer_in(document: &Value, endpoint: &str, strict: bool) -> Result<String, String> {
-    let stated = document["resource"].as_str().unwrap_or_default();
+    let stated = document.at("resource").as_str().unwrap_or_default();
     if !covers(stated, endpoint) || (strict && stated != endpoint) {
         return Err(format!("the metadata is of another resource ({stated}), so the client goes no further"));
     }
-    let issuer = document["authorization_servers"][0].as_str().map(str::to_owned);
+    let issuer = document.at("authorization_servers")[0].as_str().map(str::to_owned);
     issuer.ok_or_else(|| "the metadata of the resource names no authorization server".to_owned())
 }

@@ -10,7 +10,7 @@ use super::entry::BEARER_GRANT;
 use super::fetch::Ask;
 use crate::client::entry::{Hidden, Identity};
 use crate::client::sim::Sim;
-use crate::model::Challenge;
+use crate::model::{Challenge, Members as _};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
@@ -41,7 +41,7 @@ impl Sim {
     ) -> Option<String> {
         let credential = self.state().credential.clone();
         let Hidden(id_token) = &identity.id_token;
-        let audience = credential.server["issuer"].as_str().unwrap_or(&credential.issuer);
+        let audience = credential.server.at("issuer").as_str().unwrap_or(&credential.issuer);
         let scope = self.scope_to_ask(challenge, None);
         let mut pairs = vec![
             ("grant_type", EXCHANGE),
@@ -58,7 +58,7 @@ impl Sim {
         let ask = Ask { method: "POST", url: &identity.token_endpoint, content_type, body, ..Ask::default() };
         let answered = self.fetch(ask, within).await?;
         let document = answered.into_document().unwrap_or_default();
-        let assertion = document["access_token"].as_str().filter(|_| document["issued_token_type"] == ID_JAG);
+        let assertion = document.at("access_token").as_str().filter(|_| document.at("issued_token_type") == ID_JAG);
         if assertion.is_none() {
             self.note("the identity provider does not vouch for the person (no id-jag came)");
         }

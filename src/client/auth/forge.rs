@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::client::control;
 use crate::client::sim::Sim;
 use crate::client::target::{Target, TimeControl};
-use crate::model::{Audience, TokenKind, TokenOrder};
+use crate::model::{Audience, Members as _, TokenKind, TokenOrder};
 use crate::scenario::MintStep;
 use crate::transcript::EventKind;
 
@@ -22,10 +22,10 @@ pub async fn token_to_order(target: &Target, order: &TokenOrder) -> Result<Strin
     };
     let (status, document) = control::ask(base, "authorization/mint", order).await?;
     let refused = || {
-        let why = document["error"].as_str().unwrap_or("it gives no reason");
+        let why = document.at("error").as_str().unwrap_or("it gives no reason");
         format!("the control endpoint signs no such token (status {status}): {why}")
     };
-    document["access_token"].as_str().map(str::to_owned).ok_or_else(refused)
+    document.at("access_token").as_str().map(str::to_owned).ok_or_else(refused)
 }
 
 impl Sim {

@@ -15,7 +15,7 @@ use super::{Credential, Stage, assertion, claims};
 use crate::client::Entry;
 use crate::client::entry::Hidden;
 use crate::client::sim::Sim;
-use crate::model::Challenge;
+use crate::model::{Challenge, Members as _};
 use crate::profile::{CarriesResource, Registration, ScopeFrom};
 use crate::transcript::EventKind;
 
@@ -84,9 +84,9 @@ impl Sim {
         let does = &self.profile.oauth.value;
         // A document of the profile names other places for the way back than the one that is listened at.
         let own_place = self.redirect_uri.get().is_some();
-        let methods = credential.server["token_endpoint_auth_methods_supported"].as_array();
+        let methods = credential.server.at("token_endpoint_auth_methods_supported").as_array();
         let none = methods.is_some_and(|methods| methods.iter().any(|method| method == "none"));
-        let announced = credential.server["client_id_metadata_document_supported"] == true;
+        let announced = credential.server.at("client_id_metadata_document_supported") == true;
         let documents = announced && !own_place && (none || !does.document_wants_none);
         let document = does.document.clone().filter(|url| documents && self.document_can_be_read(url));
         let registers = credential.endpoint("registration_endpoint", "register").is_some();
@@ -176,7 +176,7 @@ impl Sim {
         let text = |name: &str| document[name].as_str().map(str::to_owned);
         let method = text("token_endpoint_auth_method").or_else(|| does.client_auth.clone());
         let secret = text("client_secret");
-        let offered = method_of(&credential.server["token_endpoint_auth_methods_supported"], secret.is_some());
+        let offered = method_of(credential.server.at("token_endpoint_auth_methods_supported"), secret.is_some());
         let method = method.or_else(|| offered.map(str::to_owned));
         let method = method.unwrap_or_else(|| if secret.is_some() { "client_secret_basic" } else { "none" }.to_owned());
         Some((text("client_id")?, secret, method))
@@ -192,7 +192,7 @@ impl Sim {
             let names: Vec<&str> = value.as_array()?.iter().filter_map(Value::as_str).collect();
             Some(names.join(" "))
         };
-        let supported = list(&credential.resource["scopes_supported"]);
+        let supported = list(credential.resource.at("scopes_supported"));
         let hinted = challenge.and_then(|challenge| challenge.param("scope")).map(str::to_owned);
         let mut scope = match does.scope {
             ScopeFrom::Challenge => hinted.or(supported),
@@ -206,7 +206,7 @@ impl Sim {
             scope = Some(all.join(" "));
         }
         let offered =
-            credential.server["scopes_supported"].as_array().is_some_and(|all| all.iter().any(|one| one == OFFLINE));
+            credential.server.at("scopes_supported").as_array().is_some_and(|all| all.iter().any(|one| one == OFFLINE));
         if does.offline_access && offered {
             let wanted = scope.unwrap_or_default();
             let held = wanted.split(' ').any(|name| name == OFFLINE);
@@ -258,8 +258,8 @@ impl Sim {
             self.note("the state that came back is not the one that was sent, so the client stops");
             return None;
         }
-        let advertised = credential.server["authorization_response_iss_parameter_supported"] == true;
-        let issuer = credential.server["issuer"].as_str().unwrap_or(&credential.issuer);
+        let advertised = credential.server.at("authorization_response_iss_parameter_supported") == true;
+        let issuer = credential.server.at("issuer").as_str().unwrap_or(&credential.issuer);
         match param("iss") {
             Some(iss) if iss != issuer => {
                 self.note("the iss that came back is another issuer (RFC 9207), so the client stops");
@@ -312,7 +312,7 @@ impl Sim {
             }
             "client_secret_post" => pairs.extend([("client_id", id), ("client_secret", secret)]),
             "private_key_jwt" => {
-                let issuer = credential.server["issuer"].as_str().unwrap_or(&credential.issuer);
+                let issuer = credential.server.at("issuer").as_str().unwrap_or(&credential.issuer);
                 let key = self.target.client_key.as_ref().map(|Hidden(key)| key.as_str()).unwrap_or_default();
                 let claims = assertion::about(&id, issuer, self.clock.unix(), &self.rng.hex(16));
                 let Some(signed) = assertion::signed(key, &claims) else {
@@ -340,7 +340,7 @@ impl Sim {
     pub(super) fn keep_new(&self, answer: &(u16, Value), why: &str) -> bool {
         let before = self.state().credential.refresh.clone();
         let kept = self.keep(answer, why);
-        if kept && answer.1["refresh_token"].is_null() {
+        if kept && answer.1.at("refresh_token").is_null() {
             let mut state = self.state();
             state.credential.refresh = None;
             state.credential.previous_refresh = before;
@@ -350,19 +350,19 @@ impl Sim {
 
     /// Keeps the tokens of an answer; a refresh token that does not come again stays (RFC 6749 section 6).
     pub(super) fn keep(&self, (status, document): &(u16, Value), why: &str) -> bool {
-        let Some(access) = document["access_token"].as_str().filter(|_| *status == 200) else { return false };
+        let Some(access) = document.at("access_token").as_str().filter(|_| *status == 200) else { return false };
         {
             let mut state = self.state();
             let credential = &mut state.credential;
             credential.previous_access = credential.access.replace(access.to_owned());
-            if let Some(refresh) = document["refresh_token"].as_str() {
+            if let Some(refresh) = document.at("refresh_token").as_str() {
                 credential.previous_refresh = credential.refresh.replace(refresh.to_owned());
             }
-            let lives = document["expires_in"].as_u64().map(Duration::from_secs);
+            let lives = document.at("expires_in").as_u64().map(Duration::from_secs);
             credential.ends = lives.map(|lives| self.clock.elapsed() + lives);
         }
         if let Entry::Grant(wallet) = &self.target.entry {
-            wallet.put(None, access, document["refresh_token"].as_str());
+            wallet.put(None, access, document.at("refresh_token").as_str());
         }
         if let Some((header, claims)) = claims::read(access) {
             self.tap.record(&self.name, EventKind::Claims { label: access.to_owned(), header, claims });

@@ -10,7 +10,7 @@ use super::fetch::Ask;
 use crate::client::Entry;
 use crate::client::exchange::Answered;
 use crate::client::sim::Sim;
-use crate::model::{Challenge, challenges};
+use crate::model::{Challenge, Members as _, challenges};
 use crate::profile::{Begins, CarriesResource, OnDeadRefresh, OnStepUp};
 use crate::transcript::header;
 
@@ -151,7 +151,7 @@ impl Sim {
         }
         let (status, document) = answer;
         // An outage says nothing about the grant (RFC 6749 section 5.2 gives the errors that do).
-        if document["error"] != "invalid_grant" {
+        if document.at("error") != "invalid_grant" {
             self.note(&format!("the refresh failed with status {status}; the token is kept"));
             return false;
         }
@@ -187,7 +187,7 @@ impl Sim {
         let body = Value::Object(members.clone()).to_string().into_bytes();
         let ask = Ask { method: "POST", url: &url, content_type: Some("application/json"), body, ..Ask::default() };
         let document = self.fetch(ask, within).await?.into_document()?;
-        let Some(id) = document["client_id"].as_str() else {
+        let Some(id) = document.at("client_id").as_str() else {
             self.note("the client could not be registered anew, so that it cannot refresh");
             return None;
         };

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::client::exchange::{Answered, Options, Stop};
 use crate::client::sim::Sim;
-use crate::model::{Text, Via, id_text};
+use crate::model::{Members as _, Text, Via, id_text};
 use crate::transcript::{End, EventKind, Headers};
 use crate::wire::{Process, Request, Speaker, read_within_bounds};
 
@@ -136,7 +136,8 @@ impl Sim {
         self.state().last_said = Some(number);
         let mut state = self.state();
         state.inbox.remove(NO_ID);
-        for id in members.iter().filter(|message| message.get("method").is_some()).filter_map(|one| one.get("id")) {
+        for id in members.iter().filter(|message| message.member("method").is_some()).filter_map(|one| one.member("id"))
+        {
             state.inbox.remove(&id_text(id));
             state.sent_in.insert(id_text(id), number);
         }

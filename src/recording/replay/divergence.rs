@@ -97,7 +97,7 @@ impl Pair<'_> {
 
     fn kind_of_body(&self) -> Option<Told> {
         // JSON or a stream is the server's choice where the client takes both.
-        let class = |exchange: &Exchange| match exchange.media_type().as_deref() {
+        let class = |exchange: &Exchange| match exchange.media_type() {
             Some("application/json" | "text/event-stream") => "messages".to_owned(),
             other => other.unwrap_or("nothing").to_owned(),
         };

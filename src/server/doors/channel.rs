@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, OwnedMutexGuard, mpsc, oneshot};
 
-use crate::model::{Clock as _, Kind, Message, Revision, Via};
+use crate::model::{Clock as _, Kind, Members as _, Message, Revision, Via};
 use crate::server::bearer::Caller;
 use crate::server::config::Eras;
 use crate::server::dispatch::App;
@@ -176,10 +176,10 @@ impl Channel {
             Said::One(Kind::Request, value) => {
                 if let Some(scope) = missing_scope(app, &value, caller) {
                     let why = format!("insufficient_scope: this call needs {scope}");
-                    return Err(Refused { scope: Some(scope), ..self.refusal(value.get("id"), &why) });
+                    return Err(Refused { scope: Some(scope), ..self.refusal(value.member("id"), &why) });
                 }
                 if busy {
-                    return Err(self.refusal(value.get("id"), "Too many requests are running"));
+                    return Err(self.refusal(value.member("id"), "Too many requests are running"));
                 }
                 let work = run_on(app, &session, stream, value);
                 tokio::spawn(work);
@@ -205,7 +205,7 @@ impl Channel {
     fn take_modern(&self, app: &Arc<App>, kind: Kind, value: &Value, caller: Option<&Caller>) -> Result<bool, Refused> {
         let Some(me) = self.me.upgrade().filter(|_| self.speaks_modern(app)) else { return Ok(false) };
         if kind == Kind::Notification && Message(value).method() == Some("notifications/cancelled") {
-            if let Some(id) = value.get("params").and_then(|params| params.get("requestId"))
+            if let Some(id) = value.member("params").and_then(|params| params.member("requestId"))
                 && app.faults.holds(Rule::CancelHonoured)
             {
                 self.lane.cancel(app, id);
@@ -217,10 +217,10 @@ impl Channel {
         }
         if let Some(scope) = missing_scope(app, value, caller) {
             let why = format!("insufficient_scope: this call needs {scope}");
-            return Err(Refused { scope: Some(scope), ..self.refusal(value.get("id"), &why) });
+            return Err(Refused { scope: Some(scope), ..self.refusal(value.member("id"), &why) });
         }
         if self.running() >= MAX_RUNNING {
-            return Err(self.refusal(value.get("id"), "Too many requests are running"));
+            return Err(self.refusal(value.member("id"), "Too many requests are running"));
         }
         self.lane.take(app, &me, value, caller);
         Ok(true)
@@ -244,7 +244,7 @@ impl Channel {
             Said::One(..) => return Ok(()),
             Said::Batch(_) => return Err(self.refusal(None, "Begin with initialize")),
         };
-        let id = value.get("id").unwrap_or(&Value::Null);
+        let id = value.member("id").unwrap_or(&Value::Null);
         if let Some(error) = unopened(app, &value).filter(|_| self.speaks_modern(app)) {
             self.tell(app, error_message(Some(id), &error), Message(&value).method());
             return Ok(());
@@ -289,7 +289,7 @@ impl Channel {
             Ok((session, _)) if session.listens().await.is_err() => {
                 *locked(&self.state) = State::Opening(Some(sender));
                 let error = RpcError::new(code::UNAVAILABLE, "The session store cannot be reached");
-                self.tell(app, error_message(value.get("id"), &error), Some("initialize"));
+                self.tell(app, error_message(value.member("id"), &error), Some("initialize"));
             }
             Ok((session, answer)) => {
                 let stream = session.open_onto(true, false, None, sender);

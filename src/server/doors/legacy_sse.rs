@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method};
 use url::form_urlencoded;
 
 use super::Channel;
-use crate::model::{Kind, Via};
+use crate::model::{Kind, Members as _, Via};
 use crate::server::answer::Reply;
 use crate::server::bearer::{self, Caller};
 use crate::server::dispatch::App;
@@ -142,7 +142,7 @@ pub(crate) async fn post(app: &Arc<App>, query: &str, body: &[u8], caller: Optio
         && let Some(session) = channel.session()
         && let Ok(Said::One(Kind::Request, value)) = read(app, body)
         // A call may be cancelled, which is for others to get wrong.
-        && value["method"] != "tools/call"
+        && value.at("method") != "tools/call"
         && let Some(answer) = app.clone().perform(session, None, value).await
     {
         return Reply::json(200, &answer);

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 
 use super::Channel;
 use super::lines::{Line, Lines};
-use crate::model::{HybridClock, Rng, Via};
+use crate::model::{HybridClock, Members as _, Rng, Via};
 use crate::server::config::{ServerConfig, ServerError};
 use crate::server::dispatch::App;
 use crate::server::fault::Rule;
@@ -119,7 +119,7 @@ async fn heard(app: &Arc<App>, channel: &Channel, line: &Line) -> bool {
         tokio::time::sleep(LOOK).await;
     }
     if let Err(refused) = channel.take(app, text, None).await {
-        let broken = refused.answer["error"]["code"] == code::PARSE;
+        let broken = refused.answer.at("error").at("code") == code::PARSE;
         channel.tell(app, refused.answer, None);
         return !broken || app.faults.holds(Rule::MalformedLineSurvived);
     }
@@ -132,7 +132,7 @@ fn is_held_up(app: &App, text: &[u8]) -> bool {
         return false;
     }
     let message: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
-    message.get("method").is_some() && message.get("id").is_some()
+    message.member("method").is_some() && message.member("id").is_some()
 }
 
 /// Lets calls end that are about to; faults do not know an end.

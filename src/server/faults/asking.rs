@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::all::catalogue;
+use crate::model::Members as _;
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{drop_member, set_param};
 
@@ -25,19 +26,19 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "elicitation.no-schema" breaks ["features.elicitation.form-members", "shape.request"]
         Outgoing(|message, _| set_param(message, "elicitation/create", "requestedSchema", Value::Null)) "Forms lack their schema";
     "elicitation.nested-schema" breaks ["features.elicitation.form-schema-flat", "shape.request"]
-        Outgoing(|message, _| if message["params"].get("requestedSchema").is_some() {
+        Outgoing(|message, _| if message.at("params").member("requestedSchema").is_some() {
             set_param(message, "elicitation/create", "requestedSchema", json!({"type": "object", "properties": {"a": {"type": "object", "properties": {}}}}));
         }) "Forms have nested objects";
     "elicitation.url-without-id" breaks ["features.elicitation.url-elicitation-id", "shape.request"]
         Outgoing(|message, _| set_param(message, "elicitation/create", "elicitationId", Value::Null)) "URL elicitation lacks its id";
     "elicitation.url-invalid" breaks ["features.elicitation.url-members"]
-        Outgoing(|message, _| if message["params"].get("url").is_some() { set_param(message, "elicitation/create", "url", json!("not a url")) })
+        Outgoing(|message, _| if message.at("params").member("url").is_some() { set_param(message, "elicitation/create", "url", json!("not a url")) })
         "URL elicitation has no valid URL";
     "elicitation.url-http" breaks ["features.elicitation.url-https"]
-        Outgoing(|message, _| if message["params"].get("url").is_some() { set_param(message, "elicitation/create", "url", json!("http://example.com/elicitation")) })
+        Outgoing(|message, _| if message.at("params").member("url").is_some() { set_param(message, "elicitation/create", "url", json!("http://example.com/elicitation")) })
         "URL elicitation opens an http page";
     "elicitation.required-bare" breaks ["features.elicitation.error-32042-shape"]
-        Outgoing(|message, _| if message["error"]["code"] == -32042 { drop_member(&mut message["error"], "data") })
+        Outgoing(|message, _| if message.at("error").at("code") == -32042 { drop_member(&mut message["error"], "data") })
         "The error -32042 does not say which page is needed";
     "elicitation.newest-enums" breaks ["features.elicitation.enum-form-by-revision", "shape.request"]
         Rule(Rule::EnumsByRevision) "Forms have choices that the revision does not know";

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::all::catalogue;
+use crate::model::Members as _;
 use crate::server::answer::ReplyHead;
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{restatus, set_header};
@@ -11,7 +12,7 @@ use crate::server::rewrites::{restatus, set_header};
 fn document(reply: &mut ReplyHead, change: impl FnOnce(&mut Value)) {
     let Some(body) = reply.body.as_mut().filter(|_| reply.status == 200) else { return };
     let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return };
-    if value.get("authorization_servers").is_some() && value.get("resource").is_some() {
+    if value.member("authorization_servers").is_some() && value.member("resource").is_some() {
         change(&mut value);
         *body = value.to_string().into_bytes();
     }
@@ -88,7 +89,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Head(|reply, _| leave_out(reply, "resource")) "The metadata does not say what it is about";
     "meta.resource-fragment" breaks ["auth.discovery.prm-resource-uri"]
         Head(|reply, _| document(reply, |document| {
-            document["resource"] = json!(format!("{}#mcp", document["resource"].as_str().unwrap_or_default()));
+            document["resource"] = json!(format!("{}#mcp", document.at("resource").as_str().unwrap_or_default()));
         }))
         "The resource identifier has a fragment";
     "meta.resource-mismatch" breaks [
@@ -97,7 +98,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "The metadata has the internal name of the server, not the one that clients use";
     "meta.resource-slash" breaks ["auth.discovery.prm-resource-matches"]
         Head(|reply, _| document(reply, |document| {
-            document["resource"] = json!(format!("{}/", document["resource"].as_str().unwrap_or_default()));
+            document["resource"] = json!(format!("{}/", document.at("resource").as_str().unwrap_or_default()));
         }))
         "The resource identifier has a slash more than the endpoint";
     "meta.empty-member" breaks ["auth.discovery.prm-no-empty-members"]
@@ -117,7 +118,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "One of the listed issuers has a query";
     "meta.issuer-dangling" breaks ["auth.discovery.prm-issuer-resolves", "auth.discovery.as-metadata-8414", "auth.discovery.as-metadata-either"]
         Head(|reply, _| document(reply, |document| {
-            let issuer = document["authorization_servers"][0].as_str().unwrap_or_default().to_owned();
+            let issuer = document.at("authorization_servers")[0].as_str().unwrap_or_default().to_owned();
             document["authorization_servers"] = json!([format!("{issuer}/no-such-tenant")]);
         }))
         "The listed issuer has no metadata";

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::all::catalogue;
+use crate::model::Members as _;
 use crate::server::answer::{AskCtx, ReplyHead};
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{edit_body, restatus, says, set_header};
@@ -54,7 +55,7 @@ fn is_error(pairs: &[(String, String)]) -> bool {
 /// Another issuer in the metadata, and the same one in the redirect, so that the two agree.
 fn longer_issuer(reply: &mut ReplyHead, rest: &str) {
     body_with(reply, "authorization_endpoint", |members| {
-        let issuer = members.get("issuer").and_then(Value::as_str).map(|issuer| format!("{issuer}{rest}"));
+        let issuer = members.member("issuer").and_then(Value::as_str).map(|issuer| format!("{issuer}{rest}"));
         members.insert("issuer".to_owned(), json!(issuer));
     });
     redirect(reply, |pairs| {
@@ -83,7 +84,7 @@ fn unregister(reply: &mut ReplyHead, (status, error): (u16, &str), wrong: impl F
 
 /// Whether some redirect URI of a client begins like this.
 fn redirects_to(members: &Map<String, Value>, start: &str) -> bool {
-    let uris = members.get("redirect_uris").and_then(Value::as_array).into_iter().flatten();
+    let uris = members.member("redirect_uris").and_then(Value::as_array).into_iter().flatten();
     uris.filter_map(Value::as_str).any(|uri| uri.starts_with(start))
 }
 
@@ -91,7 +92,7 @@ fn redirects_to(members: &Map<String, Value>, start: &str) -> bool {
 const LISTED: [&str; 5] = ["mcp-rehearsal", "Claude", "Codex", "Cursor", "Visual Studio Code"];
 
 fn unlisted(members: &Map<String, Value>) -> bool {
-    members.get("client_name").and_then(Value::as_str).is_none_or(|name| !LISTED.contains(&name))
+    members.member("client_name").and_then(Value::as_str).is_none_or(|name| !LISTED.contains(&name))
 }
 
 /// What HTTP libraries call themselves, as rules against bots have it.

@@ -1,6 +1,7 @@
 //! Faults of what was declared and what is used.
 
 use super::all::catalogue;
+use crate::model::Members as _;
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{drop_member, undeclare};
 
@@ -26,7 +27,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "cap.prompts-undeclared" breaks ["features.prompts.capability", "lifecycle.undeclared-feature-error", "lifecycle.list-changed-declared"]
         Outgoing(|message, context| undeclare(message, context, "prompts")) "Prompts are served but not declared";
     "cap.list-changed-undeclared" breaks ["lifecycle.list-changed-declared"]
-        Outgoing(|message, context| if context.method == Some("initialize") && message.get("result").is_some() {
+        Outgoing(|message, context| if context.method == Some("initialize") && message.member("result").is_some() {
             for list in ["tools", "prompts", "resources"] {
                 drop_member(&mut message["result"]["capabilities"][list], "listChanged");
             }

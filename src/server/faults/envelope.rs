@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::all::catalogue;
+use crate::model::Members as _;
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{
     answer_notification, body_has, drop_member, each_entry, edit_body, is_response, recode, refuse_string_id,
@@ -20,7 +21,7 @@ const CLIENT_NOTIFICATIONS: [&str; 5] = [
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "rpc.id-as-string" breaks ["base.response-echoes-id", "lifecycle.initialize-result"]
-        Outgoing(|message, _| if is_response(message) && !message["id"].is_string() { message["id"] = json!(message["id"].to_string()) })
+        Outgoing(|message, _| if is_response(message) && !message.at("id").is_string() { message["id"] = json!(message.at("id").to_string()) })
         "Responses carry their id as a string";
     "rpc.id-missing" breaks ["base.response-echoes-id"]
         Outgoing(|message, _| if is_response(message) { drop_member(message, "id") }) "Responses carry no id";
@@ -33,10 +34,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "rpc.no-version-marker" breaks ["base.jsonrpc-envelope", "shape.error", "shape.notification", "shape.request", "shape.result"]
         Outgoing(|message, _| drop_member(message, "jsonrpc")) "Messages lack jsonrpc 2.0";
     "rpc.result-and-error" breaks ["base.result-xor-error", "shape.error"]
-        Outgoing(|message, _| if message.get("result").is_some() { message["error"] = Value::Null })
+        Outgoing(|message, _| if message.member("result").is_some() { message["error"] = Value::Null })
         "Results come with a null error";
     "rpc.error-code-string" breaks ["base.error-code-integer", "shape.error"]
-        Outgoing(|message, _| if message.get("error").is_some() { message["error"]["code"] = json!("E_FAILED") })
+        Outgoing(|message, _| if message.member("error").is_some() { message["error"]["code"] = json!("E_FAILED") })
         "Error codes are strings";
     "rpc.error-without-message" breaks ["base.error-shape", "shape.error", "lifecycle.initialize-result"]
         Outgoing(|message, _| if let Some(error) = message.get_mut("error") { drop_member(error, "message") })
@@ -46,7 +47,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "rpc.unknown-method-internal" breaks ["base.method-not-found"]
         Outgoing(|message, _| recode(message, -32601, -32603)) "Unknown methods are internal errors";
     "rpc.invalid-params-internal" breaks ["base.invalid-params"]
-        Outgoing(|message, _| if message["error"]["message"] == "name is missing" { recode(message, -32602, -32603) })
+        Outgoing(|message, _| if message.at("error").at("message") == "name is missing" { recode(message, -32602, -32603) })
         "A call that names no tool is an internal error";
     "rpc.parse-error-code" breaks ["base.parse-error"]
         Head(|reply, _| edit_body(reply, "-32700", "-32000")) "Broken JSON gets -32000";
@@ -61,7 +62,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "rpc.request-id-fraction" breaks ["base.request-id-type", "shape.notification", "shape.request"]
         Rule(Rule::QuestionIdsWhole) "Requests of the server have a fraction as id";
     "rpc.notification-with-id" breaks ["base.notification-no-id"]
-        Outgoing(|message, _| if message["method"].as_str().is_some_and(|name| name.starts_with("notifications/")) { message["id"] = json!("n") })
+        Outgoing(|message, _| if message.at("method").as_str().is_some_and(|name| name.starts_with("notifications/")) { message["id"] = json!("n") })
         "Notifications of the server have an id";
     "rpc.unknown-notification-refused" breaks ["base.unknown-notification-silent", "base.notification-no-response"]
         Head(|reply, ask| if !ask.rpc_method.as_deref().is_some_and(|name| CLIENT_NOTIFICATIONS.contains(&name)) {
@@ -95,7 +96,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Outgoing(|message, context| set_result(message, context, "tools/list", "_meta", json!({"com.mcp.tools/x": 1})))
         "The server has its own key under com.mcp.tools";
     "rpc.icon-from-disk" breaks ["base.icon-src-uri"]
-        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("icons").is_some() { tool["icons"] = json!([{"src": "file:///icon.png"}]) }))
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.member("icons").is_some() { tool["icons"] = json!([{"src": "file:///icon.png"}]) }))
         "An icon is a file on the server's disk";
     "rpc.schema-invalid" breaks ["base.schema-valid", "features.tools.input-schema-not-null", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["inputSchema"]["required"] = json!("all")))

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::Members as _;
 use crate::server::answer::{AskCtx, ReplyHead};
 use crate::server::fault::{AskedOf, ModernCtx};
 use crate::server::reply::RpcError;
@@ -25,18 +26,18 @@ pub(super) fn refuse_if(condition: bool, status: u16, code: i64) -> Option<(u16,
 impl AskedOf<'_> {
     /// A member of `_meta`.
     pub(super) fn meta(&self, key: &str) -> &Value {
-        &self.value["params"]["_meta"][key]
+        self.value.at("params").at("_meta").at(key)
     }
 
     pub(super) fn set_meta(&mut self, key: &str, value: Value) {
-        if self.value["params"].is_object() || self.value.get("params").is_none() {
+        if self.value.at("params").is_object() || self.value.member("params").is_none() {
             self.value["params"]["_meta"][key] = value;
         }
     }
 
     /// A member of the params.
     pub(super) fn param(&self, name: &str) -> &Value {
-        &self.value["params"][name]
+        self.value.at("params").at(name)
     }
 
     /// Whether it calls that tool.
@@ -76,7 +77,7 @@ impl AskedOf<'_> {
 
     /// Whether the client declares tasks.
     pub(super) fn knows_tasks(&self) -> bool {
-        self.meta(CAPABILITIES)["extensions"].get(TASKS).is_some()
+        self.meta(CAPABILITIES).at("extensions").get(TASKS).is_some()
     }
 
     /// The subject of a note about this connection.
@@ -106,7 +107,7 @@ pub(super) fn in_result(
 
 /// Lets `change` have a result of that type.
 pub(super) fn of_type(message: &mut Value, kind: &str, change: impl FnOnce(&mut Map<String, Value>)) {
-    if message["result"]["resultType"] == kind
+    if message.at("result").at("resultType") == kind
         && let Some(result) = message.get_mut("result").and_then(Value::as_object_mut)
     {
         change(result);
@@ -124,39 +125,39 @@ pub(super) fn each_question(message: &mut Value, change: impl Fn(&mut Value)) {
 
 /// The tool that the request calls.
 pub(super) fn tool<'a>(context: &ModernCtx<'a>) -> Option<&'a str> {
-    context.request["params"]["name"].as_str().filter(|_| context.request["method"] == "tools/call")
+    context.request.at("params").at("name").as_str().filter(|_| context.request.at("method") == "tools/call")
 }
 
 /// Puts a message before the response of a tool that speaks on a stream.
 pub(super) fn before_response(message: &mut Value, context: &ModernCtx<'_>, name: &str, before: &Value) {
-    if tool(context) == Some(name) && message.get("result").is_some() {
+    if tool(context) == Some(name) && message.member("result").is_some() {
         *message = json!([before, message.take()]);
     }
 }
 
 /// Puts a message behind the acknowledgment of a subscription.
 pub(super) fn after_acknowledgment(message: &mut Value, method: &str, mut params: Value) {
-    if message["method"] == "notifications/subscriptions/acknowledged" {
-        params["_meta"] = message["params"]["_meta"].clone();
+    if message.at("method") == "notifications/subscriptions/acknowledged" {
+        params["_meta"] = message.at("params").at("_meta").clone();
         *message = json!([message.take(), {"jsonrpc": "2.0", "method": method, "params": params}]);
     }
 }
 
 /// Whether a subscription wants something of that name.
 pub(super) fn wants(context: &ModernCtx<'_>, member: &str) -> bool {
-    let wanted = &context.request["params"]["notifications"][member];
+    let wanted = context.request.at("params").at("notifications").at(member);
     *wanted == true || wanted.as_array().is_some_and(|names| !names.is_empty())
 }
 
 /// Turns an answer into a result.
 pub(super) fn answer(message: &mut Value, mut result: Value) {
     result["_meta"] = json!({SERVER: {"name": "mcp-rehearsal-reference", "version": "1"}});
-    *message = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+    *message = json!({"jsonrpc": "2.0", "id": message.at("id"), "result": result});
 }
 
 /// Turns an answer into an error.
 pub(super) fn fail(message: &mut Value, code: i64) {
-    *message = json!({"jsonrpc": "2.0", "id": message["id"], "error": {"code": code, "message": "Refused"}});
+    *message = json!({"jsonrpc": "2.0", "id": message.at("id"), "error": {"code": code, "message": "Refused"}});
 }
 
 /// Gives a refusal another status, where its body says something.

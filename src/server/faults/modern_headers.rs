@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::all::catalogue;
 use super::modern::{in_result, is_marked, recode_body, refuse_if};
+use crate::model::Members as _;
 use crate::server::fault::{AskedOf, Fault, How, ModernCtx, Rule};
 
 /// The header of the first mirrored argument.
@@ -11,7 +12,7 @@ const REGION: &str = "mcp-param-region";
 
 /// Sets the header of an argument to what the body says.
 fn mirror_region(ask: &mut AskedOf<'_>) {
-    if let Some(region) = ask.param("arguments")["region"].as_str().map(str::to_owned) {
+    if let Some(region) = ask.param("arguments").at("region").as_str().map(str::to_owned) {
         ask.set_header(REGION, &region);
     }
 }
@@ -26,7 +27,7 @@ fn is_base64(marked: &str) -> bool {
 fn annotate(message: &mut Value, context: &ModernCtx<'_>, change: impl Fn(&mut Value)) {
     in_result(message, context, "tools/list", |result| {
         let tools = result.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten();
-        for tool in tools.filter(|tool| tool["name"] == "greet") {
+        for tool in tools.filter(|tool| tool.at("name") == "greet") {
             change(&mut tool["inputSchema"]["properties"]);
         }
     });

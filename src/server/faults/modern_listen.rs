@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::all::catalogue;
 use super::modern::{LISTEN, SUBSCRIPTION, after_acknowledgment, in_result, refuse_if, wants};
+use crate::model::Members as _;
 use crate::server::fault::{AskedOf, Fault, How, Rule};
 
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
@@ -11,7 +12,7 @@ const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 /// Whether it subscribes to something that takes no extension.
 fn is_plain(ask: &AskedOf<'_>) -> bool {
     let wanted = ask.param("notifications");
-    ask.method() == LISTEN && *wanted != json!({}) && wanted.get("taskIds").is_none()
+    ask.method() == LISTEN && *wanted != json!({}) && wanted.member("taskIds").is_none()
 }
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
@@ -25,12 +26,12 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             None
         }) "A subscription is answered with one JSON text";
     "listen.acknowledged-late" breaks ["patterns.subscriptions.ack-first"]
-        Modern(|message, context| if message["method"] == ACKNOWLEDGED && wants(context, "toolsListChanged") {
-            let change = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": message["params"]["_meta"]}});
+        Modern(|message, context| if message.at("method") == ACKNOWLEDGED && wants(context, "toolsListChanged") {
+            let change = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": message.at("params").at("_meta")}});
             *message = json!([change, message.take()]);
         }) "A change is told before its subscription is acknowledged";
     "listen.more-acknowledged" breaks ["patterns.subscriptions.ack-subset"]
-        Modern(|message, context| if message["method"] == ACKNOWLEDGED && wants(context, "toolsListChanged") && !wants(context, "promptsListChanged") {
+        Modern(|message, context| if message.at("method") == ACKNOWLEDGED && wants(context, "toolsListChanged") && !wants(context, "promptsListChanged") {
             message["params"]["notifications"]["promptsListChanged"] = json!(true);
         }) "More is acknowledged than was asked for";
     "listen.undeclared-acknowledged" breaks ["patterns.subscriptions.ack-omits-unsupported", "lifecycle.list-changed-declared"]
@@ -53,11 +54,11 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             after_acknowledgment(message, "notifications/resources/updated", json!({"uri": "test://static-binary"}));
         }) "A change of a resource is told to who asked for none";
     "listen.untagged" breaks ["patterns.subscriptions.id-tag"]
-        Modern(|message, context| if context.request["method"] == LISTEN && message["method"].as_str().is_some_and(|name| name.ends_with("list_changed")) {
+        Modern(|message, context| if context.request.at("method") == LISTEN && message.at("method").as_str().is_some_and(|name| name.ends_with("list_changed")) {
             message["params"]["_meta"] = json!({});
         }) "A change does not say which subscription it is for";
     "listen.tag-as-string" breaks ["patterns.subscriptions.id-tag"]
-        Modern(|message, context| if context.request["method"] == LISTEN && !context.request["id"].is_string() && message.get("method").is_some() {
+        Modern(|message, context| if context.request.at("method") == LISTEN && !context.request.at("id").is_string() && message.member("method").is_some() {
             message["params"]["_meta"][SUBSCRIPTION] = json!(context.request["id"].to_string());
         }) "The id of a subscription comes back as a string";
     "listen.log" breaks ["patterns.subscriptions.no-request-scoped", "utilities.logging.own-stream"]
@@ -70,7 +71,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             after_acknowledgment(message, "notifications/progress", json!({"progressToken": "t", "progress": 1}));
         }) "Progress of a task is told on a subscription";
     "listen.question" breaks ["features.elicitation.associated-with-request", "base.no-server-requests", "transport.http.sse-no-server-requests", "patterns.mrtr.server-input-via-mrtr"]
-        Modern(|message, _| if message["method"] == ACKNOWLEDGED {
+        Modern(|message, _| if message.at("method") == ACKNOWLEDGED {
             let params = json!({"mode": "form", "message": "Who?", "requestedSchema": {"type": "object", "properties": {}}});
             *message = json!([message.take(), {"jsonrpc": "2.0", "id": "q1", "method": "elicitation/create", "params": params}]);
         }) "The user is asked on a subscription";
@@ -94,7 +95,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             });
         }) "A tool is added, and nobody is told";
     "listen.resource-unannounced" breaks ["patterns.subscriptions.resource-updated-delivered"]
-        Modern(|message, context| if context.request["params"]["uri"] == "test://watched-resource" && context.method == Some("resources/read") {
+        Modern(|message, context| if context.request.at("params").at("uri") == "test://watched-resource" && context.method == Some("resources/read") {
             let count = context.notes.count("reads");
             in_result(message, context, "resources/read", |result| result["contents"][0]["text"] = json!(format!("Version {count}")));
         }) "A resource changes, and nobody is told";
@@ -103,7 +104,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "stdio.listen-not-forgotten" over Stdio breaks ["patterns.subscriptions.client-cancel-stdio", "utilities.cancellation.no-response"]
         Rule(Rule::ListenForgotten) "A subscription that its client ended goes on";
     "stdio.asks" over Stdio breaks ["transport.stdio.no-requests-on-stdout", "base.no-server-requests", "patterns.mrtr.server-input-via-mrtr"]
-        Modern(|message, context| if context.request["params"]["name"] == "test_tool_with_logging" && message.get("result").is_some() {
+        Modern(|message, context| if context.request.at("params").at("name") == "test_tool_with_logging" && message.member("result").is_some() {
             *message = json!([{"jsonrpc": "2.0", "id": "q1", "method": "roots/list"}, message.take()]);
         }) "The server writes a request";
     "listen.not-forgotten" breaks ["patterns.subscriptions.client-cancel-http", "patterns.subscriptions.id-tag"]

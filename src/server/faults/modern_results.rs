@@ -4,14 +4,15 @@ use serde_json::{Value, json};
 
 use super::all::catalogue;
 use super::modern::{LEVEL, SERVER, answer, before_response, fail, in_result, of_type, tool};
+use crate::model::Members as _;
 use crate::server::fault::{Fault, How, ModernCtx, Rule};
 use crate::server::rewrites::drop_member;
 
 /// Gives the error of a call of an unknown tool another code.
 fn recode_call(message: &mut Value, context: &ModernCtx<'_>, code: i64) {
     if context.method == Some("tools/call")
-        && message["error"]["code"] == -32602
-        && message["error"]["message"].as_str().is_some_and(|why| why.contains("tool"))
+        && message.at("error").at("code") == -32602
+        && message.at("error").at("message").as_str().is_some_and(|why| why.contains("tool"))
     {
         message["error"]["code"] = json!(code);
     }
@@ -21,11 +22,11 @@ fn recode_call(message: &mut Value, context: &ModernCtx<'_>, code: i64) {
 const LOGGER: &str = "test_tool_with_logging";
 
 fn missing_read(message: &Value, context: &ModernCtx<'_>) -> bool {
-    context.method == Some("resources/read") && message["error"]["code"] == -32602
+    context.method == Some("resources/read") && message.at("error").at("code") == -32602
 }
 
 fn leads_out(context: &ModernCtx<'_>) -> bool {
-    context.request["params"]["uri"].as_str().is_some_and(|uri| uri.ends_with("etc/passwd"))
+    context.request.at("params").at("uri").as_str().is_some_and(|uri| uri.ends_with("etc/passwd"))
 }
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
@@ -50,14 +51,14 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A change of a resource is told on the stream of a call";
     "result.cancelled-on-call" breaks ["utilities.cancellation.server-no-other-cancel"]
         Modern(|message, context| {
-            let params = json!({"requestId": context.request["id"]});
+            let params = json!({"requestId": context.request.at("id")});
             before_response(message, context, LOGGER, &json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}));
         }) "The server cancels the request of a client";
     "result.elicitation-told" breaks ["features.elicitation.complete-notification-removed"]
         Modern(|message, context| before_response(message, context, LOGGER, &json!({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": "e1"}})))
         "The end of an elicitation is told by a notification that was removed";
     "result.stream-without-response" breaks ["transport.http.sse-response-arrives-modern", "base.response-exactly-one"]
-        Modern(|message, context| if tool(context) == Some(LOGGER) && message.get("result").is_some() { *message = Value::Null })
+        Modern(|message, context| if tool(context) == Some(LOGGER) && message.member("result").is_some() { *message = Value::Null })
         "The stream of a call ends without its response";
     "result.stream-buffered" breaks ["transport.http.x-accel-buffering"]
         Head(|reply, ask| if ask.modern { reply.headers.retain(|(name, _)| name != "x-accel-buffering") })
@@ -75,7 +76,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "error.legacy-range" breaks ["base.error-avoid-legacy-range"]
         Modern(|message, context| recode_call(message, context, -32010)) "An error has a code from the range of older revisions";
     "error.missing-capability-code" breaks ["base.missing-capability-error"]
-        Modern(|message, context| if message["error"]["code"] == -32021 && tool(context) == Some("test_missing_capability") {
+        Modern(|message, context| if message.at("error").at("code") == -32021 && tool(context) == Some("test_missing_capability") {
             message["error"]["code"] = json!(-32603);
         }) "A missing capability is an internal error";
     "error.missing-capability-200" breaks ["base.missing-capability-http-400"]
@@ -130,11 +131,11 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             drop_member(&mut result["capabilities"], "extensions");
         })) "Calls become tasks, but discovery does not know the extension";
     "list.tools-refused" breaks ["features.tools.list-responds", "base.meta-reserved-no-assumption", "base.stateless-any-connection", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
-        Modern(|message, context| if context.method == Some("tools/list") && message.get("result").is_some() && context.notes.count("lists") > 2 { fail(message, -32603) }) "tools/list becomes an internal error";
+        Modern(|message, context| if context.method == Some("tools/list") && message.member("result").is_some() && context.notes.count("lists") > 2 { fail(message, -32603) }) "tools/list becomes an internal error";
     "list.prompts-refused" breaks ["features.prompts.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
-        Modern(|message, context| if context.method == Some("prompts/list") && message.get("result").is_some() { fail(message, -32603) }) "prompts/list is an internal error";
+        Modern(|message, context| if context.method == Some("prompts/list") && message.member("result").is_some() { fail(message, -32603) }) "prompts/list is an internal error";
     "list.resources-refused" breaks ["features.resources.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
-        Modern(|message, context| if context.method == Some("resources/list") && message.get("result").is_some() { fail(message, -32603) }) "resources/list is an internal error";
+        Modern(|message, context| if context.method == Some("resources/list") && message.member("result").is_some() { fail(message, -32603) }) "resources/list is an internal error";
     "list.tools-per-connection" breaks ["features.tools.list-not-per-connection"]
         Modern(|message, context| shorten(message, context, "tools/list", "tools")) "Every connection has tools of its own";
     "list.prompts-per-connection" breaks ["features.prompts.list-not-per-connection"]
@@ -158,11 +159,11 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         }) "A resource that is not there reads as empty";
     "res.path-traversal" breaks ["features.resources.path-traversal"]
         Modern(|message, context| if missing_read(message, context) && leads_out(context) {
-            let contents = json!([{"uri": context.request["params"]["uri"], "mimeType": "text/plain", "text": "root:x:0:0:root:/root:/bin/sh"}]);
+            let contents = json!([{"uri": context.request.at("params").at("uri"), "mimeType": "text/plain", "text": "root:x:0:0:root:/root:/bin/sh"}]);
             answer(message, json!({"resultType": "complete", "contents": contents, "ttlMs": 0, "cacheScope": "private"}));
         }) "A path leads out of what is served";
     "completion.prompts-refused" breaks ["utilities.completion.both-refs"]
-        Modern(|message, context| if context.method == Some("completion/complete") && message.get("result").is_some() && context.request["params"]["ref"]["type"] == "ref/prompt" {
+        Modern(|message, context| if context.method == Some("completion/complete") && message.member("result").is_some() && context.request.at("params").at("ref").at("type") == "ref/prompt" {
             fail(message, -32602);
         }) "Completion knows only resources";
     "logging.unasked" breaks ["utilities.logging.opt-in", "utilities.logging.no-stickiness"]

@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use super::all::catalogue;
 use super::modern::{CAPABILITIES, answer, each_question, of_type, refuse_if, tool};
+use crate::model::Members as _;
 use crate::server::fault::{AskedOf, Fault, How, Rule};
 
 /// Whether an answer of the user has this action.
 fn acts(ask: &AskedOf<'_>, action: &str) -> bool {
     let all = ask.param("inputResponses").as_object();
-    all.into_iter().flatten().any(|(_, one)| one["action"] == action)
+    all.into_iter().flatten().any(|(_, one)| one.at("action") == action)
 }
 
 /// The key that the tool which asks for a name uses.
@@ -18,7 +19,7 @@ const ASKS_NAME: &str = "test_input_required_result_elicitation";
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "mrtr.of-completion" breaks ["patterns.mrtr.only-three-methods", "shape.result"]
-        Modern(|message, context| if context.method == Some("completion/complete") && message.get("result").is_some() {
+        Modern(|message, context| if context.method == Some("completion/complete") && message.member("result").is_some() {
             let asked = json!({"who": {"method": "roots/list", "params": {}}});
             answer(message, json!({"resultType": "input_required", "inputRequests": asked}));
         }) "A method asks back that must not";
@@ -27,7 +28,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             of_type(message, "input_required", |result| { result.shift_remove("inputRequests"); });
         }) "Input is required, but not said which";
     "mrtr.asks-ping" breaks ["patterns.mrtr.input-request-kinds", "patterns.mrtr.retry-completes", "shape.result"]
-        Modern(|message, _| each_question(message, |question| if question["method"] == "roots/list" { question["method"] = json!("ping") }))
+        Modern(|message, _| each_question(message, |question| if question.at("method") == "roots/list" { question["method"] = json!("ping") }))
         "A question is of a kind that does not exist";
     "mrtr.enveloped" breaks ["patterns.mrtr.input-request-no-envelope"]
         Modern(|message, _| each_question(message, |question| question["jsonrpc"] = json!("2.0")))
@@ -69,7 +70,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             refuse_if(ask.notes.get("asked").is_some_and(|before| before != here), 200, -32602)
         }) "Answers are taken only on the connection of the question";
     "mrtr.extra-refused" breaks ["patterns.mrtr.extra-responses-ignored"]
-        Asked(|ask| refuse_if(ask.param("inputResponses").get("nobody").is_some() && ask.param("inputResponses").get(NAME).is_some(), 200, -32602))
+        Asked(|ask| refuse_if(ask.param("inputResponses").member("nobody").is_some() && ask.param("inputResponses").get(NAME).is_some(), 200, -32602))
         "An answer that nobody asked for is an error";
     "mrtr.missing-refused" breaks ["patterns.mrtr.missing-responses-rerequested"]
         Asked(|ask| refuse_if(ask.param("inputResponses").as_object().is_some_and(serde_json::Map::is_empty), 200, -32602))
@@ -83,7 +84,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         }) "An answer that has no form is taken";
     "mrtr.content-unchecked" breaks ["features.elicitation.validate-response"]
         Asked(|ask| {
-            if ask.param("inputResponses")[NAME]["content"]["name"].is_number() {
+            if ask.param("inputResponses")[NAME].at("content").at("name").is_number() {
                 ask.value["params"]["inputResponses"][NAME]["content"] = json!({"name": "somebody"});
             }
             None
@@ -99,7 +100,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "mrtr.state-for-ever" breaks ["patterns.mrtr.state-expires"]
         Rule(Rule::StateExpires) "A state is good for ever";
     "mrtr.elicitation-id" breaks ["features.elicitation.complete-notification-removed"]
-        Modern(|message, _| each_question(message, |question| if question["method"] == "elicitation/create" {
+        Modern(|message, _| each_question(message, |question| if question.at("method") == "elicitation/create" {
             question["params"]["elicitationId"] = json!("e1");
         })) "A question has an id to tell its end by";
 };

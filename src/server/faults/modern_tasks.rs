@@ -4,12 +4,13 @@ use serde_json::json;
 
 use super::all::catalogue;
 use super::modern::{CAPABILITIES, LISTEN, TASKS, in_result, of_type, refuse_if, tool};
+use crate::model::Members as _;
 use crate::server::fault::{AskedOf, Fault, How, Rule};
 use crate::server::rewrites::drop_member;
 
 /// Takes a client that declares tasks of the revision before for one that knows the extension.
 fn knows_older(ask: &AskedOf<'_>) -> bool {
-    ask.meta(CAPABILITIES).get("tasks").is_some()
+    ask.meta(CAPABILITIES).member("tasks").is_some()
 }
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
@@ -35,11 +36,11 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             None
         }) "Calls become tasks by the parameter of the revision before";
     "tasks.needed-unsaid" breaks ["patterns.tasks-ext.cannot-serve-without"]
-        Modern(|message, context| if message["error"]["code"] == -32021 && tool(context) == Some("failing_job") {
+        Modern(|message, context| if message.at("error").at("code") == -32021 && tool(context) == Some("failing_job") {
             message["error"] = json!({"code": -32602, "message": "This tool needs tasks"});
         }) "A tool that needs tasks does not say so in the way there is";
     "tasks.of-prompts" breaks ["patterns.tasks-ext.only-tools-call"]
-        Modern(|message, context| if context.method == Some("prompts/get") && context.request["params"]["_meta"][CAPABILITIES]["extensions"].get(TASKS).is_some() {
+        Modern(|message, context| if context.method == Some("prompts/get") && context.request.at("params").at("_meta").at(CAPABILITIES).at("extensions").get(TASKS).is_some() {
             in_result(message, context, "prompts/get", |result| {
                 result.shift_remove("messages");
                 result.insert("resultType".to_owned(), json!("task"));
@@ -60,10 +61,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "tasks.ids-counted" breaks ["patterns.tasks-ext.unguessable"]
         Rule(Rule::TaskIdsLong) "Tasks are counted";
     "tasks.unknown-internal" breaks ["patterns.tasks-ext.unknown-task-get"]
-        Modern(|message, context| if context.method == Some("tasks/get") && message["error"]["code"] == -32602 { message["error"]["code"] = json!(-32603) })
+        Modern(|message, context| if context.method == Some("tasks/get") && message.at("error").at("code") == -32602 { message["error"]["code"] = json!(-32603) })
         "tasks/get of an unknown task is an internal error";
     "tasks.unknown-cancel-internal" breaks ["patterns.tasks-ext.unknown-task-other"]
-        Modern(|message, context| if context.method == Some("tasks/cancel") && message["error"]["code"] == -32602 { message["error"]["code"] = json!(-32603) })
+        Modern(|message, context| if context.method == Some("tasks/cancel") && message.at("error").at("code") == -32602 { message["error"]["code"] = json!(-32603) })
         "tasks/cancel of an unknown task is an internal error";
     "tasks.methods-for-anybody" breaks ["patterns.tasks-ext.undeclared-client-methods"]
         Asked(|ask| {
@@ -74,7 +75,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         }) "Clients that do not know tasks can ask for them";
     "tasks.listen-for-anybody" breaks ["patterns.tasks-ext.subscribe-undeclared"]
         Asked(|ask| {
-            if ask.method() == LISTEN && !ask.param("notifications")["taskIds"].is_null() {
+            if ask.method() == LISTEN && !ask.param("notifications").at("taskIds").is_null() {
                 ask.declare(TASKS);
             }
             None
@@ -83,7 +84,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Modern(|message, context| in_result(message, context, "tasks/cancel", |result| { result.insert("status".to_owned(), json!("cancelled")); }))
         "The acknowledgment of a cancellation tells the status";
     "tasks.unasked-refused" breaks ["patterns.tasks-ext.update-unknown-keys"]
-        Asked(|ask| refuse_if(ask.method() == "tasks/update" && ask.param("inputResponses").get("nobody-asked").is_some(), 200, -32602))
+        Asked(|ask| refuse_if(ask.method() == "tasks/update" && ask.param("inputResponses").member("nobody-asked").is_some(), 200, -32602))
         "An answer to a task that nobody asked for is an error";
     "tasks.name-unchecked" breaks ["patterns.tasks-ext.name-header-checked"]
         Asked(|ask| {
@@ -98,10 +99,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Modern(|message, context| in_result(message, context, "tasks/get", |result| { result.insert("resultType".to_owned(), json!("task")); }))
         "tasks/get answers with a new task";
     "tasks.completed-bare" breaks ["patterns.tasks-ext.get-shape"]
-        Modern(|message, context| in_result(message, context, "tasks/get", |result| if result.get("status") == Some(&json!("completed")) { result.shift_remove("result"); }))
+        Modern(|message, context| in_result(message, context, "tasks/get", |result| if result.member("status") == Some(&json!("completed")) { result.shift_remove("result"); }))
         "A completed task has no result";
     "tasks.tool-error-fails" breaks ["patterns.tasks-ext.is-error-completed"]
-        Modern(|message, context| in_result(message, context, "tasks/get", |result| if result.get("result").is_some_and(|result| result["isError"] == true) {
+        Modern(|message, context| in_result(message, context, "tasks/get", |result| if result.member("result").is_some_and(|result| result.at("isError") == true) {
             result.insert("status".to_owned(), json!("failed"));
             result.insert("statusMessage".to_owned(), json!("The tool failed"));
             result.insert("error".to_owned(), json!({"code": -32603, "message": "The tool failed"}));
@@ -111,7 +112,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "A failed task does not say why";
     "tasks.key-reused" breaks ["patterns.tasks-ext.input-keys-unique", "features.roots.server-check-capability", "features.roots.server-only-if-declared"]
         Modern(|message, context| if context.method == Some("tasks/get")
-            && message["result"]["status"] == "input_required"
+            && message.at("result").at("status") == "input_required"
             && context.notes.count("asked") > 1
             && let Some(asked) = message["result"]["inputRequests"].as_object_mut()
         {
@@ -120,7 +121,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
                 }
         }) "A key of a task stands for another question later";
     "tasks.told-bare" breaks ["patterns.tasks-ext.notification-complete"]
-        Modern(|message, _| if message["method"] == "notifications/tasks" {
+        Modern(|message, _| if message.at("method") == "notifications/tasks" {
             for member in ["result", "error", "inputRequests"] {
                 drop_member(&mut message["params"], member);
             }

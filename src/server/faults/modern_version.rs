@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::all::catalogue;
 use super::modern::{CAPABILITIES, CLIENT, NEWEST, SERVER, VERSION, in_result, recode_body, refuse_if, restatus_of};
+use crate::model::Members as _;
 use crate::server::fault::{AskedOf, Fault, How, ModernCtx, Rule};
 use crate::server::rewrites::drop_member;
 
@@ -23,7 +24,7 @@ fn take(ask: &mut AskedOf<'_>) {
 }
 
 fn other_client(context: &ModernCtx<'_>) -> bool {
-    context.request["params"]["_meta"][CLIENT]["name"] == "somebody-else"
+    context.request.at("params").at("_meta").at(CLIENT).at("name") == "somebody-else"
 }
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
@@ -40,7 +41,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "ver.refusal-code" breaks ["lifecycle.version-unsupported-error"]
         Head(|reply, ask| recode_body(reply, ask, "-32022", "-32602")) "The refusal of a version has no code of its own";
     "ver.refusal-bare" breaks ["lifecycle.version-unsupported-data"]
-        Modern(|message, _| if message["error"]["code"] == -32022 { drop_member(&mut message["error"], "data") })
+        Modern(|message, _| if message.at("error").at("code") == -32022 { drop_member(&mut message["error"], "data") })
         "The refusal of a version does not say which ones there are";
     "ver.offered-then-refused" breaks ["lifecycle.version-unsupported-list-usable", "lifecycle.version-per-request", "base.error-defined-meaning"]
         Asked(|ask| {
@@ -82,7 +83,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             None
         }) "A request without MCP-Protocol-Version is served";
     "ver.lists-differ" breaks ["lifecycle.discover-versions-consistent"]
-        Modern(|message, _| if message["error"]["code"] == -32022 { message["error"]["data"]["supported"] = json!(["2025-11-25"]) })
+        Modern(|message, _| if message.at("error").at("code") == -32022 { message["error"]["data"]["supported"] = json!(["2025-11-25"]) })
         "The refusal of a version tells of others than discovery";
     "req.incomplete-served" breaks ["base.meta-required-fields", "base.meta-no-fallback-to-remembered"]
         Asked(|ask| {
@@ -97,7 +98,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "req.incomplete-200" breaks ["base.meta-required-fields-http-400"]
         Head(|reply, ask| restatus_of(reply, ask, "params._meta lacks", (400, 200))) "The refusal of incomplete metadata has status 200";
     "req.incomplete-code" breaks ["base.meta-required-fields"]
-        Modern(|message, _| if message["error"]["message"].as_str().is_some_and(|why| why.contains("params._meta lacks")) {
+        Modern(|message, _| if message.at("error").at("message").as_str().is_some_and(|why| why.contains("params._meta lacks")) {
             message["error"]["code"] = json!(-32600);
         }) "The refusal of incomplete metadata has the code of an invalid request";
     "req.capabilities-remembered" breaks ["base.meta-required-fields", "base.meta-no-fallback-to-remembered"]
@@ -120,7 +121,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "req.reserved-key-refused" breaks ["base.meta-reserved-no-assumption", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {
             let known = ["protocolVersion", "clientCapabilities", "clientInfo", "logLevel"];
-            let keys = ask.value["params"]["_meta"].as_object().into_iter().flatten();
+            let keys = ask.value.at("params").at("_meta").as_object().into_iter().flatten();
             let unknown = keys
                 .filter_map(|(key, _)| key.strip_prefix("io.modelcontextprotocol/"))
                 .any(|key| !known.contains(&key));
@@ -139,7 +140,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
             }
         })) "The trace of a result is in no form that tracing knows";
     "mig.initialize-refusal-bare" breaks ["lifecycle.modern-only-initialize-error", "lifecycle.initialize-result"]
-        Outgoing(|message, context| if context.method == Some("initialize") && message.get("error").is_some() && message["error"]["data"].get("supported").is_some() {
+        Outgoing(|message, context| if context.method == Some("initialize") && message.member("error").is_some() && message.at("error").at("data").member("supported").is_some() {
             message["error"] = json!({"code": -32601, "message": "Method not found"});
         }) "A server of the newer era does not tell older clients what it speaks";
     "mig.get-400" breaks ["transport.http.get-405-modern"]
@@ -212,7 +213,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         "server/discover is an unknown method";
     "mig.id-once" breaks ["base.client-id-reuse-after-response", "base.stateless-any-connection", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]
         Asked(|ask| {
-            let id = format!("id {}", ask.value["id"]);
+            let id = format!("id {}", ask.value.at("id"));
             refuse_if(ask.notes.put(&id, json!(true)).is_some() && ask.method() == "tools/list", 400, -32602)
         }) "An id that was answered is refused when it comes again";
     "mig.first-refused" breaks ["base.stateless-independent-requests", "lifecycle.discover-not-required", "features.tools.list-responds", "lifecycle.declared-feature-works", "utilities.pagination.all-list-methods"]

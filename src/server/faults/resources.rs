@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::all::catalogue;
+use crate::model::Members as _;
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::resources::WATCHED;
 use crate::server::rewrites::{drop_member, each_entry, fail, recode, spoil_base64};
@@ -18,18 +19,18 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| drop_member(entry, "name")))
         "Resources lack a name";
     "resources.uri-relative" breaks ["features.resources.uri-valid"]
-        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry["uri"] == WATCHED { entry["uri"] = json!("test://watched resource") }))
+        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry.at("uri") == WATCHED { entry["uri"] = json!("test://watched resource") }))
         "A resource URI contains a space";
     "resources.scheme-underscore" breaks ["features.resources.custom-scheme-valid", "features.resources.uri-valid"]
-        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry["uri"] == WATCHED { entry["uri"] = json!("my_test://watched-resource") }))
+        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry.at("uri") == WATCHED { entry["uri"] = json!("my_test://watched-resource") }))
         "The scheme of a resource URI has an underscore";
     "resources.priority-percent" breaks ["features.resources.annotations-valid", "shape.result"]
-        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry.get("annotations").is_some() { entry["annotations"]["priority"] = json!(50) }))
+        Outgoing(|message, context| each_entry(message, context, "resources/list", "resources", |entry| if entry.member("annotations").is_some() { entry["annotations"]["priority"] = json!(50) }))
         "The priority of a resource is given in percent";
     "resources.any-uri-served" breaks ["features.resources.validate-uris"]
         Rule(Rule::ResourceUrisChecked) "What is no URI reads as a file";
     "resources.template-broken" breaks ["features.resources.template-valid"]
-        Outgoing(|message, context| each_entry(message, context, "resources/templates/list", "resourceTemplates", |entry| entry["uriTemplate"] = json!(entry["uriTemplate"].as_str().unwrap_or_default().replace('}', ""))))
+        Outgoing(|message, context| each_entry(message, context, "resources/templates/list", "resourceTemplates", |entry| entry["uriTemplate"] = json!(entry.at("uriTemplate").as_str().unwrap_or_default().replace('}', ""))))
         "URI templates have an open brace";
     "resources.contents-without-uri" breaks ["features.resources.contents-shape", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "resources/read", "contents", |entry| drop_member(entry, "uri")))

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::all::catalogue;
+use crate::model::Members as _;
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{
     drop_member, drop_result, each_entry, fail, precede_with_spares, repeat_tool, restructure, set_result, spoil_base64,
@@ -22,10 +23,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Outgoing(|message, context| fail(message, context, "tools/list", -32601)) "tools/list is an unknown method";
     "tools.name-twice" breaks ["features.tools.names-unique", "features.tools.names-unique-early"] Outgoing(repeat_tool) "A tool is listed twice";
     "tools.name-with-space" breaks ["features.tools.name-characters"]
-        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool["name"] == SPARE { tool["name"] = json!("json schema tool") }))
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.at("name") == SPARE { tool["name"] = json!("json schema tool") }))
         "A tool name contains spaces";
     "tools.name-too-long" breaks ["features.tools.name-length"]
-        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool["name"] == SPARE { tool["name"] = json!("x".repeat(129)) }))
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.at("name") == SPARE { tool["name"] = json!("x".repeat(129)) }))
         "A tool name has 129 characters";
     "tools.name-case-ignored" breaks ["features.tools.name-case-sensitive", "features.tools.unknown-tool"]
         Rule(Rule::ToolNamesExact) "Tools are found in any case";
@@ -36,10 +37,10 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "tools.too-many" before "junie" breaks ["features.tools.within-reach"]
         Outgoing(precede_with_spares) "More than a hundred tools are listed before those that are called";
     "tools.title-number" breaks ["features.tools.title-optional", "shape.result"]
-        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("title").is_some() { tool["title"] = json!(7) }))
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.member("title").is_some() { tool["title"] = json!(7) }))
         "Tool titles are numbers";
     "tools.task-support-invented" breaks ["features.tools.task-support-values", "shape.result"]
-        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("execution").is_some() { tool["execution"]["taskSupport"] = json!("maybe") }))
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.member("execution").is_some() { tool["execution"]["taskSupport"] = json!("maybe") }))
         "taskSupport is none of the three words";
     "tools.malformed-served" breaks ["features.tools.malformed-call", "base.invalid-params"]
         Rule(Rule::MalformedCallRefused) "A call without a name, or with a list of arguments, succeeds";
@@ -52,7 +53,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| drop_member(tool, "inputSchema")))
         "Input schemas are missing";
     "tools.output-schema-array" breaks ["features.tools.output-schema-object", "features.tools.output-schema-conform", "shape.result"]
-        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.get("outputSchema").is_some() { tool["outputSchema"] = json!({"type": "array"}) }))
+        Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| if tool.member("outputSchema").is_some() { tool["outputSchema"] = json!({"type": "array"}) }))
         "An output schema has type array";
     "tools.annotations-strings" breaks ["features.tools.annotation-types", "shape.result"]
         Outgoing(|message, context| each_entry(message, context, "tools/list", "tools", |tool| tool["annotations"]["readOnlyHint"] = json!("yes")))

@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use super::all::catalogue;
+use crate::model::Members as _;
 use crate::server::fault::{Fault, How, Rule};
 use crate::server::rewrites::{complete_nothing, endless_pages, fail, restatus, set_param, set_result};
 
 pub(super) static FAULTS: &[Fault] = catalogue! {
     "ping.not-empty" breaks ["utilities.ping.respond", "shape.result"]
-        Outgoing(|message, context| if context.method == Some("ping") && message.get("result").is_some() { message["result"] = json!("pong") })
+        Outgoing(|message, context| if context.method == Some("ping") && message.member("result").is_some() { message["result"] = json!("pong") })
         "ping answers with a text";
     "ping.waits" breaks ["utilities.ping.respond", "utilities.ping.respond-under-load"]
         Rule(Rule::PingsApart) "ping waits until nothing else runs";
@@ -17,8 +18,8 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "progress.unasked" breaks ["utilities.progress.no-token-no-progress", "utilities.progress.only-given-tokens"]
         Rule(Rule::ProgressNeedsToken) "Progress is sent without a token";
     "progress.token-as-string" breaks ["utilities.progress.token-exact"]
-        Outgoing(|message, _| if message["method"] == "notifications/progress" && !message["params"]["progressToken"].is_string() {
-            message["params"]["progressToken"] = json!(message["params"]["progressToken"].to_string());
+        Outgoing(|message, _| if message.at("method") == "notifications/progress" && !message.at("params").at("progressToken").is_string() {
+            message["params"]["progressToken"] = json!(message.at("params").at("progressToken").to_string());
         }) "The progress token comes back as a string";
     "progress.decreasing" breaks ["utilities.progress.increasing"]
         Rule(Rule::ProgressIncreases) "Progress stands still and goes back";
@@ -83,7 +84,7 @@ pub(super) static FAULTS: &[Fault] = catalogue! {
     "tasks.undeclared" breaks ["utilities.tasks.capability", "utilities.tasks.undeclared-ignored"]
         Rule(Rule::TaskParamIgnored) "Calls become tasks, which are not declared";
     "tasks.unserved" breaks ["utilities.tasks.unknown-id"]
-        Outgoing(|message, context| if context.method == Some("initialize") && message.get("result").is_some() {
+        Outgoing(|message, context| if context.method == Some("initialize") && message.member("result").is_some() {
             message["result"]["capabilities"]["tasks"] = json!({"cancel": {}, "requests": {"tools": {"call": {}}}});
         }) "Tasks are declared, but their methods are unknown";
     "tasks.status-related" breaks ["utilities.tasks.status-notification-no-related"]

@@ -1,5 +1,6 @@
 //! Whether what a client answers is an answer to what it was asked. Pure functions; they know neither rounds nor tasks.
 
+use crate::model::Members as _;
 use serde_json::Value;
 
 /// Checks an answer; the error is a sentence about it.
@@ -11,8 +12,8 @@ pub(crate) fn check(method: &str, params: &Value, answer: &Value) -> Result<(), 
         "elicitation/create" => elicited(params, answer),
         "sampling/createMessage" => sampled(answer),
         _ => {
-            let roots = answer.get("roots").and_then(Value::as_array).ok_or("roots has to be a list")?;
-            let named = |root: &Value| root.get("uri").is_some_and(Value::is_string);
+            let roots = answer.member("roots").and_then(Value::as_array).ok_or("roots has to be a list")?;
+            let named = |root: &Value| root.member("uri").is_some_and(Value::is_string);
             if roots.iter().all(named) { Ok(()) } else { Err("every root needs a uri".to_owned()) }
         }
     }
@@ -24,32 +25,33 @@ fn sampled(answer: &Value) -> Result<(), String> {
             return Err(format!("{member} has to be a string"));
         }
     }
-    match answer.get("content") {
+    match answer.member("content") {
         Some(Value::Object(_) | Value::Array(_)) => Ok(()),
         _ => Err("content has to be a block or a list of blocks".to_owned()),
     }
 }
 
 fn elicited(params: &Value, answer: &Value) -> Result<(), String> {
-    match answer.get("action").and_then(Value::as_str) {
+    match answer.member("action").and_then(Value::as_str) {
         Some("decline" | "cancel") => return Ok(()),
         Some("accept") => {}
         _ => return Err("action has to be accept, decline or cancel".to_owned()),
     }
-    let Some(schema) = params.get("requestedSchema") else { return Ok(()) };
-    let content = answer.get("content").filter(|content| content.is_object()).ok_or("content has to be an object")?;
-    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let Some(schema) = params.member("requestedSchema") else { return Ok(()) };
+    let content =
+        answer.member("content").filter(|content| content.is_object()).ok_or("content has to be an object")?;
+    let required = schema.member("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     for name in required {
         if content.get(name).is_none() {
             return Err(format!("content lacks {name}"));
         }
     }
-    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let properties = schema.member("properties").and_then(Value::as_object).into_iter().flatten();
     for (name, property) in properties {
         if let Some(value) = content.get(name)
-            && !fits(property.get("type").and_then(Value::as_str).unwrap_or_default(), value)
+            && !fits(property.member("type").and_then(Value::as_str).unwrap_or_default(), value)
         {
-            return Err(format!("{name} in content has to be of type {}", property["type"]));
+            return Err(format!("{name} in content has to be of type {}", property.at("type")));
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::model::Members as _;
 use crate::server::reply::{RpcError, code};
 
 /// The extension that lets calls become tasks.
@@ -25,7 +26,7 @@ impl Need {
         match method {
             "sampling/createMessage" => Some(Self::Sampling),
             "roots/list" => Some(Self::Roots),
-            "elicitation/create" if params["mode"] == "url" => Some(Self::Page),
+            "elicitation/create" if params.at("mode") == "url" => Some(Self::Page),
             "elicitation/create" => Some(Self::Form),
             _ => None,
         }
@@ -34,13 +35,13 @@ impl Need {
     /// Whether it is declared.
     pub(crate) fn declared(self, capabilities: &Value) -> bool {
         let has = |name: &str| capabilities.get(name).is_some_and(Value::is_object);
-        let mode = |name: &str| capabilities["elicitation"].get(name).is_some_and(Value::is_object);
+        let mode = |name: &str| capabilities.at("elicitation").get(name).is_some_and(Value::is_object);
         match self {
             Self::Sampling => has("sampling"),
             Self::Roots => has("roots"),
             Self::Form => has("elicitation") && (mode("form") || !mode("url")),
             Self::Page => mode("url"),
-            Self::Tasks => capabilities["extensions"].get(TASKS).is_some_and(Value::is_object),
+            Self::Tasks => capabilities.at("extensions").get(TASKS).is_some_and(Value::is_object),
         }
     }
 

@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use super::meta;
-use crate::model::{Kind, Message, Revision};
+use crate::model::{Kind, Members as _, Message, Revision};
 
 /// Methods that only this era has.
 const OWN_METHODS: [&str; 3] = ["server/discover", "subscriptions/listen", "tasks/update"];
 
 /// Whether the params carry one of the two members that every request of this era has to have.
 pub(crate) fn has_modern_field(value: &Value) -> bool {
-    let found = value.get("params").and_then(|params| params.get("_meta"));
+    let found = value.member("params").and_then(|params| params.member("_meta"));
     found.is_some_and(|found| found.get(meta::VERSION).is_some() || found.get(meta::CAPABILITIES).is_some())
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::capabilities::Need;
 use super::running::Running;
 use super::tasks;
-use crate::model::Revision;
+use crate::model::{Members as _, Revision};
 use crate::server::definitions::{PLAIN, Tool, nothing, object};
 use crate::server::peer::Call;
 use crate::server::reply::RpcError;
@@ -130,7 +130,7 @@ fn form(field: &str, kind: &str) -> Value {
 async fn field(call: &Call, key: &str, message: &str, (field, kind): (&str, &str)) -> Result<Option<Value>, String> {
     let params = json!({"mode": "form", "message": message, "requestedSchema": form(field, kind)});
     let answer = call.ask(key, "elicitation/create", Some(params)).await?;
-    Ok((answer["action"] == "accept").then(|| answer["content"][field].clone()))
+    Ok((answer.at("action") == "accept").then(|| answer.at("content").at(field).clone()))
 }
 
 /// Asks the client's model.
@@ -138,13 +138,13 @@ async fn sample(call: &Call, key: &str, prompt: &str, most: u64) -> Result<Strin
     let message = json!({"role": "user", "content": {"type": "text", "text": prompt}});
     let params = json!({"messages": [message], "maxTokens": most});
     let answer = call.ask(key, "sampling/createMessage", Some(params)).await?;
-    Ok(answer["content"]["text"].as_str().unwrap_or("no text").to_owned())
+    Ok(answer.at("content").at("text").as_str().unwrap_or("no text").to_owned())
 }
 
 async fn roots(call: &Call) -> Result<String, String> {
     let answer = call.ask("client_roots", "roots/list", None).await?;
-    let roots = answer["roots"].as_array().cloned().unwrap_or_default();
-    let uris: Vec<&str> = roots.iter().filter_map(|root| root["uri"].as_str()).collect();
+    let roots = answer.at("roots").as_array().cloned().unwrap_or_default();
+    let uris: Vec<&str> = roots.iter().filter_map(|root| root.at("uri").as_str()).collect();
     Ok(format!("{} roots: {}", roots.len(), uris.join(", ")))
 }
 
@@ -253,7 +253,7 @@ async fn job(call: &Call, running: &Running, name: &str, arguments: &Value) -> R
     match name {
         "slow_compute" => {
             let seconds = number_argument(arguments, "seconds", MOST_SECONDS)?;
-            let label = arguments.get("label").map_or_else(|| "computation".to_owned(), plain);
+            let label = arguments.member("label").map_or_else(|| "computation".to_owned(), plain);
             if let Some(task) = (seconds > 0).then(|| task(arguments)).flatten() {
                 return Ok(task);
             }
@@ -298,7 +298,7 @@ async fn job(call: &Call, running: &Running, name: &str, arguments: &Value) -> R
         _ => {
             // What the user said is handed to the task as its argument.
             let user = if running.in_task() {
-                arguments.get("name").cloned()
+                arguments.member("name").cloned()
             } else {
                 field(call, "user_name", "What is your name?", ("name", "string")).await?
             };

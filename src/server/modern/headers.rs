@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::model::Members as _;
 use crate::server::reply::{RpcError, code};
 
 /// What begins the name of a header that mirrors an argument.
@@ -98,7 +99,7 @@ fn annotated<'v>(
     found: &mut Vec<(&'v str, Option<&'v Value>)>,
     depth: usize,
 ) {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|_| depth < DEEPEST) else {
+    let Some(properties) = schema.member("properties").and_then(Value::as_object).filter(|_| depth < DEEPEST) else {
         return;
     };
     for (name, property) in properties {

@@ -14,7 +14,7 @@ use super::methods::LISTEN;
 use super::post::no_handshake;
 use super::serve::{Request, admit};
 use super::way::Way;
-use crate::model::{Message, id_text};
+use crate::model::{Members as _, Message, id_text};
 use crate::server::bearer::Caller;
 use crate::server::config::Eras;
 use crate::server::dispatch::App;
@@ -65,7 +65,7 @@ impl Lane {
     /// Serves a request.
     pub(crate) fn take(&self, app: &Arc<App>, channel: &Arc<Channel>, value: &Value, caller: Option<&Caller>) {
         self.used.store(true, Ordering::SeqCst);
-        let id = value.get("id").unwrap_or(&Value::Null);
+        let id = value.member("id").unwrap_or(&Value::Null);
         let method = Message(value).method().unwrap_or_default();
         let key = id_text(id);
         let refuse = |error: &RpcError| {

@@ -13,6 +13,7 @@ use super::methods::LISTEN;
 use super::tasks::Task;
 use super::way::Way;
 use crate::model::Clock as _;
+use crate::model::Members as _;
 use crate::server::dispatch::App;
 use crate::server::doors::Channel;
 use crate::server::fault::Rule;
@@ -54,7 +55,7 @@ fn names(wanted: &Map<String, Value>, member: &str) -> Result<BTreeSet<String>, 
 impl Filter {
     /// Reads what is wanted.
     pub(crate) fn read(params: &Value) -> Result<Self, RpcError> {
-        let wanted = params.get("notifications").and_then(Value::as_object);
+        let wanted = params.member("notifications").and_then(Value::as_object);
         let wanted = wanted.ok_or_else(|| RpcError::params("notifications has to be an object"))?;
         let mut lists = BTreeSet::new();
         for (member, list) in LISTS {
@@ -71,7 +72,7 @@ impl Filter {
 
     /// Whether it asks for what only the tasks extension has.
     pub(crate) fn wants_tasks(params: &Value) -> bool {
-        params.get("notifications").is_some_and(|wanted| wanted.get("taskIds").is_some())
+        params.member("notifications").is_some_and(|wanted| wanted.member("taskIds").is_some())
     }
 
     /// What of it can be had: resources that there are, and tasks of that user.

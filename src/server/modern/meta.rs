@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::model::Members as _;
 use crate::server::lifecycle::LEVELS;
 use crate::server::reply::RpcError;
 
@@ -22,7 +23,7 @@ pub(crate) struct Meta {
 /// Reads what has to be there. Who the client is may be left out, and decides nothing.
 pub(crate) fn read(params: &Value) -> Result<Meta, RpcError> {
     let lacks = |what: &str| RpcError::params(format!("params._meta lacks {what}; every request has to carry it"));
-    let meta = params.get("_meta").ok_or_else(|| lacks(&format!("{VERSION} and {CAPABILITIES}")))?;
+    let meta = params.member("_meta").ok_or_else(|| lacks(&format!("{VERSION} and {CAPABILITIES}")))?;
     let version = meta.get(VERSION).and_then(Value::as_str).ok_or_else(|| lacks(&format!("{VERSION}, a string")))?;
     let capabilities = meta.get(CAPABILITIES).filter(|value| value.is_object());
     let capabilities = capabilities.ok_or_else(|| lacks(&format!("{CAPABILITIES}, an object")))?;
@@ -31,14 +32,14 @@ pub(crate) fn read(params: &Value) -> Result<Meta, RpcError> {
 
 /// The lowest log level that the request wants to hear, as an index; past the last one where it wants none.
 pub(crate) fn level(params: &Value) -> Result<usize, RpcError> {
-    let Some(level) = params.get("_meta").and_then(|meta| meta.get(LEVEL)) else { return Ok(LEVELS.len()) };
+    let Some(level) = params.member("_meta").and_then(|meta| meta.get(LEVEL)) else { return Ok(LEVELS.len()) };
     let known = level.as_str().and_then(|name| LEVELS.iter().position(|known| *known == name));
     known.ok_or_else(|| RpcError::params(format!("{LEVEL} {level} is no log level; there are {}", LEVELS.join(", "))))
 }
 
 /// The `progressToken`, if there is a valid one.
 pub(crate) fn token(params: &Value) -> Option<Value> {
-    let token = params.get("_meta")?.get("progressToken")?;
+    let token = params.member("_meta")?.member("progressToken")?;
     (token.is_string() || token.is_i64() || token.is_u64()).then(|| token.clone())
 }
 

@@ -10,6 +10,7 @@ use super::answers;
 use super::capabilities::Need;
 use super::state::Bond;
 use crate::model::Clock as _;
+use crate::model::Members as _;
 use crate::server::dispatch::App;
 use crate::server::fault::Rule;
 use crate::server::reply::{Outcome, RpcError};
@@ -37,7 +38,7 @@ pub(crate) struct Round {
 impl Round {
     /// The round that a request begins. A state that is not for it is refused, whatever it is needed for.
     pub(crate) fn begin(app: &App, bond: Bond, params: &Value, sealed: bool) -> Result<Self, RpcError> {
-        let state = params.get("requestState");
+        let state = params.member("requestState");
         let mut given = match state {
             Some(state) => match app.seal.open(&bond, state, app.clock.unix(), |rule| app.faults.holds(rule)) {
                 Err(error) if app.faults.holds(Rule::StateVerified) => return Err(error),
@@ -45,7 +46,7 @@ impl Round {
             },
             None => Map::new(),
         };
-        match params.get("inputResponses") {
+        match params.member("inputResponses") {
             // Without its state an answer could be to another question.
             None => {}
             Some(Value::Object(_)) if sealed && state.is_none() => {}

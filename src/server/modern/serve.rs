@@ -18,7 +18,7 @@ use super::running::{Asks, Running};
 use super::state::Bond;
 use super::way::Way;
 use super::{discover, headers, meta, methods, tasks};
-use crate::model::{Clock as _, Message, Revision};
+use crate::model::{Clock as _, Members as _, Message, Revision};
 use crate::server::definitions;
 use crate::server::dispatch::{App, run};
 use crate::server::fault::Rule;
@@ -68,7 +68,7 @@ fn bad(error: RpcError) -> Refusal {
 /// Looks a request over. Without headers it came on a line.
 pub(crate) fn admit(headers: Option<&HeaderMap>, value: &Value, subject: Option<&str>) -> Result<Request, Refusal> {
     let method = Message(value).method().unwrap_or_default();
-    let params = value.get("params").cloned().unwrap_or_else(|| json!({}));
+    let params = value.member("params").cloned().unwrap_or_else(|| json!({}));
     let said = headers.map(headers::version).transpose()?;
     let Meta { version, capabilities } = meta::read(&params).map_err(bad)?;
     if let Some(said) = said.filter(|said| *said != version) {
@@ -95,20 +95,20 @@ pub(crate) fn admit(headers: Option<&HeaderMap>, value: &Value, subject: Option<
     if let Some(tool) = tool {
         if let Some(headers) = headers {
             let empty = json!({});
-            headers::check_params(headers, &tool.input(), params.get("arguments").unwrap_or(&empty))?;
+            headers::check_params(headers, &tool.input(), params.member("arguments").unwrap_or(&empty))?;
         }
         for need in tool.needs {
             need.demand(&capabilities)?;
         }
     }
-    let id = value.get("id").cloned().unwrap_or_default();
+    let id = value.member("id").cloned().unwrap_or_default();
     Ok(Request { id, served, params, subject: subject.map(str::to_owned), capabilities, level })
 }
 
 impl Request {
     /// Whether it may say something before its result.
     pub(crate) fn streams(&self) -> bool {
-        let tool = self.params.get("name").and_then(Value::as_str).and_then(definitions::find);
+        let tool = self.params.member("name").and_then(Value::as_str).and_then(definitions::find);
         self.served.name == "tools/call" && tool.is_some_and(|tool| tool.speaks)
     }
 
@@ -152,7 +152,7 @@ impl Request {
         let method = self.served.name;
         let empty = json!({});
         let asking = if self.served.asks { &self.params } else { &empty };
-        let name = self.params.get("name").and_then(Value::as_str);
+        let name = self.params.member("name").and_then(Value::as_str);
         let sealed = name.and_then(definitions::find).is_some_and(|tool| tool.sealed);
         let round = Round::begin(app, Bond::new(self.subject.as_deref(), method, &self.params), asking, sealed)?;
         let running = Arc::new(Running {

@@ -12,7 +12,7 @@ use ring::digest::{SHA256, digest};
 use ring::hmac;
 use serde_json::{Map, Value, json};
 
-use crate::model::Rng;
+use crate::model::{Members as _, Rng};
 use crate::server::fault::Rule;
 use crate::server::reply::RpcError;
 use crate::server::store::{Shared, StoreError};
@@ -127,16 +127,17 @@ impl Seal {
         hmac::verify(&self.0, body.as_bytes(), &tag).map_err(|_| broken())?;
         let inside = URL_SAFE_NO_PAD.decode(body).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
         let inside = inside.ok_or_else(broken)?;
-        if inside["until"].as_u64().is_none_or(|until| until <= now.as_secs()) && holds(Rule::StateExpires) {
+        if inside.at("until").as_u64().is_none_or(|until| until <= now.as_secs()) && holds(Rule::StateExpires) {
             return Err(RpcError::params("requestState has expired; begin anew without it"));
         }
-        if inside["subject"].as_str() != bond.subject.as_deref() && holds(Rule::StateOfPrincipal) {
+        if inside.at("subject").as_str() != bond.subject.as_deref() && holds(Rule::StateOfPrincipal) {
             return Err(RpcError::params("requestState was given to somebody else; begin anew without it"));
         }
-        if (inside["method"] != *bond.method || inside["digest"] != *bond.digest) && holds(Rule::StateOfRequest) {
+        if (*inside.at("method") != *bond.method || *inside.at("digest") != *bond.digest) && holds(Rule::StateOfRequest)
+        {
             return Err(RpcError::params("requestState belongs to another request; begin anew without it"));
         }
-        inside["answers"].as_object().cloned().ok_or_else(broken)
+        inside.at("answers").as_object().cloned().ok_or_else(broken)
     }
 }
 

@@ -15,6 +15,7 @@ use super::answers;
 use super::fixtures;
 use super::running::{Asks, Running};
 use crate::model::Clock as _;
+use crate::model::Members as _;
 use crate::server::dispatch::App;
 use crate::server::fault::Rule;
 use crate::server::peer::Call;
@@ -244,7 +245,7 @@ fn work(
 }
 
 fn named(app: &App, params: &Value, owner: Option<&str>) -> Result<Arc<Task>, RpcError> {
-    let id = params.get("taskId").and_then(Value::as_str).ok_or_else(|| RpcError::params("taskId is missing"))?;
+    let id = params.member("taskId").and_then(Value::as_str).ok_or_else(|| RpcError::params("taskId is missing"))?;
     let strict = app.faults.holds(Rule::TaskOfOwner);
     let task = app.modern.tasks.find_if(id, app.clock.unix(), |task| !strict || task.owner.as_deref() == owner);
     task.ok_or_else(|| RpcError::params(format!("Unknown task: {id}")))
@@ -258,7 +259,7 @@ pub(crate) fn get(app: &App, params: &Value, owner: Option<&str>) -> Outcome {
 /// `tasks/update`. What nobody asked, or what is answered already, is passed over.
 pub(crate) fn update(app: &App, params: &Value, owner: Option<&str>) -> Outcome {
     let task = named(app, params, owner)?;
-    let responses = params.get("inputResponses").and_then(Value::as_object);
+    let responses = params.member("inputResponses").and_then(Value::as_object);
     let responses = responses.ok_or_else(|| RpcError::params("inputResponses has to be an object"))?;
     let mut answered = Vec::new();
     {

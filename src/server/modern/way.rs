@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::model::Members as _;
 use crate::server::dispatch::App;
 use crate::server::doors::Channel;
 use crate::server::fault::Rule;
@@ -31,7 +32,7 @@ pub(crate) enum Way {
 impl Way {
     /// Says something, which may answer a request of the method `answers`; false where nobody is there to hear it.
     pub(crate) fn say(&self, app: &App, mut message: Value, answers: &str) -> bool {
-        let method = message.get("method").and_then(Value::as_str).unwrap_or(answers).to_owned();
+        let method = message.member("method").and_then(Value::as_str).unwrap_or(answers).to_owned();
         let (Self::Stream(_, request) | Self::Line { asked: request, .. }) = self;
         app.faults.modern(&mut message, Some(&method), (request, 0));
         match message {

@@ -12,6 +12,7 @@ use super::error::OAuthError;
 use super::issuer::Issuer;
 use super::jws;
 use super::params::Params;
+use crate::model::Members as _;
 use crate::server::fault::Rule;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -33,7 +34,7 @@ pub(crate) async fn authenticate(
         (Some((id, _)), _) => id.clone(),
         (None, Some(assertion)) => {
             let parsed = jws::parse(assertion).ok_or_else(|| refused("the client assertion is no JWT"))?;
-            parsed.payload["sub"].as_str().unwrap_or_default().to_owned()
+            parsed.payload.at("sub").as_str().unwrap_or_default().to_owned()
         }
         (None, None) => params.require("client_id")?.to_owned(),
     };
@@ -100,27 +101,27 @@ fn check_assertion(issuer: &Issuer, client: &Client, assertion: &str, params: &P
     }
     let parsed = jws::parse(assertion).ok_or("the client assertion is no JWT")?;
     let claims = &parsed.payload;
-    if claims["iss"] != client.id.as_str() || claims["sub"] != client.id.as_str() {
+    if claims.at("iss") != client.id.as_str() || claims.at("sub") != client.id.as_str() {
         return Err("iss and sub of the assertion have to be the client_id");
     }
     let mine = [issuer.identifier(), issuer.endpoint("token")];
     let audience =
         |value: &serde_json::Value| value.as_str().is_some_and(|text| mine.iter().any(|known| known == text));
-    let aimed = match claims["aud"].as_array() {
+    let aimed = match claims.at("aud").as_array() {
         Some(list) => list.iter().any(audience),
-        None => audience(&claims["aud"]),
+        None => audience(claims.at("aud")),
     };
     if !aimed {
         return Err("the assertion is for another audience");
     }
     let (now, leeway) = (issuer.now().as_secs(), issuer.config.leeway.as_secs());
-    if claims["exp"].as_u64().is_none_or(|end| end + leeway <= now) {
+    if claims.at("exp").as_u64().is_none_or(|end| end + leeway <= now) {
         return Err("the assertion is expired");
     }
-    if claims["nbf"].as_u64().is_some_and(|begin| begin > now + leeway) {
+    if claims.at("nbf").as_u64().is_some_and(|begin| begin > now + leeway) {
         return Err("the assertion is not valid yet");
     }
-    let keys = client.metadata.get("jwks").and_then(|set| set.get("keys")).and_then(|keys| keys.as_array());
+    let keys = client.metadata.member("jwks").and_then(|set| set.member("keys")).and_then(|keys| keys.as_array());
     let signed = keys.is_some_and(|keys| keys.iter().any(|key| jws::signed_by(&parsed, key)));
     if signed { Ok(()) } else { Err("no registered key signed the assertion") }
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::config::KnownClient;
 use super::error::OAuthError;
 use super::uris::redirect_matches;
+use crate::model::Members as _;
 use crate::server::store::Shared;
 
 /// The most clients that are kept; the registration that was never used longest makes room.
@@ -50,7 +51,7 @@ impl Client {
 
     /// What a person may call it.
     pub(crate) fn name(&self) -> &str {
-        self.metadata.get("client_name").and_then(Value::as_str).unwrap_or(&self.id)
+        self.metadata.member("client_name").and_then(Value::as_str).unwrap_or(&self.id)
     }
 
     /// Whether it registered this redirect URI.

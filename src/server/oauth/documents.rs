@@ -14,6 +14,7 @@ use url::{Host, Url};
 use super::clients::Client;
 use super::error::OAuthError;
 use super::register::{check, trusted};
+use crate::model::Members as _;
 use crate::server::fault::{Faults, Rule};
 use crate::server::store::Shared;
 
@@ -129,7 +130,9 @@ impl Documents {
         if lax && document.is_empty() {
             return Ok((Self::unread(id, now), max_age));
         }
-        if document.get("client_id").and_then(Value::as_str) != Some(id) && self.faults.holds(Rule::DocumentIdMatched) {
+        if document.member("client_id").and_then(Value::as_str) != Some(id)
+            && self.faults.holds(Rule::DocumentIdMatched)
+        {
             return Err(refused("its client_id is not its own URL"));
         }
         match client_of(id, document, now) {
@@ -140,7 +143,7 @@ impl Documents {
 
     async fn fetch(&self, id: &str) -> Result<(Map<String, Value>, Duration), String> {
         let url = self.allowed(id)?;
-        if let Some(document) = self.given.iter().find(|document| document["client_id"] == id) {
+        if let Some(document) = self.given.iter().find(|document| document.at("client_id") == id) {
             return Ok((document.as_object().cloned().unwrap_or_default(), KEPT));
         }
         let host = url.host_str().unwrap_or_default().to_owned();
@@ -260,11 +263,11 @@ fn max_age(headers: &reqwest::header::HeaderMap) -> Duration {
 
 /// The client of a document that names its own URL.
 fn client_of(id: &str, mut document: Map<String, Value>, now: Duration) -> Result<Client, OAuthError> {
-    if document.get("client_secret").is_some() {
+    if document.member("client_secret").is_some() {
         return Err(refused("it contains a client_secret"));
     }
     document.entry("token_endpoint_auth_method").or_insert_with(|| "none".into());
-    let method = document["token_endpoint_auth_method"].as_str().unwrap_or_default().to_owned();
+    let method = document.at("token_endpoint_auth_method").as_str().unwrap_or_default().to_owned();
     if method.starts_with("client_secret") {
         return Err(refused("a document cannot hold a shared secret, so its method cannot be client_secret_*"));
     }

@@ -4,6 +4,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::model::Members as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::hmac;
@@ -161,8 +162,8 @@ impl Keys {
     /// Whether one of the published keys signed the token.
     pub(crate) fn signed(&self, parsed: &Parsed<'_>) -> bool {
         let keys = self.lock();
-        parsed.header["alg"] == "ES256"
-            && keys.iter().any(|key| parsed.header["kid"] == key.id.as_str() && verifies(&key.pair, parsed))
+        parsed.header.at("alg") == "ES256"
+            && keys.iter().any(|key| parsed.header.at("kid") == key.id.as_str() && verifies(&key.pair, parsed))
     }
 
     /// The public keys (RFC 7517 section 5).
@@ -218,11 +219,11 @@ pub(crate) fn parse(token: &str) -> Option<Parsed<'_>> {
 /// Whether a published key of a client (a JWK) signed the token; ES256 and RS256 are known.
 pub(crate) fn signed_by(parsed: &Parsed<'_>, jwk: &Value) -> bool {
     let part = |name: &str| jwk[name].as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-    let named = jwk.get("kid").is_none_or(|id| parsed.header.get("kid").is_none_or(|wanted| wanted == id));
+    let named = jwk.member("kid").is_none_or(|id| parsed.header.member("kid").is_none_or(|wanted| wanted == id));
     if !named {
         return false;
     }
-    match (parsed.header["alg"].as_str(), jwk["kty"].as_str()) {
+    match (parsed.header.at("alg").as_str(), jwk.at("kty").as_str()) {
         (Some("ES256"), Some("EC")) => {
             let (Some(x), Some(y)) = (part("x"), part("y")) else { return false };
             let point: Vec<u8> = std::iter::once(4).chain(x).chain(y).collect();

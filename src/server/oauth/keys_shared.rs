@@ -15,6 +15,7 @@ use super::grants::Grants;
 use super::issuer::Issuer;
 use super::jws::{self, Keys};
 use super::tokens::Tokens;
+use crate::model::Members as _;
 use crate::server::store::{Shared, StoreError};
 
 /// How long the secrets of an issuer are kept that nobody starts any more.
@@ -81,7 +82,7 @@ impl Issuer {
         let Some(parsed) = jws::parse(token) else { return Ok(()) };
         let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
         let every = u64::try_from(LOOK_EVERY.as_millis()).unwrap_or(u64::MAX);
-        if parsed.header["kid"].as_str().is_none_or(|kid| self.tokens.keys().has(kid)) {
+        if parsed.header.at("kid").as_str().is_none_or(|kid| self.tokens.keys().has(kid)) {
             return Ok(());
         }
         let due = |last: u64| (now.abs_diff(last) >= every).then_some(now);

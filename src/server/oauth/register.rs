@@ -7,6 +7,7 @@ use super::error::OAuthError;
 use super::issuer::Issuer;
 use super::metadata::METHODS;
 use super::uris::redirect_problem;
+use crate::model::Members as _;
 use crate::server::answer::Reply;
 use crate::server::fault::Rule;
 
@@ -81,15 +82,15 @@ fn client(issuer: &Issuer, body: &[u8]) -> Result<Client, OAuthError> {
     trusted(&metadata)
         .or_else(|error| if issuer.faults.holds(Rule::RedirectUrisTrusted) { Err(error) } else { Ok(()) })?;
     let list = |name: &str| -> Vec<String> {
-        let members = metadata.get(name).and_then(Value::as_array);
+        let members = metadata.member(name).and_then(Value::as_array);
         members.into_iter().flatten().filter_map(|member| member.as_str().map(str::to_owned)).collect()
     };
     let redirect_uris = list("redirect_uris");
     if redirect_uris.iter().any(|uri| !uri.starts_with("http")) && !issuer.faults.holds(Rule::NativeSchemesTaken) {
         return Err(OAuthError::invalid_redirect_uri("a redirect URI is neither https nor http on loopback"));
     }
-    let method = metadata["token_endpoint_auth_method"].as_str().unwrap_or_default().to_owned();
-    let scopes = metadata.get("scope").and_then(Value::as_str).unwrap_or_default();
+    let method = metadata.at("token_endpoint_auth_method").as_str().unwrap_or_default().to_owned();
+    let scopes = metadata.member("scope").and_then(Value::as_str).unwrap_or_default();
     Ok(Client {
         id: issuer.rng.hex(12),
         secret: method.starts_with("client_secret").then(|| issuer.rng.hex(24)),
@@ -113,29 +114,29 @@ pub(super) fn check(metadata: &mut Map<String, Value>) -> Result<(), OAuthError>
     default(metadata, "response_types", json!(["code"]));
     for name in ["redirect_uris", "grant_types", "response_types", "contacts"] {
         let texts = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
-        if metadata.get(name).is_some_and(|value| !texts(value)) {
+        if metadata.member(name).is_some_and(|value| !texts(value)) {
             return Err(wrong(&format!("{name} has to be an array of strings")));
         }
     }
     for name in ["client_name", "client_uri", "logo_uri", "scope", "tos_uri", "policy_uri", "application_type"] {
-        if metadata.get(name).is_some_and(|value| !value.is_string()) {
+        if metadata.member(name).is_some_and(|value| !value.is_string()) {
             return Err(wrong(&format!("{name} has to be a string")));
         }
     }
-    if metadata.get("jwks").is_some() && metadata.get("jwks_uri").is_some() {
+    if metadata.member("jwks").is_some() && metadata.member("jwks_uri").is_some() {
         return Err(wrong("jwks and jwks_uri exclude each other"));
     }
-    let method = metadata["token_endpoint_auth_method"].as_str().unwrap_or_default();
+    let method = metadata.at("token_endpoint_auth_method").as_str().unwrap_or_default();
     if !METHODS.contains(&method) {
         return Err(wrong(&format!("token_endpoint_auth_method has to be one of {}", METHODS.join(", "))));
     }
-    if method == "private_key_jwt" && metadata.get("jwks").and_then(|set| set["keys"].as_array()).is_none() {
+    if method == "private_key_jwt" && metadata.member("jwks").and_then(|set| set.at("keys").as_array()).is_none() {
         return Err(wrong("private_key_jwt needs the client's keys as jwks"));
     }
     let has = |name: &str, wanted: &str| {
-        metadata.get(name).and_then(Value::as_array).is_some_and(|list| list.iter().any(|entry| entry == wanted))
+        metadata.member(name).and_then(Value::as_array).is_some_and(|list| list.iter().any(|entry| entry == wanted))
     };
-    let grants = metadata["grant_types"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let grants = metadata.at("grant_types").as_array().into_iter().flatten().filter_map(Value::as_str);
     if let Some(unknown) = grants.clone().find(|name| !GRANT_TYPES.contains(name)) {
         let shown: String = unknown.chars().take(60).collect();
         return Err(wrong(&format!("the grant type {shown} is not served")));
@@ -144,7 +145,7 @@ pub(super) fn check(metadata: &mut Map<String, Value>) -> Result<(), OAuthError>
         return Err(wrong("the grant type authorization_code needs the response type code"));
     }
     let redirects: Vec<&str> = metadata
-        .get("redirect_uris")
+        .member("redirect_uris")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
@@ -161,7 +162,7 @@ pub(super) fn check(metadata: &mut Map<String, Value>) -> Result<(), OAuthError>
 
 /// Refuses redirect URIs to which nobody should be sent.
 pub(super) fn trusted(metadata: &Map<String, Value>) -> Result<(), OAuthError> {
-    let uris = metadata.get("redirect_uris").and_then(Value::as_array).into_iter().flatten();
+    let uris = metadata.member("redirect_uris").and_then(Value::as_array).into_iter().flatten();
     match uris.filter_map(Value::as_str).find_map(redirect_problem) {
         Some(problem) => Err(OAuthError::invalid_redirect_uri(format!("a redirect URI {problem}"))),
         None => Ok(()),

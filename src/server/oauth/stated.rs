@@ -7,6 +7,7 @@ use ring::hmac;
 
 use super::issuer::{Issuer, SCOPES};
 use super::jws::{self, Parsed};
+use crate::model::Members as _;
 use crate::server::fault::Rule;
 
 /// What such a token is worth.
@@ -33,15 +34,15 @@ impl Issuer {
             return None;
         }
         let claims = &parsed.payload;
-        if claims["iss"] != self.identifier().as_str() && self.faults.holds(Rule::IssuerChecked) {
+        if claims.at("iss") != self.identifier().as_str() && self.faults.holds(Rule::IssuerChecked) {
             return None;
         }
         let now = self.now();
-        let end = Duration::from_secs(claims["exp"].as_u64()?);
+        let end = Duration::from_secs(claims.at("exp").as_u64()?);
         if end + self.config.leeway <= now && self.faults.holds(Rule::ExpiryEnforced) {
             return None;
         }
-        let start = Duration::from_secs(claims["nbf"].as_u64().unwrap_or(0));
+        let start = Duration::from_secs(claims.at("nbf").as_u64().unwrap_or(0));
         if start > now + self.config.leeway && self.faults.holds(Rule::NotBeforeEnforced) {
             return None;
         }
@@ -53,7 +54,7 @@ impl Issuer {
             subject: text("sub")?,
             scopes: scope.split(' ').map(str::to_owned).collect(),
             audience,
-            issued: claims["iat"].as_u64().unwrap_or(0),
+            issued: claims.at("iat").as_u64().unwrap_or(0),
             end,
         })
     }
@@ -61,7 +62,7 @@ impl Issuer {
     /// Whether a published key signed the token, or what a fault takes for that.
     fn authentic(&self, parsed: &Parsed<'_>) -> bool {
         let keys = self.tokens.keys();
-        match parsed.header["alg"].as_str() {
+        match parsed.header.at("alg").as_str() {
             Some("ES256") => keys.signed(parsed) || !self.faults.holds(Rule::SignatureVerified),
             Some("none") => !self.faults.holds(Rule::UnsignedRefused),
             Some("HS256") if !self.faults.holds(Rule::AlgorithmFixed) => keys.current().is_some_and(|key| {
@@ -75,7 +76,7 @@ impl Issuer {
 
 /// Whether the header says so (RFC 9068 section 4).
 pub(crate) fn is_access_token(parsed: &Parsed<'_>) -> bool {
-    let kind = parsed.header["typ"].as_str().unwrap_or_default().to_ascii_lowercase();
+    let kind = parsed.header.at("typ").as_str().unwrap_or_default().to_ascii_lowercase();
     kind == "at+jwt" || kind == "application/at+jwt"
 }
 

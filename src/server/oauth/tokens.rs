@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::grant::GrantId;
 use super::jws::{self, Keys};
 use super::stated::is_access_token;
-use crate::model::Rng;
+use crate::model::{Members as _, Rng};
 
 /// Bytes of the keyed hash that are kept.
 const MAC: usize = 16;
@@ -158,7 +158,7 @@ impl Tokens {
         if !is_access_token(&parsed) || !self.keys.signed(&parsed) {
             return None;
         }
-        let claims = self.read_opaque(parsed.payload["jti"].as_str()?)?;
+        let claims = self.read_opaque(parsed.payload.at("jti").as_str()?)?;
         Some((claims, Some(parsed.payload)))
     }
 }

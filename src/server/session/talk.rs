@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::conversation::Session;
-use crate::model::id_text;
+use crate::model::{Members as _, id_text};
 use crate::server::store::{Change, Facts, Notice, StoreError, Use};
 
 /// How long another node gets to say that it reads the GET stream of a session.
@@ -28,6 +28,11 @@ impl Session {
         let (sender, receiver) = oneshot::channel();
         inner.running.insert(key.to_owned(), sender);
         Some(receiver)
+    }
+
+    /// Whether a request under this key is running.
+    pub(crate) fn is_running(&self, key: &str) -> bool {
+        self.inner().running.contains_key(key)
     }
 
     /// The request is no longer running.
@@ -73,7 +78,7 @@ impl Session {
     }
 
     fn reply_here(&self, message: &Value) -> bool {
-        let Some(id) = message.get("id") else { return true };
+        let Some(id) = message.member("id") else { return true };
         let waiting = self.inner().pending.remove(&id_text(id));
         waiting.map(|sender| sender.send(message.clone())).is_some()
     }
