@@ -27,7 +27,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         let revisions: Vec<&str> = requirement.revisions.iter().map(|revision| revision.name()).collect();
         let source = match requirement.basis {
             Basis::Derived => "our inference, not a rule of the specification; reported as a warning".to_owned(),
-            _ => requirement.source.clone(),
+            _ => requirement.source.to_string(),
         };
         let faults: Vec<&str> = faults().filter(|fault| fault.caught_by.contains(&id)).map(|fault| fault.id).collect();
         text = format!(

@@ -42,7 +42,7 @@ pub(super) fn list(args: &ListArgs) -> ExitCode {
             .chain(CLIENT_CHECKS)
             .flat_map(|topic| topic.iter())
             .map(|check| {
-                let text = requirements().get(check.id).map(|requirement| requirement.text.clone());
+                let text = requirements().get(check.id).map(|requirement| requirement.text.to_string());
                 (check.id.to_owned(), text.unwrap_or_default())
             })
             .collect(),

@@ -2,11 +2,11 @@
 //!
 //! The words that the side that orders and the side that signs share; neither knows the other.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a token is made.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenKind {
     /// As it should be.

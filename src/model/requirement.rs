@@ -2,6 +2,7 @@
 //!
 //! Owns the entries and their strength. It must not know how an entry is checked, nor who broke it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -105,20 +106,24 @@ pub enum Transition {
 #[serde(deny_unknown_fields)]
 pub struct Requirement {
     /// Stable name, such as `session.unknown-id-404`.
-    pub id: String,
+    #[serde(borrow)]
+    pub id: Cow<'static, str>,
     /// Strength of the wording.
     pub level: Level,
     /// Who has to behave.
     pub party: Party,
     /// Chapter of the catalogue; the name of the YAML file.
-    pub area: String,
+    #[serde(borrow)]
+    pub area: Cow<'static, str>,
     /// Revisions in which it holds, oldest first.
     #[serde(deserialize_with = "read_revisions", serialize_with = "write_revisions")]
     pub revisions: Vec<Revision>,
     /// The requirement in paraphrase.
-    pub text: String,
+    #[serde(borrow)]
+    pub text: Cow<'static, str>,
     /// Page to read, with anchor.
-    pub source: String,
+    #[serde(borrow)]
+    pub source: Cow<'static, str>,
     /// What it rests on.
     pub basis: Basis,
     /// How it can be observed.
@@ -146,7 +151,7 @@ impl Requirement {
 #[derive(Debug)]
 pub struct Catalogue {
     entries: Vec<Requirement>,
-    by_id: HashMap<String, usize>,
+    by_id: HashMap<Cow<'static, str>, usize>,
 }
 
 impl Catalogue {
@@ -200,7 +205,7 @@ pub fn requirements() -> &'static Catalogue {
 }
 
 fn read_revisions<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Revision>, D::Error> {
-    let names = Vec::<String>::deserialize(input)?;
+    let names = Vec::<Cow<'_, str>>::deserialize(input)?;
     names.iter().map(|name| name.parse().map_err(serde::de::Error::custom)).collect()
 }
 
@@ -249,13 +254,13 @@ mod tests {
             let entries: Vec<Written> =
                 serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             all.extend(entries.into_iter().map(|entry| Requirement {
-                id: entry.id,
+                id: entry.id.into(),
                 level: entry.level,
                 party: entry.party,
-                area: area.clone(),
+                area: area.clone().into(),
                 revisions: entry.revisions,
-                text: entry.text,
-                source: entry.source,
+                text: entry.text.into(),
+                source: entry.source.into(),
                 basis: entry.basis,
                 testable: entry.testable,
                 transition: entry.transition,
@@ -280,7 +285,7 @@ mod tests {
     #[test]
     fn every_id_is_unique_and_found() {
         let catalogue = requirements();
-        let ids: HashSet<&str> = catalogue.iter().map(|entry| entry.id.as_str()).collect();
+        let ids: HashSet<&str> = catalogue.iter().map(|entry| &*entry.id).collect();
         assert_eq!(ids.len(), catalogue.len());
         assert_eq!(catalogue.len(), 1060);
         for entry in catalogue {

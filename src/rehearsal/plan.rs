@@ -62,10 +62,14 @@ pub fn plans(selection: &Selection, survey: &Survey) -> Vec<Planned> {
                     continue;
                 }
                 let asking = asking.entry((profile.id().to_owned(), *revision)).or_insert_with(|| {
-                    let mut asking = Profile::clone(profile);
                     // Where the newer era is not spoken, such a client falls back to what it knows of the older one.
                     let legacy = own.iter().copied().find(|other| era == Era::Modern && other.facts().era != era);
-                    asking.opens_with.value = OpensWith(std::iter::once(*revision).chain(legacy).collect());
+                    let opens_with = OpensWith(std::iter::once(*revision).chain(legacy).collect());
+                    if profile.opens_with.value == opens_with {
+                        return Arc::clone(profile);
+                    }
+                    let mut asking = Profile::clone(profile);
+                    asking.opens_with.value = opens_with;
                     Arc::new(asking)
                 });
                 planned.push(Planned {

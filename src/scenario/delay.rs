@@ -2,10 +2,12 @@
 //!
 //! Keeps the text also when it is no duration, so that all mistakes of a file can be reported together.
 
+#[cfg(test)]
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
@@ -54,6 +56,7 @@ impl fmt::Display for Delay {
     }
 }
 
+#[cfg(test)]
 impl JsonSchema for Delay {
     fn schema_name() -> Cow<'static, str> {
         "Delay".into()

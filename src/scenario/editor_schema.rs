@@ -1,23 +1,22 @@
 //! The JSON Schema of scenario files, for completion and checks in editors.
 //!
-//! Says what the types say; mistakes of meaning are for validation.
+//! Says what the types say, from which the tests make it; mistakes of meaning are for validation.
 
-use serde_json::Value;
-
-use super::schema::Scenario;
-
-/// The schema. A file opts in with the first line `# yaml-language-server: $schema=…`.
-pub fn editor_schema() -> Value {
-    let mut schema = schemars::schema_for!(Scenario);
-    schema.insert("title".to_owned(), "mcp-rehearsal scenario".into());
-    schema.to_value()
-}
+/// The schema as JSON. A file opts in with the first line `# yaml-language-server: $schema=…`.
+pub const EDITOR_SCHEMA: &str = include_str!("../../fixtures/scenario.schema.json");
 
 #[cfg(test)]
 mod tests {
     use super::super::load::SHIPPED;
-    use super::*;
+    use super::super::schema::Scenario;
+    use serde_json::Value;
     use std::{env, fs};
+
+    fn editor_schema() -> Value {
+        let mut schema = schemars::schema_for!(Scenario);
+        schema.insert("title".to_owned(), "mcp-rehearsal scenario".into());
+        schema.to_value()
+    }
 
     #[test]
     fn the_committed_copy_is_up_to_date() {

@@ -3,10 +3,12 @@
 //! Owns the shape of an expectation and the comparison of single values. Must not know where the observed values come
 //! from, nor what a divergence means.
 
+#[cfg(test)]
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+#[cfg(test)]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,7 +17,8 @@ use super::matcher::{BadMatcher, Matcher};
 use super::words::{Outcome, SessionChange};
 
 /// Everything a step has to see; what is not said, is not looked at.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
     /// HTTP status: a number, a class such as `4xx`, or a list of these.
@@ -66,7 +69,8 @@ pub struct Expect {
 }
 
 /// The JSON-RPC error that has to come; `{}` means any.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ErrorMatch {
     /// Its code, or a list of codes.
@@ -81,7 +85,8 @@ pub struct ErrorMatch {
 }
 
 /// A notification that has to arrive.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NotificationMatch {
     /// Its method.
@@ -105,7 +110,8 @@ impl NotificationMatch {
 }
 
 /// A request the server has to make of the client.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequestMatch {
     /// Its method.
@@ -294,6 +300,7 @@ fn alternatives<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt
 
 macro_rules! schema {
     ($($name:ident: $json:tt)*) => {$(
+        #[cfg(test)]
         impl JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {
                 stringify!($name).into()

@@ -4,9 +4,9 @@
 //! Must not know where the variables come from.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::iter;
+use std::ops::Range;
 
-use regex::{Captures, Regex};
 use serde_json::Value;
 
 use super::matcher::Matcher;
@@ -19,9 +19,17 @@ pub type Vars = BTreeMap<String, Value>;
 #[error("unknown variable `{0}`")]
 pub struct UnknownVariable(pub String);
 
-#[expect(clippy::expect_used, reason = "a constant pattern, compiled by a test")]
-pub(super) static PLACEHOLDER: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\$\{([^}]*)\}").expect("a constant pattern"));
+/// The placeholders of a text: where each stands, and its name.
+pub(super) fn placeholders(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
+    let mut from = 0;
+    iter::from_fn(move || {
+        let (before, rest) = text.get(from..)?.split_once("${")?;
+        let (name, _) = rest.split_once('}')?;
+        let start = from + before.len();
+        from = start + "${}".len() + name.len();
+        Some((start..from, name))
+    })
+}
 
 /// The value with its placeholders replaced, in keys' values at any depth; keys stay as they are.
 pub fn interpolate(value: &Value, vars: &Vars) -> Result<Value, UnknownVariable> {
@@ -47,33 +55,23 @@ fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Value, UnknownVariable> 
 }
 
 fn string(text: &str, vars: &Vars) -> Result<Value, UnknownVariable> {
-    let mut whole = PLACEHOLDER.captures(text).filter(|found| found[0].len() == text.len());
-    if let Some(found) = whole.take() {
-        return lookup(&found[1], vars).cloned();
+    if let Some((place, name)) = placeholders(text).next()
+        && place == (0..text.len())
+    {
+        return lookup(name, vars).cloned();
     }
     let mut result = String::with_capacity(text.len());
     let mut last = 0;
-    for found in PLACEHOLDER.captures_iter(text) {
-        last = append(&mut result, text, last, &found, vars)?;
+    for (place, name) in placeholders(text) {
+        result.push_str(&text[last..place.start]);
+        match lookup(name, vars)? {
+            Value::String(text) => result.push_str(text),
+            other => result.push_str(&other.to_string()),
+        }
+        last = place.end;
     }
     result.push_str(&text[last..]);
     Ok(Value::String(result))
-}
-
-fn append(
-    result: &mut String,
-    text: &str,
-    last: usize,
-    found: &Captures<'_>,
-    vars: &Vars,
-) -> Result<usize, UnknownVariable> {
-    let Some(place) = found.get(0) else { return Ok(last) };
-    result.push_str(&text[last..place.start()]);
-    match lookup(&found[1], vars)? {
-        Value::String(text) => result.push_str(text),
-        other => result.push_str(&other.to_string()),
-    }
-    Ok(place.end())
 }
 
 #[cfg(test)]
@@ -90,6 +88,14 @@ mod tests {
         let value = json!({"a": "${n}", "b": ["${o}"], "c": "${name} has ${n} of ${o}", "d": "$n {n}"});
         let expected = json!({"a": 3, "b": [{"a": [1]}], "c": "Ada has 3 of {\"a\":[1]}", "d": "$n {n}"});
         assert_eq!(interpolate(&value, &vars()), Ok(expected));
+    }
+
+    #[test]
+    fn placeholders_end_at_the_first_brace() {
+        let found = |text| placeholders(text).map(|(place, name)| (&text[place], name)).collect::<Vec<_>>();
+        assert_eq!(found("${a} ä${b}${}"), [("${a}", "a"), ("${b}", "b"), ("${}", "")]);
+        assert_eq!(found("${a${b} ${c"), [("${a${b}", "a${b")]);
+        assert_eq!(found("$ {a} }${"), []);
     }
 
     #[test]

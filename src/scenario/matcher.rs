@@ -2,9 +2,11 @@
 //!
 //! A map with one key that begins with `$` is an operator. Pure; must not know what is being compared.
 
+#[cfg(test)]
 use std::borrow::Cow;
 
 use regex::Regex;
+#[cfg(test)]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
@@ -94,6 +96,7 @@ impl TryFrom<Value> for Matcher {
     }
 }
 
+#[cfg(test)]
 impl JsonSchema for Matcher {
     fn schema_name() -> Cow<'static, str> {
         "Matcher".into()

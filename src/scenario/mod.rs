@@ -25,7 +25,7 @@ mod words;
 pub use action::Action;
 pub use delay::Delay;
 pub use diagnostics::{Diagnostic, Diagnostics};
-pub use editor_schema::editor_schema;
+pub use editor_schema::EDITOR_SCHEMA;
 pub use expect::{
     BadExpect, BodyMatch, CodeMatch, ErrorMatch, Expect, NotificationMatch, RequestMatch, ResultMatch, StatusMatch,
     StatusPattern,

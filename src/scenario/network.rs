@@ -2,15 +2,20 @@
 //!
 //! Keeps the text also when it is no fault, so that all mistakes of a file can be reported together.
 
+#[cfg(test)]
 use std::borrow::Cow;
 use std::fmt;
 
+#[cfg(test)]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
+#[cfg(test)]
 use serde_json::json;
 
-use crate::model::{BadNetworkFault, NETWORK_FAULTS, NetworkFault};
+#[cfg(test)]
+use crate::model::NETWORK_FAULTS;
+use crate::model::{BadNetworkFault, NetworkFault};
 
 /// A network fault, and the text it amounts to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +131,7 @@ impl<'de> Visitor<'de> for ValuesVisitor {
 }
 
 /// In the editor schema: a text, or one of the known words with its keys.
+#[cfg(test)]
 impl JsonSchema for WrittenFault {
     fn schema_name() -> Cow<'static, str> {
         "NetworkFault".into()

@@ -4,14 +4,18 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(test)]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+#[cfg(test)]
+use serde_json::json;
 
 use super::action::Action;
 use super::delay::Delay;
 use super::expect::Expect;
 use super::network::WrittenFault;
+#[cfg(test)]
 use super::schema_auth::{MintStep, OAuthStep, Publish};
 use super::words::{
     DisconnectWhen, Eras, HeaderSource, LastEventId, NodeChoice, RestartHow, RestartWhat, SessionSource, SpokenEra,
@@ -26,7 +30,8 @@ pub type Headers = BTreeMap<String, Option<String>>;
 pub const FIRST_CLIENT: &str = "a";
 
 /// One scenario file.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Version of the format; always 1.
@@ -102,7 +107,8 @@ pub struct Step {
 macro_rules! bodies {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
         pub struct $name {
             $($(#[$field_meta])* pub $field: $type,)*
@@ -374,7 +380,8 @@ bodies! {
 }
 
 /// How to answer requests of the server; what is not said, the profile answers.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Answers {
     /// Result for `sampling/createMessage`; the one member `error` with `code` and `message` refuses it.
@@ -448,6 +455,7 @@ fn post() -> String {
 }
 
 /// A step in the editor schema: a bare word or a map with one key.
+#[cfg(test)]
 impl JsonSchema for Step {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Step".into()

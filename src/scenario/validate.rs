@@ -11,7 +11,7 @@ use regex::Regex;
 use super::action::Action;
 use super::delay::Delay;
 use super::diagnostics::Diagnostic;
-use super::interpolate::PLACEHOLDER;
+use super::interpolate::placeholders;
 use super::schema::{Cancel, Disconnect, Invoke, Raw, Scenario, Step, Wait};
 use super::schema_auth::{MintStep, Publish};
 use super::words::DisconnectWhen;
@@ -370,17 +370,14 @@ impl Check<'_> {
     fn variables(&mut self, scenario: &Scenario) {
         let begin = self.key(Span::new(0, self.text.len()), "steps").start;
         let text = self.text;
-        for found in PLACEHOLDER.captures_iter(text) {
-            let (Some(whole), Some(name)) = (found.get(0), found.get(1)) else { continue };
-            if whole.start() < begin || scenario.vars.contains_key(name.as_str()) || commented(text, whole.start()) {
+        for (whole, name) in placeholders(text) {
+            if whole.start < begin || scenario.vars.contains_key(name) || commented(text, whole.start) {
                 continue;
             }
-            let help = closest(name.as_str(), scenario.vars.keys().map(String::as_str)).map_or_else(
-                || format!("add `{}` to `vars`", name.as_str()),
-                |near| format!("did you mean `${{{near}}}`?"),
-            );
-            let span = Span::new(whole.start(), whole.end());
-            self.say(span, format!("unknown variable `{}`", name.as_str()), "no value for this", help);
+            let help = closest(name, scenario.vars.keys().map(String::as_str))
+                .map_or_else(|| format!("add `{name}` to `vars`"), |near| format!("did you mean `${{{near}}}`?"));
+            let span = Span::new(whole.start, whole.end);
+            self.say(span, format!("unknown variable `{name}`"), "no value for this", help);
         }
     }
 

@@ -2,16 +2,19 @@
 //!
 //! Must not know which steps use them.
 
+#[cfg(test)]
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::model::Era;
+#[cfg(test)]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
 /// When `disconnect` drops the connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DisconnectWhen {
     /// At once.
@@ -22,7 +25,8 @@ pub enum DisconnectWhen {
 }
 
 /// Which of the nodes of a target a step is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeChoice {
     /// The first of the list, where every client begins.
@@ -32,7 +36,8 @@ pub enum NodeChoice {
 }
 
 /// What is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartWhat {
     /// The server, or one of its nodes.
@@ -53,7 +58,8 @@ impl RestartWhat {
 }
 
 /// How a server ends before it is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartHow {
     /// On the spot, as in a crash.
@@ -74,7 +80,8 @@ impl RestartHow {
 }
 
 /// The eras of the protocol that a scenario is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Eras {
     /// The revisions that open with `initialize`.
@@ -98,7 +105,8 @@ impl Eras {
 }
 
 /// The era that one client of a scenario speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SpokenEra {
     /// That of the revisions that open with `initialize`.
@@ -106,7 +114,8 @@ pub enum SpokenEra {
 }
 
 /// What a step does that can be seen, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// A JSON-RPC result.
@@ -122,7 +131,8 @@ pub enum Outcome {
 }
 
 /// What became of the session id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionChange {
     /// The server assigned one.
@@ -167,6 +177,7 @@ macro_rules! words {
             }
         }
 
+        #[cfg(test)]
         impl JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {
                 stringify!($name).into()
@@ -240,7 +251,8 @@ words! {
 }
 
 /// A request of OAuth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OAuthRequest {
     /// The metadata of the resource.

@@ -277,7 +277,7 @@ pub(super) fn story_of(finding: &Finding, view: &View<'_>) -> Option<Story> {
         level: if inferred { "our inference".to_owned() } else { level_text(requirement.level).to_owned() },
         fails: finding.outcome == Outcome::Fail,
         times: finding.breaches.len(),
-        source: (!inferred).then(|| requirement.source.clone()),
+        source: (!inferred).then(|| requirement.source.to_string()),
         sent: sent_at(&breach, view),
         breach,
     })
@@ -297,7 +297,7 @@ fn story_of_step(scenario: &Scenario, unmet: &Unmet, view: &View<'_>) -> Story {
         times: 1,
         source: requirement
             .filter(|requirement| requirement.basis != crate::model::Basis::Derived)
-            .map(|requirement| requirement.source.clone()),
+            .map(|requirement| requirement.source.to_string()),
         sent: sent_at(&unmet.breach, view),
         breach: Breach {
             what: format!(

@@ -208,7 +208,7 @@ fn at_least_480_requirements_are_judged_under_2026_07_28() {
         .flat_map(|topic| topic.iter())
         .filter_map(|check| requirements().get(check.id))
         .filter(|one| one.holds_in(Revision::V2026_07_28) && one.party != Party::Client)
-        .filter(|one| !crate::check::testing::NOTHING_TO_SEE.contains(&one.id.as_str()))
+        .filter(|one| !crate::check::testing::NOTHING_TO_SEE.contains(&&*one.id))
         .count();
     assert!(judged >= 480, "{judged} requirements are judged under 2026-07-28");
 }

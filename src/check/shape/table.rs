@@ -3,7 +3,7 @@
 //! Made once for each revision from the embedded description, whose form the tests hold.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
@@ -46,15 +46,16 @@ pub(super) struct Table {
     pub(super) methods: HashMap<String, Method>,
 }
 
-/// The tables in order of the revisions; an embedded description that does not parse gives empty ones.
-static TABLES: LazyLock<Vec<(Revision, Table)>> = LazyLock::new(|| {
-    let description: Value = serde_json::from_str(DESCRIPTION).unwrap_or_default();
-    Revision::ALL.iter().map(|revision| (*revision, table(&description, *revision).unwrap_or_default())).collect()
-});
+/// The tables in order of the revisions, each made when it is asked for.
+static TABLES: [OnceLock<Table>; Revision::ALL.len()] = [const { OnceLock::new() }; Revision::ALL.len()];
 
-/// The shapes of a revision.
+/// The shapes of a revision; an embedded description that does not parse gives none.
 pub(super) fn of(revision: Revision) -> Option<&'static Table> {
-    TABLES.iter().find(|(known, _)| *known == revision).map(|(_, table)| table)
+    let place = Revision::ALL.iter().position(|known| *known == revision)?;
+    Some(TABLES[place].get_or_init(|| {
+        let description: Value = serde_json::from_str(DESCRIPTION).unwrap_or_default();
+        table(&description, revision).unwrap_or_default()
+    }))
 }
 
 fn table(description: &Value, revision: Revision) -> Result<Table, String> {
