@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcp_rehearsal::model::{Clock, HybridClock, Rng, WallClock};
+use mcp_rehearsal::model::{Clock, HybridClock, Inlet, Intake, Pipe, Rng, WallClock};
 use mcp_rehearsal::proxy::{Proxy, Upstream};
 use proptest::prelude::*;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Longer than anything here takes.
@@ -46,14 +46,14 @@ async fn put(proxy: &Proxy, faults: &[&str]) {
     proxy.set(faults.iter().map(|text| text.parse().expect("a fault")).collect()).await;
 }
 
-async fn exactly(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+async fn exactly(stream: &mut (impl AsyncRead + Unpin), count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     soon(stream.read_exact(&mut bytes)).await.expect("as many bytes");
     bytes
 }
 
 /// What comes until the end, and how it ends.
-async fn rest(stream: &mut TcpStream) -> (String, Option<std::io::ErrorKind>) {
+async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> (String, Option<std::io::ErrorKind>) {
     let mut bytes = Vec::new();
     let end = soon(stream.read_to_end(&mut bytes)).await;
     (String::from_utf8_lossy(&bytes).into_owned(), end.err().map(|error| error.kind()))
@@ -167,6 +167,38 @@ async fn a_reset_is_one_on_both_sides() {
     let reset = Some(std::io::ErrorKind::ConnectionReset);
     assert_eq!(rest(&mut client).await, (String::new(), reset));
     assert_eq!(rest(&mut server).await.1, reset);
+}
+
+/// Both ends of a new connection through a proxy within this process.
+async fn pipes(way: &Inlet, intake: &mut Intake) -> (Pipe, Pipe) {
+    (way.connect().expect("open"), soon(intake.accept()).await)
+}
+
+#[tokio::test]
+async fn within_the_process_connections_end_as_on_a_network() {
+    let (inlet, mut intake) = Inlet::new();
+    let (proxy, way) = Proxy::within(inlet, Arc::new(WallClock::new()), Rng::seeded(1));
+    put(&proxy, &["reset=when:answer"]).await;
+    let (mut client, mut server) = pipes(&way, &mut intake).await;
+    client.write_all(b"ask").await.expect("sent");
+    assert_eq!(exactly(&mut server, 3).await, b"ask");
+    server.write_all(b"lost").await.expect("sent");
+    let reset = Some(std::io::ErrorKind::ConnectionReset);
+    assert_eq!((rest(&mut client).await, rest(&mut server).await.1), ((String::new(), reset), reset));
+    put(&proxy, &["cut=after:5b"]).await;
+    let (mut client, mut server) = pipes(&way, &mut intake).await;
+    server.write_all(b"hello world").await.expect("sent");
+    assert_eq!((rest(&mut client).await, rest(&mut server).await.1), (("hello".to_owned(), None), None));
+    put(&proxy, &["half-close=direction:down,after:2"]).await;
+    let (mut client, mut server) = pipes(&way, &mut intake).await;
+    server.write_all(b"hello").await.expect("sent");
+    assert_eq!(rest(&mut client).await, ("he".to_owned(), None));
+    client.write_all(b"still here").await.expect("sent");
+    assert_eq!(exactly(&mut server, 10).await, b"still here");
+    put(&proxy, &["refuse"]).await;
+    let mut refused = way.connect().expect("open");
+    assert_eq!(rest(&mut refused).await, (String::new(), reset));
+    assert_eq!((proxy.counters().connections, proxy.addr().port()), (4, 0));
 }
 
 #[tokio::test]

@@ -377,3 +377,21 @@ async fn a_refusal_leaves_the_connection_open() {
     socket.read_to_string(&mut answer).await.expect("an answer, and then the end");
     assert!(answer.starts_with("HTTP/1.1 401 ") && answer.to_lowercase().contains("connection: close"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_server_that_listens_nowhere_is_reached_by_its_inlet() {
+    let listen = "127.0.0.1:1".parse().expect("an address");
+    let config = ServerConfig { listen, listens: false, ..ServerConfig::default() };
+    let server = start(config, HybridClock::new(), Rng::seeded(1)).await.expect("nothing is taken");
+    assert!(TcpStream::connect(server.addr()).await.is_err(), "nobody listens");
+    let mut pipe = server.inlet().connect().expect("open");
+    let body = request(1, "ping", json!({})).to_string();
+    let head = format!("POST /mcp HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n", server.addr());
+    let rest = format!("accept: {BOTH}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    pipe.write_all(format!("{head}{rest}").as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    pipe.read_to_string(&mut answer).await.expect("read");
+    assert!(answer.starts_with("HTTP/1.1 400"), "without a session: {answer}");
+    assert_eq!(server.url(), format!("http://{}/mcp", server.addr()));
+    server.shutdown().await;
+}

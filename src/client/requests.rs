@@ -6,7 +6,7 @@ use super::compose::{self, Slots};
 use super::mirror;
 use super::sim::Sim;
 use super::step::name_of;
-use crate::model::Members as _;
+use crate::model::{Members as _, written};
 use crate::profile::Header;
 use crate::transcript::{Headers, header};
 use crate::wire::Request;
@@ -17,7 +17,7 @@ impl Sim {
         if let Some(habits) = self.profile.modern.value.as_ref().filter(|_| self.is_modern()) {
             return self.dressed(&habits.headers, message);
         }
-        let body = message.to_string().into_bytes();
+        let body = written(message);
         let (host, node) = (self.host(), self.here());
         let state = self.state();
         let templates = if method == Some("initialize") {
@@ -41,7 +41,7 @@ impl Sim {
 
     /// A POST of a message of the era without a handshake, under these headers.
     pub(super) fn dressed(&self, templates: &[Header], message: &Value) -> Request {
-        let body = message.to_string().into_bytes();
+        let body = written(message);
         let mut headers = {
             let state = self.state();
             let name = name_of(message).map(mirror::encoded);

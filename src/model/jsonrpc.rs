@@ -67,7 +67,11 @@ impl<'a> Message<'a> {
 
 /// The id as JSON text, so that `1` and `"1"` stay apart.
 pub fn id_text(id: &Value) -> String {
-    id.to_string()
+    match id.as_u64() {
+        // By far the most.
+        Some(number) => number.to_string(),
+        None => id.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Members of JSON objects by name.
+//! Members of JSON objects by name, and values as text.
 //!
 //! `serde_json` keeps the order of members here, and so finds one by hashing its name. Objects of the wire have a handful of
 //! members, for which looking at each is several times quicker, and nothing is asked more often.
@@ -27,6 +27,12 @@ pub trait Members {
     }
 }
 
+/// A value as it goes out: what `to_string` gives, without its detour.
+pub fn written(value: &Value) -> Vec<u8> {
+    // Into memory, where nothing fails.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
 impl Members for Map<String, Value> {
     fn member(&self, name: &str) -> Option<&Value> {
         if self.len() > FEW {
@@ -47,6 +53,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_written_is_its_text() {
+        let value = json!({"a": [1, -2.5, "ä\"\n", null], "b": {}});
+        assert_eq!(written(&value), value.to_string().into_bytes());
+    }
 
     #[test]
     fn what_is_no_object_has_no_members() {

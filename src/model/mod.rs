@@ -29,7 +29,7 @@ pub use glob::glob;
 pub use inlet::{Inlet, Intake, Pipe};
 pub use jsonrpc::{Kind, Message, id_text};
 pub use measure::{bytes, duration};
-pub use members::Members;
+pub use members::{Members, written};
 pub use mint::{Audience, Mint, TokenKind, TokenOrder};
 pub use network::{
     BadNetworkFault, Direction, Disturbance, NETWORK_FAULTS, NetworkFault, NetworkFaultKind, Side, Slash, Trigger,

@@ -57,13 +57,16 @@ impl Lanes {
         let jobs = jobs.max(1);
         let lanes = thread::available_parallelism().map_or(1, usize::from).min(jobs);
         for lane in 0..lanes {
-            let (waiting, play, mut stopped, tell) = (waiting.clone(), play.clone(), stopped.clone(), tell.clone());
+            let (waiting, play, stopped, tell) = (waiting.clone(), play.clone(), stopped.clone(), tell.clone());
             let width = jobs / lanes + usize::from(lane < jobs % lanes);
             let failed = tell.clone();
             let started = thread::Builder::new().name(format!("lane-{lane}")).spawn(move || {
                 match runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => {
-                        runtime.block_on(run(&waiting, width, play, &tell, &mut stopped));
+                        // A task of its own: what wakes the future that a runtime blocks on costs a call of the system.
+                        let lane = runtime.spawn(run(waiting, width, play, tell, stopped));
+                        // A lane that broke off by a fault of ours leaves the rest to the others.
+                        let _ = runtime.block_on(lane);
                         runtime.shutdown_background();
                     }
                     Err(error) => drop(tell.send(Err(RehearsalError::Thread(error)))),
@@ -89,13 +92,13 @@ impl Lanes {
 
 /// One thread's share: always so many at once, until none waits.
 async fn run<P, F>(
-    waiting: &Waiting,
+    waiting: Waiting,
     width: usize,
     play: P,
-    tell: &mpsc::UnboundedSender<Through>,
-    stopped: &mut watch::Receiver<bool>,
+    tell: mpsc::UnboundedSender<Through>,
+    mut stopped: watch::Receiver<bool>,
 ) where
-    P: Fn(usize, Planned) -> F,
+    P: Fn(usize, Planned) -> F + Send + 'static,
     F: Future<Output = Result<Case, RehearsalError>> + Send + 'static,
 {
     let mut tasks = JoinSet::new();

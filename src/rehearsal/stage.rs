@@ -20,6 +20,9 @@ use crate::wire::{Command, Place};
 /// How long the embedded server's tools work between two reports.
 const TICK: Duration = Duration::from_millis(4);
 
+/// The first of the ports that nobody owns (RFC 6335 section 6).
+const EPHEMERAL: u16 = 49_152;
+
 /// Where the cases are played.
 #[derive(Debug, Clone)]
 pub enum Stage {
@@ -235,6 +238,11 @@ pub(super) async fn embedded(
         (Server::Nodes(Arc::clone(&nodes)), Target { minter: nodes.minter(), ..target })
     } else {
         let asked_for = config.faults.clone();
+        // Clients have another way in; but a fault may have a server name itself as only a socket is found.
+        config.listens = !asked_for.is_empty();
+        if !config.listens {
+            config.listen.set_port(port_of(index));
+        }
         let server = start(config, clock.clone(), rng).await?;
         let target = match (via, program) {
             (Via::Stdio, Some(program)) => Target::of_command(piped(&program, &asked_for, asked.eras), patience),
@@ -260,6 +268,11 @@ pub(super) async fn embedded(
     target.reads_documents = asked.auth;
     target.speaks_modern = asked.eras != Eras::Legacy;
     Ok(Embedded { server, target: Arc::new(target), clock })
+}
+
+/// The port in the URL of a server that listens nowhere: another one for each case, as the system would give it.
+fn port_of(case: usize) -> u16 {
+    EPHEMERAL + u16::try_from(case % usize::from(u16::MAX - EPHEMERAL)).unwrap_or_default()
 }
 
 /// The program as a server with these faults on its pipes.

@@ -67,6 +67,8 @@ pub enum Eras {
 pub struct ServerConfig {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Whether it listens there at all. One that does not is reached by its inlet alone, under the URL that it would have.
+    pub listens: bool,
     /// Path of the endpoint, with its leading slash.
     pub path: String,
     /// Path of the stream of the older transport (HTTP+SSE), with its leading slash.
@@ -117,6 +119,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listens: true,
             path: "/mcp".to_owned(),
             sse_path: "/sse".to_owned(),
             transports: vec![Via::StreamableHttp, Via::LegacySse, Via::WebSocket],

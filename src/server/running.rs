@@ -1,11 +1,12 @@
 //! Starting and stopping: the listener, its connections, and the handle that the caller keeps.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -75,8 +76,8 @@ pub async fn start(config: ServerConfig, clock: HybridClock, rng: Rng) -> Result
     let identity = config.tls.as_ref().map(|tls| Identity::new(tls, &called)).transpose();
     let identity = identity.map_err(ServerError::Certificate)?;
     let bind = |source| ServerError::Bind { addr: config.listen, source };
-    let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
-    let addr = listener.local_addr().map_err(bind)?;
+    let listener = if config.listens { Some(TcpListener::bind(config.listen).await.map_err(bind)?) } else { None };
+    let addr = listener.as_ref().map_or(Ok(config.listen), TcpListener::local_addr).map_err(bind)?;
     let channels = Arc::new(Channels::default());
     let shared = Together { channels, modern: Arc::new(Modern::new(&rng)) };
     let mut apps = Vec::new();
@@ -205,7 +206,7 @@ async fn opened(
 async fn accept(
     nodes: Arc<Nodes>,
     identity: Option<Identity>,
-    (listener, mut intake): (TcpListener, Intake),
+    (listener, mut intake): (Option<TcpListener>, Intake),
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut connections = JoinSet::new();
@@ -218,7 +219,7 @@ async fn accept(
             // Completes also when the handle is dropped.
             _ = &mut stopped => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => {
+            accepted = next(listener.as_ref()) => {
                 let Ok((socket, _)) = accepted else {
                     // Out of descriptors, as a rule: let some connections end first.
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -241,6 +242,14 @@ async fn accept(
     let ends = async { while connections.join_next().await.is_some() {} };
     // Keep-alive connections never end by themselves; what is left after the grace is dropped with the set.
     let _ = tokio::time::timeout(GRACE, ends).await;
+}
+
+/// The next connection; never where nothing listens.
+async fn next(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The signing half of a server.

@@ -24,7 +24,12 @@ pub(crate) fn response(app: &App, session: &Session, request: &Value) -> Option<
         return None;
     }
     let list = list(app, session)?;
-    Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{list}}}"#).into_bytes())
+    let id = id.to_string();
+    let mut body = Vec::with_capacity(list.len() + id.len() + 64);
+    for part in [r#"{"jsonrpc":"2.0","id":"#, &id, r#","result":"#, &list, "}"] {
+        body.extend_from_slice(part.as_bytes());
+    }
+    Some(body)
 }
 
 fn list(app: &App, session: &Session) -> Option<Arc<str>> {
