@@ -139,6 +139,8 @@ pub(super) struct Asked {
     restart: bool,
     /// Whether the client never sends a session id.
     forgets_session: bool,
+    /// Whether the server may be asked to fetch a document that it has itself.
+    fetches_itself: bool,
     /// Whether only the transport of 2024-11-05 is to be had at the address.
     older_transport: bool,
     eras: Eras,
@@ -159,6 +161,7 @@ impl Asked {
             nodes: needs("nodes"),
             restart: needs("restart"),
             forgets_session: !carries_session(profile),
+            fetches_itself: needs("auth") && needs("reference"),
             older_transport: needs("older-transport"),
             eras,
         }
@@ -239,7 +242,7 @@ pub(super) async fn embedded(
     } else {
         let asked_for = config.faults.clone();
         // Clients have another way in; but a fault may have a server name itself as only a socket is found.
-        config.listens = !asked_for.is_empty();
+        config.listens = asked.fetches_itself || !asked_for.is_empty();
         if !config.listens {
             config.listen.set_port(port_of(index));
         }
