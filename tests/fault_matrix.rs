@@ -49,7 +49,8 @@ async fn caught(fault: &Fault, scenarios: &[Arc<Scenario>], reference: &Arc<Prof
             None => stage,
         },
         jobs: 16,
-        patience: Duration::from_secs(2),
+        // Sixteen unoptimized cases at once may keep each other waiting for a second or two.
+        patience: Duration::from_secs(4),
         seed: 1,
         allowed_tools: Vec::new(),
     };

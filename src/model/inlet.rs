@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::mpsc;
 
 /// The most bytes that wait on one way of a stream; more is written once some of it was read.
-const ROOM: usize = 32 * 1024;
+const ROOM: usize = 256 * 1024;
 
 /// Opens streams to the server. All of one server are the same.
 #[derive(Clone)]

@@ -35,6 +35,22 @@ pub(crate) fn origin(config: &ServerConfig, addr: SocketAddr) -> String {
         .map_or_else(|| format!("{scheme}://{addr}"), |url| url.trim_end_matches('/').to_owned())
 }
 
+fn client_document_path(config: &ServerConfig) -> String {
+    format!("{}/client.json", config.path)
+}
+
+/// The description of a client that a server has itself; for rehearsals, as a server on this machine can read no other.
+pub(crate) fn client_document(config: &ServerConfig, origin: &str) -> Value {
+    json!({
+        "client_id": format!("{origin}{}", client_document_path(config)),
+        "client_name": "A client with a document",
+        "redirect_uris": ["http://127.0.0.1:33418/callback"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    })
+}
+
 /// What all requests share.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -103,19 +119,12 @@ impl App {
 
     /// Where a client is described that may name this as its id.
     pub(crate) fn client_document_path(&self) -> String {
-        format!("{}/client.json", self.config.path)
+        client_document_path(&self.config)
     }
 
-    /// The description of that client; for rehearsals, as a server on this machine can read no other.
+    /// The description of that client.
     pub(crate) fn client_document(&self) -> Value {
-        json!({
-            "client_id": format!("{}{}", self.origin(), self.client_document_path()),
-            "client_name": "A client with a document",
-            "redirect_uris": ["http://127.0.0.1:33418/callback"],
-            "grant_types": ["authorization_code", "refresh_token"],
-            "response_types": ["code"],
-            "token_endpoint_auth_method": "none",
-        })
+        client_document(&self.config, &self.origin())
     }
 
     /// Whether a path is one of the two places of that metadata.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::{ServerConfig, ServerError, StoreConfig};
-use super::dispatch::{App, origin};
+use super::dispatch::{App, client_document, origin};
 use super::doors::{Channels, FrontDoor, Identity, names, serve_socket, serve_stream};
 use super::fault::{Faults, Rule};
 use super::modern::{Modern, Seal};
@@ -138,6 +138,10 @@ async fn node(
             if config.offers(Via::LegacySse) && config.issuer_for.is_none() {
                 // The stream of the older transport is a resource of its own, by its URL.
                 auth.elsewhere.push(format!("{origin}{}", config.sse_path));
+            }
+            if !config.listens && auth.documents_on_loopback {
+                // Nobody can fetch it here.
+                auth.documents.push(client_document(&config, &origin));
             }
             let issuer = Issuer::new(auth, origin, resources, clock, rng, faults);
             let issuer = issuer.ok_or(ServerError::NoRandomness)?;
