@@ -7,10 +7,63 @@ pub const EDITOR_SCHEMA: &str = include_str!("../../fixtures/scenario.schema.jso
 
 #[cfg(test)]
 mod tests {
+    use super::super::action::Action;
     use super::super::load::SHIPPED;
-    use super::super::schema::Scenario;
-    use serde_json::Value;
+    use super::super::schema::{
+        Await, Cancel, Connect, Disconnect, Invoke, Listen, Negotiate, Notify, Raw, Reconnect, Restart, Scenario,
+        Shutdown, Step, Wait, Word,
+    };
+    use super::super::schema_auth::{MintStep, OAuthStep, Publish};
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use serde_json::{Value, json};
     use std::{env, fs};
+
+    /// A step in the editor schema: a bare word or a map with one key.
+    impl JsonSchema for Step {
+        fn schema_name() -> std::borrow::Cow<'static, str> {
+            "Step".into()
+        }
+
+        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            let together = generator.subschema_for::<Vec<Step>>();
+            let word = generator.subschema_for::<Word>();
+            let word = json!({ "anyOf": [{ "type": "string" }, word] });
+            let properties = json!({
+                "connect": generator.subschema_for::<Connect>(),
+                "negotiate": generator.subschema_for::<Negotiate>(),
+                "invoke": generator.subschema_for::<Invoke>(),
+                "await": generator.subschema_for::<Await>(),
+                "cancel": generator.subschema_for::<Cancel>(),
+                "notify": generator.subschema_for::<Notify>(),
+                "listen": generator.subschema_for::<Listen>(),
+                "disconnect": generator.subschema_for::<Disconnect>(),
+                "reconnect": generator.subschema_for::<Reconnect>(),
+                "wait": generator.subschema_for::<Wait>(),
+                "raw": generator.subschema_for::<Raw>(),
+                "together": together,
+                "expire": word,
+                "refresh": word,
+                "revoke": word,
+                "restart": generator.subschema_for::<Restart>(),
+                "oauth": generator.subschema_for::<OAuthStep>(),
+                "mint": generator.subschema_for::<MintStep>(),
+                "publish": generator.subschema_for::<Publish>(),
+                "shutdown": generator.subschema_for::<Shutdown>(),
+            });
+            json_schema!({
+                "anyOf": [
+                    { "enum": Action::WORDS },
+                    {
+                        "type": "object",
+                        "minProperties": 1,
+                        "maxProperties": 1,
+                        "additionalProperties": false,
+                        "properties": properties
+                    }
+                ]
+            })
+        }
+    }
 
     fn editor_schema() -> Value {
         let mut schema = schemars::schema_for!(Scenario);

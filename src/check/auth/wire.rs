@@ -38,20 +38,7 @@ pub(crate) fn authority_of(url: &url::Url) -> String {
 
 /// Whether a request went to this URL, whatever their queries.
 pub(crate) fn goes_to(exchange: &Exchange, url: &url::Url) -> bool {
-    path(exchange) == url.path() && is_of(authority(exchange), url)
-}
-
-/// Whether an authority, as a `Host` header has it, is that of a URL.
-fn is_of(authority: &str, url: &url::Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let rest = authority
-        .get(host.len()..)
-        .filter(|_| authority.as_bytes()[..host.len()].eq_ignore_ascii_case(host.as_bytes()));
-    match (url.port(), rest.map(|rest| rest.strip_prefix(':'))) {
-        (None, Some(_)) => authority.len() == host.len(),
-        (Some(port), Some(Some(digits))) => digits.parse() == Ok(port) && !digits.starts_with(['0', '+']),
-        _ => false,
-    }
+    path(exchange) == url.path() && authority(exchange).eq_ignore_ascii_case(&authority_of(url))
 }
 
 /// The revision that governs an exchange outside the endpoint: that of the conversation around it, or the one asked for.
