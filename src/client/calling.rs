@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::compose;
 use super::exchange::{Answered, Options};
+use super::moment;
 use super::sim::{Pending, Sim};
 use super::step::{Turn, name_of};
 use super::target::SafeCall;
@@ -113,7 +114,7 @@ impl Sim {
         });
         // The next step begins once the server has shown that the call arrived; one that shows nothing before the
         // result gets a moment. An error means that the exchange is over already.
-        let _ = tokio::time::timeout(ARRIVES_WITHIN, seen).await;
+        let _ = moment::within(ARRIVES_WITHIN, seen).await;
     }
 
     /// The request of a call, with the headers that the step wants.
@@ -177,7 +178,7 @@ impl Sim {
     /// The step `await`.
     pub(super) async fn wait_for_call(self: &Arc<Self>, step: &Await, turn: Turn) {
         let mut news = self.news.subscribe();
-        let limit = tokio::time::sleep(turn.within.min(self.target.patience));
+        let limit = moment::passes(turn.within.min(self.target.patience));
         tokio::pin!(limit);
         loop {
             let (found, hopeless, id) = {
@@ -227,7 +228,7 @@ impl Sim {
             exchange
         };
         // The reader notes the cut before the next step begins.
-        let _ = tokio::time::timeout(ARRIVES_WITHIN, news.changed()).await;
+        let _ = moment::within(ARRIVES_WITHIN, news.changed()).await;
         self.subject(turn, exchange, None);
     }
 

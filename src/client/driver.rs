@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::moment;
 use super::network::Network;
 use super::sim::{Handed, Named, Sim};
 use super::step::Turn;
@@ -95,7 +96,7 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
             sim.until_quiet(NOTED_WITHIN).await;
         }
     };
-    let _ = tokio::time::timeout(NOTED_WITHIN, noted).await;
+    let _ = moment::within(NOTED_WITHIN, noted).await;
     tap.take()
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::moment;
 use super::sim::Sim;
 use super::transport::Line;
 use crate::model::{Members as _, Text, Via, id_text};
@@ -144,7 +145,7 @@ impl Sim {
             end = self.run(number, line.as_ref(), &request, &options, &mut answered, head) => end,
             _ = dropped.changed() => Stop::End(End::ClosedByUs),
             Ok(()) = &mut asked_to_end => Stop::End(End::ClosedByUs),
-            () = tokio::time::sleep(options.within) => Stop::End(End::TimedOut),
+            () = moment::passes(options.within) => Stop::End(End::TimedOut),
         };
         let end = end.end();
         // A drop on our side says nothing about what the server still has.
@@ -362,7 +363,7 @@ impl Sim {
         let until = options.until.as_ref().map(id_text);
         let mut decoder = Decoder::new();
         let mut total = 0;
-        let mut leaves: Option<Pin<Box<tokio::time::Sleep>>> = None;
+        let mut leaves: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
         let (mut last_id, mut pause) = (None, None);
         let result = 'stream: loop {
             let piece = match &mut leaves {
@@ -425,7 +426,7 @@ impl Sim {
                     };
                     if leaves.is_none() && answered.messages[before..].iter().any(|message| is_response(message)) {
                         let limit = if options.stays { options.within } else { AFTER_RESPONSE };
-                        leaves = Some(Box::pin(tokio::time::sleep(limit)));
+                        leaves = Some(Box::pin(moment::passes(limit)));
                     }
                 }
             }

@@ -13,6 +13,7 @@ mod exchange;
 mod habits;
 mod mirror;
 mod modern;
+mod moment;
 mod network;
 mod nodes;
 mod opening;

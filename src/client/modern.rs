@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::compose;
 use super::exchange::{Answered, Options};
 use super::mirror::{self, Mirrored};
+use super::moment;
 use super::sim::Sim;
 use super::step::name_of;
 use crate::model::{Era, Members as _, Revision, Via, id_text};
@@ -158,7 +159,7 @@ impl Sim {
         self.state().responses.remove(&key);
         let mut news = self.news.subscribe();
         let exchange = self.open_stream_until(request, Some(id), head).await;
-        let limit = tokio::time::sleep(ACKNOWLEDGED_WITHIN.min(within));
+        let limit = moment::passes(ACKNOWLEDGED_WITHIN.min(within));
         tokio::pin!(limit);
         // Once it is acknowledged, nothing that happens is missed.
         while self.acknowledged() == before && !self.is_over(exchange, &key) {

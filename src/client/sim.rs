@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use super::auth::{Credential, Site};
 use super::habits::first_number;
 use super::modern::Dress;
+use super::moment;
 use super::target::Target;
 use super::tools::Tools;
 use super::transport::{Line, NO_ID};
@@ -146,6 +147,8 @@ pub(super) struct State {
     pub(super) socket_session: Option<String>,
     /// Methods of requests and notifications that came in.
     pub(super) heard: Vec<String>,
+    /// How many of each method steps have waited for, so that the next waits for one more.
+    pub(super) waited: HashMap<String, usize>,
     /// Streams that were cut, with the last event id each had seen.
     pub(super) interrupted: Vec<String>,
     pub(super) last_event_id: Option<String>,
@@ -257,7 +260,7 @@ impl Sim {
             }
             true
         };
-        tokio::time::timeout(limit, told).await.unwrap_or(false)
+        moment::within(limit, told).await.unwrap_or(false)
     }
 
     /// Waits until no exchange is under way any more, and no longer than that.

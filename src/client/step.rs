@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use super::compose;
 use super::control;
 use super::exchange::{Answered, Options};
-use super::sim::{Pending, Sim};
+use super::moment;
+use super::sim::{Pending, Sim, State};
 use super::target::TimeControl;
 use crate::model::{Members as _, Via, id_text};
 use crate::scenario::{
@@ -132,7 +133,7 @@ impl Sim {
         let sim = Arc::clone(self);
         tokio::spawn(async move { sim.exchange_with(request, options, Some(head)).await });
         // An error means that the exchange ended without a head, which is as good a reason to go on.
-        let _ = tokio::time::timeout(STREAM_HEAD.min(within), seen).await;
+        let _ = moment::within(STREAM_HEAD.min(within), seen).await;
         number
     }
 
@@ -201,7 +202,7 @@ impl Sim {
     async fn hang_up(self: &Arc<Self>, step: &Disconnect, within: Duration) {
         if step.when == DisconnectWhen::AfterFirstEvent {
             let mut news = self.news.subscribe();
-            let limit = tokio::time::sleep(within);
+            let limit = moment::passes(within);
             tokio::pin!(limit);
             while !self.has_begun(step.call.as_deref()) {
                 tokio::select! {
@@ -253,7 +254,11 @@ impl Sim {
             self.let_pass(delay).await;
         }
         let Some(method) = &step.until else { return };
-        self.until(within.min(self.target.patience), |state| state.heard.contains(method)).await;
+        let before = self.state().waited.get(method).copied().unwrap_or_default();
+        let one_more = |state: &State| state.heard.iter().filter(|heard| *heard == method).count() > before;
+        if self.until(within.min(self.target.patience), one_more).await {
+            self.state().waited.insert(method.clone(), before + 1);
+        }
     }
 
     pub(super) async fn let_pass(self: &Arc<Self>, delay: &Delay) {
@@ -263,7 +268,7 @@ impl Sim {
             TimeControl::Shared(clock) => {
                 // What was just written to a channel is not acknowledged; it is to arrive before time goes on.
                 if self.via() != Via::StreamableHttp {
-                    tokio::time::sleep(ARRIVES).await;
+                    moment::passes(ARRIVES).await;
                 }
                 clock.advance(length);
                 self.tap.record(&self.name, EventKind::Clock { advanced_ms });

@@ -290,3 +290,24 @@ async fn an_error_for_a_notification_is_not_taken_for_the_answer_to_a_request() 
     let at = |of: &dyn Fn(&Event) -> bool| events.iter().position(of);
     assert!(at(&came).is_some() && at(&came) < at(&over), "{events:#?}");
 }
+
+#[tokio::test]
+async fn a_second_wait_for_a_message_waits_for_a_second_one() {
+    let answer = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}";
+    let note = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}";
+    let script = format!("read a; echo '{answer}'; read b; echo '{note}'; sleep 0.3; echo '{note}'; read c; read d");
+    let command = Command { program: "sh".to_owned(), arguments: vec!["-c".to_owned(), script], ..Command::default() };
+    let steps = "
+  - connect
+  - negotiate: { settle: false }
+  - wait: { until: notifications/tools/list_changed }
+  - wait: { until: notifications/tools/list_changed }
+  - notify: { method: notifications/roots/list_changed }
+";
+    let events = play(Target::of_command(command, Duration::from_secs(5)), reference(|_| {}), steps).await;
+    let notes =
+        |event: &&Event| matches!(&event.kind, EventKind::Message { text, .. } if text.contains("tools/list_changed"));
+    let told = |event: &Event| matches!(&event.kind, EventKind::Request { body: Some(body), .. } if body.contains("roots/list_changed"));
+    let told = events.iter().position(told).expect("it went on");
+    assert_eq!(events[..told].iter().filter(notes).count(), 2, "{events:#?}");
+}

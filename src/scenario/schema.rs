@@ -305,7 +305,7 @@ bodies! {
         /// How long. Moves the target's clock if it has one that can be moved; real time otherwise.
         #[serde(default)]
         r#for: Option<Delay>,
-        /// Method of a message from the server that ends the wait.
+        /// Method of a message from the server that ends the wait: one that ended no earlier wait, no matter when it came.
         #[serde(default)]
         until: Option<String>,
     }

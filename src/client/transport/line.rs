@@ -10,6 +10,7 @@ use tokio::process::ChildStdin;
 use tokio::sync::oneshot;
 
 use crate::client::exchange::{Answered, Options, Stop};
+use crate::client::moment;
 use crate::client::sim::Sim;
 use crate::model::{Members as _, Text, Via, id_text};
 use crate::transcript::{End, EventKind, Headers};
@@ -147,8 +148,8 @@ impl Sim {
         let Some(until) = until else { return End::Complete };
         let key = id_text(until);
         let mut news = self.news.subscribe();
-        let mut limit: Option<std::pin::Pin<Box<tokio::time::Sleep>>> =
-            until.is_null().then(|| Box::pin(tokio::time::sleep(MOMENT)));
+        let mut limit: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>> =
+            until.is_null().then(|| Box::pin(moment::passes(MOMENT)) as _);
         loop {
             {
                 let mut state = self.state();
@@ -160,7 +161,7 @@ impl Sim {
                     return End::Complete;
                 }
                 if limit.is_none() && state.cancelled.contains(key) {
-                    limit = Some(Box::pin(tokio::time::sleep(AFTER_CANCEL)));
+                    limit = Some(Box::pin(moment::passes(AFTER_CANCEL)));
                 }
             }
             if line.has_ended() {

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::line::{Line, Out};
 use crate::client::exchange::{Answered, Options};
+use crate::client::moment;
 use crate::client::sim::Sim;
 use crate::model::Via;
 use crate::wire::Request;
@@ -36,7 +37,7 @@ impl Sim {
         });
         drop(begun);
         let mut news = self.news.subscribe();
-        let limit = tokio::time::sleep(within);
+        let limit = moment::passes(within);
         tokio::pin!(limit);
         loop {
             let endpoint = self.state().endpoint.clone();

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::line::{Line, Out};
 use crate::client::compose;
 use crate::client::exchange::{Answered, Stop};
+use crate::client::moment;
 use crate::client::sim::Sim;
 use crate::model::Via;
 use crate::transcript::{End, EventKind, Headers, header};
@@ -22,7 +23,7 @@ impl Sim {
     pub(super) async fn open_socket(self: &Arc<Self>, within: Duration) -> Result<Arc<Line>, Answered> {
         let number = self.tap.next_exchange();
         let mut answered = Answered::of(number);
-        let limit = tokio::time::sleep(within);
+        let limit = moment::passes(within);
         let opened = tokio::select! {
             opened = self.upgrade(number, within, &mut answered) => opened,
             () = limit => Err(Stop::End(End::TimedOut)),
