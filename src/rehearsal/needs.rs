@@ -181,6 +181,14 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
             let asks = asked.is_none_or(|types| types.iter().any(|kind| kind == "refresh_token"));
             return missing(asks, "this client does not register for refresh tokens");
         }
+        if capability == "cancels" {
+            // Nothing with an id is a notification (JSON-RPC 2.0 section 4.1), and null is no id of a request either.
+            let whole = modern || !profile.extras.value.null_ids;
+            return missing(
+                whole,
+                "this client gives its notifications the id null, so that no server has to heed its cancellations",
+            );
+        }
         if capability == "refresh" {
             let own = profile.oauth.value.refreshes_as.is_none();
             return missing(
@@ -255,5 +263,21 @@ fn reason(need: &str, profile: &Profile, revision: Revision, survey: &Survey) ->
             let path: Vec<&str> = other.split('.').collect();
             missing(server(&path), &format!("the target does not declare `{other}`"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_notifications_are_none_cannot_cancel() {
+        let why = |profile: &str, revision: Revision| {
+            let profile = crate::profile::find(profile).expect("profiles load").expect("it is shipped");
+            reason("client.cancels", &profile, revision, &Survey::default())
+        };
+        let told = why("copilot-studio", Revision::V2024_11_05).expect("not applicable");
+        assert!(told.contains("the id null"), "{told}");
+        assert_eq!(why("ts-sdk", Revision::V2025_06_18), None);
     }
 }

@@ -46,6 +46,7 @@ pub const NEEDS: [&str; 29] = [
     "client.elicitation",
     "client.roots",
     "client.listen",
+    "client.cancels",
     "client.refresh-token",
     "client.refresh",
 ];
