@@ -18,7 +18,7 @@ use super::words::DisconnectWhen;
 use crate::model::{Revision, Span, closest};
 
 /// What a scenario may need of a target; `tool:NAME`, `prompt:NAME` and `resource:URI` besides.
-pub const NEEDS: [&str; 29] = [
+pub const NEEDS: [&str; 30] = [
     "http",
     "legacy-only",
     "older-transport",
