@@ -18,7 +18,7 @@ use crate::server::{AuthConfig, Eras, RunningServer, ServerConfig, StoreConfig, 
 use crate::wire::{Command, Place};
 
 /// How long the embedded server's tools work between two reports.
-const TICK: Duration = Duration::from_millis(4);
+const TICK: Duration = Duration::from_millis(2);
 
 /// The first of the ports that nobody owns (RFC 6335 section 6).
 const EPHEMERAL: u16 = 49_152;
