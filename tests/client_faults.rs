@@ -44,11 +44,7 @@ fn registers(sent: &Sent<'_>) -> bool {
 }
 
 fn registration(wire: &mut Wire<'_>, change: impl Fn(&mut Value)) {
-    wire.request(registers, |sent| {
-        let mut value = sent.json();
-        change(&mut value);
-        sent.say(&value.to_string());
-    });
+    wire.body(registers, change);
 }
 
 fn brings_state(sent: &Sent<'_>) -> bool {
@@ -56,11 +52,7 @@ fn brings_state(sent: &Sent<'_>) -> bool {
 }
 
 fn brought(wire: &mut Wire<'_>, change: impl Fn(&mut Value)) {
-    wire.request(brings_state, |sent| {
-        let mut value = sent.json();
-        change(&mut value);
-        sent.say(&value.to_string());
-    });
+    wire.body(brings_state, change);
 }
 
 /// The value of the last message of the client with this method, at this place.
@@ -230,11 +222,7 @@ const MISDEEDS: &[Misdeed] = &[
         });
         let second = |sent: &Sent<'_>| brings_state(sent) && sent.json()["id"] == json!(first.as_i64().map(|id| id + 1));
         wire.reply(second, |_, answer| answer["id"] = first.clone());
-        wire.request(second, |sent| {
-            let mut value = sent.json();
-            value["id"] = first.clone();
-            sent.say(&value.to_string());
-        });
+        wire.body(second, |message| message["id"] = first.clone());
     }),
     misdeed(Modern, &["patterns.mrtr.client-echo-state"], |wire| brought(wire, |message| message["params"]["requestState"] = json!("mine"))),
     // tokens
@@ -258,10 +246,8 @@ const MISDEEDS: &[Misdeed] = &[
         wire.message("notifications/cancelled", |message| message["params"]["requestId"] = id.clone());
     }),
     misdeed(Session, &["utilities.progress.token-type"], |wire| {
-        wire.request(|sent| sent.text().contains("test_tool_with_progress"), |sent| {
-            let mut value = sent.json();
-            value["params"]["_meta"]["progressToken"] = json!(1.5);
-            sent.say(&value.to_string());
+        wire.body(|sent| sent.text().contains("test_tool_with_progress"), |message| {
+            message["params"]["_meta"]["progressToken"] = json!(1.5);
         });
     }),
     misdeed(Session, &["utilities.pagination.cursor-opaque"], |wire| {

@@ -50,7 +50,7 @@ pub(super) struct RunArgs {
     /// Revisions to ask for instead of each client's own, comma-separated.
     #[arg(short, long, value_delimiter = ',')]
     revisions: Vec<Revision>,
-    /// Cases at once: 10 on the embedded server, 4 on others.
+    /// Cases at once: 8 on the embedded server, 4 on others.
     #[arg(short, long)]
     jobs: Option<usize>,
     /// The longest that anything is waited for, in seconds.
@@ -338,7 +338,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
             revisions: args.revisions.clone(),
             target: in_command(args).or_else(|| embedded_target(args)),
         },
-        jobs: jobs.unwrap_or(if elsewhere { 4 } else { 10 }),
+        jobs: jobs.unwrap_or(if elsewhere { 4 } else { 8 }),
         stage,
         patience,
         seed: args.seed,
