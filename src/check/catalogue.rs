@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::{
     Finding, Findings, Outcome, auth, base, features, http, lifecycle, modern, session, shape, sse, stdio, utilities,
 };
-use crate::model::{Requirement, Via, requirements};
+use crate::model::{Era, Requirement, Via, requirements};
 use crate::transcript::View;
 
 /// A pure judgement of one requirement. Its id is the requirement's.
@@ -139,46 +139,82 @@ pub static CHECKS: &[&[Check]] = &[
 /// What the network did is not held against the server: the checks do not get to see it.
 /// What is asked of Streamable HTTP is judged over what went over it, and of nothing else.
 pub fn judge_all(view: &View<'_>) -> Vec<Finding> {
-    if view.is_disturbed() {
-        return judge(&View::undisturbed(view.events));
-    }
-    judge(view)
+    judged(view, |_| true)
 }
 
-/// Each check with its requirement, looked up once.
-static WITH_REQUIREMENTS: LazyLock<Vec<(&'static Check, &'static Requirement)>> = LazyLock::new(|| {
+/// The same, without the findings on what was not exercised: nine of ten.
+pub fn judge_exercised(view: &View<'_>) -> Vec<Finding> {
+    judged(view, |finding| finding.outcome != Outcome::NotExercised)
+}
+
+fn judged(view: &View<'_>, keep: fn(&Finding) -> bool) -> Vec<Finding> {
+    if view.is_disturbed() { judge(&View::undisturbed(view.events), keep) } else { judge(view, keep) }
+}
+
+/// What has to occur in a transcript for a check to have something to judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Any,
+    Authorization,
+    ModernEra,
+}
+
+impl Part {
+    fn of(requirement: &Requirement, id: &str) -> Self {
+        if id.starts_with("auth.") {
+            Self::Authorization
+        } else if requirement.revisions.iter().all(|revision| revision.facts().era == Era::Modern) {
+            Self::ModernEra
+        } else {
+            Self::Any
+        }
+    }
+}
+
+/// A check with what is known of it before there is a transcript.
+struct Known {
+    check: &'static Check,
+    requirement: &'static Requirement,
+    part: Part,
+    of_http: bool,
+}
+
+static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
     let catalogue = requirements();
-    CHECKS
-        .iter()
-        .flat_map(|area| area.iter())
-        .filter_map(|check| catalogue.get(check.id).map(|requirement| (check, requirement)))
-        .collect()
+    let checks = CHECKS.iter().flat_map(|area| area.iter());
+    let known = checks.filter_map(|check| {
+        let (requirement, of_http) = (catalogue.get(check.id)?, check.id.starts_with("transport.http."));
+        Some(Known { check, requirement, part: Part::of(requirement, check.id), of_http })
+    });
+    known.collect()
 });
 
-fn judge(view: &View<'_>) -> Vec<Finding> {
+fn judge(view: &View<'_>, keep: fn(&Finding) -> bool) -> Vec<Finding> {
     let authorizes = auth::occurs(view);
+    let is_modern = view.is_modern();
     let only_http = view.only(Via::StreamableHttp);
     let over_http = only_http.as_deref().map(|events| view.like(events));
     let over_http = over_http.as_ref().unwrap_or(view);
-    WITH_REQUIREMENTS
-        .iter()
-        .map(|(check, requirement)| {
-            let mut findings = Findings::new(check.id, requirement);
-            let of_http = check.id.starts_with("transport.http.");
-            // Most transcripts have nothing for this largest of the areas; debug builds make sure of it.
-            let idle = !authorizes && check.id.starts_with("auth.");
-            if !idle || cfg!(debug_assertions) {
-                (check.judge)(if of_http { over_http } else { view }, &mut findings);
-            }
-            let finding = findings.finish();
-            debug_assert!(
-                !idle || finding.outcome == Outcome::NotExercised,
-                "{} judges what has no part in it",
-                check.id
-            );
-            finding
-        })
-        .collect()
+    let findings = KNOWN.iter().map(|Known { check, requirement, part, of_http }| {
+        let mut findings = Findings::new(check.id, requirement);
+        // Most transcripts have nothing for the largest of the areas; debug builds make sure of it.
+        let idle = match part {
+            Part::Any => false,
+            Part::Authorization => !authorizes,
+            Part::ModernEra => !is_modern,
+        };
+        if !idle || cfg!(debug_assertions) {
+            (check.judge)(if *of_http { over_http } else { view }, &mut findings);
+        }
+        let finding = findings.finish();
+        debug_assert!(
+            !idle || finding.outcome == Outcome::NotExercised,
+            "{} judges what has no part in it",
+            check.id
+        );
+        finding
+    });
+    findings.filter(keep).collect()
 }
 
 #[cfg(test)]

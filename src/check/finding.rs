@@ -71,12 +71,14 @@ impl Findings {
     }
 
     /// The requirement was not kept: a failure if it is a MUST of the specification, else a warning.
+    #[cold]
     pub fn breach(&mut self, breach: Breach) {
         self.raise(if self.requirement.may_fail() { Outcome::Fail } else { Outcome::Warn });
         self.finding.breaches.push(breach);
     }
 
     /// Not kept, but the point is contested or tolerated: a warning whatever the level.
+    #[cold]
     pub fn contested(&mut self, breach: Breach) {
         self.raise(Outcome::Warn);
         self.finding.breaches.push(breach);
@@ -89,7 +91,14 @@ impl Findings {
 
     /// Passes or breaches by a condition.
     pub fn require(&mut self, holds: bool, breach: impl FnOnce() -> Breach) {
-        if holds { self.pass() } else { self.breach(breach()) }
+        if holds { self.pass() } else { self.tell(breach) }
+    }
+
+    /// What tells of breaches stays out of the way of what looks for them: it is half of the code of all checks.
+    #[cold]
+    #[inline(never)]
+    fn tell(&mut self, breach: impl FnOnce() -> Breach) {
+        self.breach(breach());
     }
 
     fn raise(&mut self, outcome: Outcome) {

@@ -27,6 +27,6 @@ pub mod sse;
 pub mod stdio;
 pub mod utilities;
 
-pub use catalogue::{CHECKS, Check, judge_all};
+pub use catalogue::{CHECKS, Check, judge_all, judge_exercised};
 pub use client::{CLIENT_CHECKS, judge_client};
 pub use finding::{Breach, Finding, Findings, Outcome};

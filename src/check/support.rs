@@ -27,6 +27,7 @@ pub(crate) fn seqs(seen: &[&Msg]) -> Vec<u32> {
 }
 
 /// A breach from its parts.
+#[cold]
 pub(crate) fn told(what: impl Into<String>, expected: &[&str], actual: &Value, fix: &str, seen: &[&Msg]) -> Breach {
     Breach {
         what: what.into(),

@@ -320,6 +320,7 @@ pub(crate) fn came(exchange: &Exchange) -> String {
 }
 
 /// A breach in one line.
+#[cold]
 pub(crate) fn told(what: String, expected: &[&str], actual: String, fix: &str, evidence: Vec<u32>) -> Breach {
     Breach {
         what,

@@ -8,11 +8,10 @@ use tokio::sync::oneshot;
 
 use super::compose;
 use super::exchange::{Answered, Options};
-use super::moment;
 use super::sim::{Pending, Sim};
 use super::step::{Turn, name_of};
 use super::target::SafeCall;
-use crate::model::{Members as _, Via, id_text};
+use crate::model::{Members as _, Via, id_text, moment};
 use crate::profile::OnSession404;
 use crate::scenario::{Await, Cancel, Invoke};
 use crate::wire::Request;

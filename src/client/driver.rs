@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::moment;
 use super::network::Network;
 use super::sim::{Handed, Named, Sim};
 use super::step::Turn;
 use super::target::Target;
-use crate::model::{Clock, Rng};
+use crate::model::{Clock, Rng, moment};
 use crate::profile::Profile;
 use crate::scenario::{Action, FIRST_CLIENT, Scenario, Step};
 use crate::transcript::{Event, EventKind};

@@ -7,10 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::moment;
 use super::sim::Sim;
 use super::transport::Line;
-use crate::model::{Members as _, Text, Via, id_text};
+use crate::model::{Members as _, Text, Via, id_text, moment};
 use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{
     Coding, CodingError, Connection, Decoder, Frame, Head, MAX_BODY, MAX_EVENTS, MAX_MESSAGES, MAX_TOTAL, Place,

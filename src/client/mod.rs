@@ -13,7 +13,6 @@ mod exchange;
 mod habits;
 mod mirror;
 mod modern;
-mod moment;
 mod network;
 mod nodes;
 mod opening;

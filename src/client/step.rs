@@ -13,10 +13,9 @@ use tokio::sync::oneshot;
 use super::compose;
 use super::control;
 use super::exchange::{Answered, Options};
-use super::moment;
 use super::sim::{Pending, Sim, State};
 use super::target::TimeControl;
-use crate::model::{Members as _, Via, id_text};
+use crate::model::{Members as _, Via, id_text, moment};
 use crate::scenario::{
     Action, Delay, Disconnect, DisconnectWhen, HeaderSource, LastEventId, Listen, NodeChoice, Notify, Raw, Reconnect,
     SessionSource, Shutdown, Wait,
@@ -131,7 +130,7 @@ impl Sim {
         let number = self.tap.next_exchange();
         let options = Options { within: self.target.patience, until, number: Some(number), ..Options::default() };
         let sim = Arc::clone(self);
-        tokio::spawn(async move { sim.exchange_with(request, options, Some(head)).await });
+        tokio::spawn(Box::pin(async move { sim.exchange_with(request, options, Some(head)).await }));
         // An error means that the exchange ended without a head, which is as good a reason to go on.
         let _ = moment::within(STREAM_HEAD.min(within), seen).await;
         number

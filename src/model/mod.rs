@@ -10,6 +10,7 @@ mod jsonrpc;
 mod measure;
 mod members;
 mod mint;
+pub(crate) mod moment;
 mod network;
 mod reading;
 mod requirement;

@@ -1,5 +1,7 @@
 //! A value together with the reason to believe it. It must not know which values there are.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a value comes from, best first.
@@ -18,7 +20,7 @@ pub enum Evidence {
     Assumed,
 }
 
-/// A value, and why it is believed.
+/// A value, and why it is believed; the reasons are shared with the profiles that are made of this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known<T> {
@@ -28,10 +30,10 @@ pub struct Known<T> {
     /// Where it comes from.
     pub evidence: Evidence,
     /// When it was so: a day, or as near as the reference says.
-    pub date: String,
+    pub date: Arc<str>,
     /// Public reference, or the capture it was read from.
     #[serde(rename = "ref")]
-    pub reference: String,
+    pub reference: Arc<str>,
 }
 
 impl<T: Clone> Known<T> {
@@ -40,8 +42,8 @@ impl<T: Clone> Known<T> {
         Self {
             value: self.value.clone(),
             evidence: Evidence::Assumed,
-            date: self.date.clone(),
-            reference: format!("as {sdk}: {}", self.reference),
+            date: Arc::clone(&self.date),
+            reference: format!("as {sdk}: {}", self.reference).into(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
@@ -14,6 +15,9 @@ use super::plan::Planned;
 use super::queue::Queue;
 use super::run::RehearsalError;
 use crate::verdict::Case;
+
+/// How often it is looked for cases that are through. To be told of each would cost the threads a call of the system for it.
+const LOOKED_EVERY: Duration = Duration::from_millis(20);
 
 /// Cases that did not begin yet, for all threads.
 #[derive(Debug, Clone)]
@@ -42,6 +46,8 @@ type Through = Result<(usize, Case), RehearsalError>;
 #[derive(Debug)]
 pub(super) struct Lanes {
     through: mpsc::UnboundedReceiver<Through>,
+    /// Closed when the last thread is through with all of it.
+    over: mpsc::Receiver<()>,
     stop: watch::Sender<bool>,
 }
 
@@ -53,6 +59,7 @@ impl Lanes {
         F: Future<Output = Result<Case, RehearsalError>> + Send + 'static,
     {
         let (tell, through) = mpsc::unbounded_channel();
+        let (at_work, over) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
         let jobs = jobs.max(1);
         let lanes = thread::available_parallelism().map_or(1, usize::from).min(jobs);
@@ -60,7 +67,9 @@ impl Lanes {
             let (waiting, play, stopped, tell) = (waiting.clone(), play.clone(), stopped.clone(), tell.clone());
             let width = jobs / lanes + usize::from(lane < jobs % lanes);
             let failed = tell.clone();
+            let at_work = at_work.clone();
             let started = thread::Builder::new().name(format!("lane-{lane}")).spawn(move || {
+                let _at_work = at_work;
                 match runtime::Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => {
                         // A task of its own: what wakes the future that a runtime blocks on costs a call of the system.
@@ -76,15 +85,25 @@ impl Lanes {
                 let _ = failed.send(Err(RehearsalError::Thread(error)));
             }
         }
-        Self { through, stop }
+        Self { through, over, stop }
     }
 
-    /// The next case that is through; `None` when all are.
-    pub(super) async fn next(&mut self) -> Option<Through> {
-        self.through.recv().await
+    /// The cases that are through since the last time, once there are any; none when all are.
+    pub(super) async fn next(&mut self) -> Vec<Through> {
+        loop {
+            let over = self.over.is_closed();
+            let through: Vec<Through> = std::iter::from_fn(|| self.through.try_recv().ok()).collect();
+            if over || !through.is_empty() {
+                return through;
+            }
+            tokio::select! {
+                _ = self.over.recv() => {}
+                () = tokio::time::sleep(LOOKED_EVERY) => {}
+            }
+        }
     }
 
-    /// Has the cases under way dropped; [`Self::next`] gives `None` once that is done.
+    /// Has the cases under way dropped; [`Self::next`] gives none once that is done.
     pub(super) fn stop(&self) {
         let _ = self.stop.send(true);
     }
@@ -106,7 +125,8 @@ async fn run<P, F>(
         while tasks.len() < width
             && let Some((index, planned)) = waiting.with(Queue::next)
         {
-            let played = play(index, planned);
+            // Boxed, as what is spawned is moved again and again before it begins, and this is large.
+            let played = Box::pin(play(index, planned));
             tasks.spawn(async move { played.await.map(|case| (index, case)) });
         }
         let joined = tokio::select! {
@@ -139,7 +159,6 @@ async fn run<P, F>(
 #[cfg(test)]
 mod tests {
     use std::future::pending;
-    use std::time::Duration;
 
     use super::super::{Selection, Survey, plans};
     use super::*;
@@ -170,8 +189,12 @@ mod tests {
             Ok(over(planned))
         });
         let mut through = Vec::new();
-        while let Some(case) = lanes.next().await {
-            through.push(case.expect("played").0);
+        loop {
+            let some = lanes.next().await;
+            if some.is_empty() {
+                break;
+            }
+            through.extend(some.into_iter().map(|case| case.expect("played").0));
         }
         through.sort_unstable();
         assert_eq!(through, [0, 2]);
@@ -186,10 +209,11 @@ mod tests {
             }
             Ok(over(planned))
         });
-        assert_eq!(lanes.next().await.expect("one").expect("played").0, 0);
+        let one: Vec<usize> = lanes.next().await.into_iter().map(|case| case.expect("played").0).collect();
+        assert_eq!(one, [0]);
         lanes.stop();
         let ended = tokio::time::timeout(Duration::from_secs(10), lanes.next()).await.expect("in time");
-        assert!(ended.is_none());
+        assert!(ended.is_empty());
         assert!(waiting.rest().len() <= 2);
     }
 }

@@ -128,12 +128,16 @@ pub async fn rehearse(
             }
             through = lanes.next() => through,
         };
-        let Some(through) = through else { break };
-        let (index, mut case) = through?;
-        pool.share(&mut case);
-        silent = if case.silent { silent + 1 } else { 0 };
-        cases[index] = Some(case);
-        done += 1;
+        if through.is_empty() {
+            break;
+        }
+        for through in through {
+            let (index, mut case) = through?;
+            pool.share(&mut case);
+            silent = if case.silent { silent + 1 } else { 0 };
+            cases[index] = Some(case);
+            done += 1;
+        }
         if silent >= MOST_SILENT && matches!(rehearsal.stage, Stage::Foreign(_)) {
             for (index, planned) in waiting.rest() {
                 let reason = format!("not played, since the target had stayed silent in {MOST_SILENT} cases in a row");

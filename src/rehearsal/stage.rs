@@ -17,9 +17,6 @@ use crate::scenario::Scenario;
 use crate::server::{AuthConfig, Eras, RunningServer, ServerConfig, StoreConfig, start};
 use crate::wire::{Command, Place};
 
-/// How long the embedded server's tools work between two reports.
-const TICK: Duration = Duration::from_millis(2);
-
 /// The first of the ports that nobody owns (RFC 6335 section 6).
 const EPHEMERAL: u16 = 49_152;
 
@@ -87,7 +84,7 @@ impl Stage {
             Self::Foreign(_) => (StoreConfig::Memory, 1),
         };
         // What the tools pretend to work on is nothing to wait for.
-        ServerConfig { faults, store, nodes, tick: TICK, ..ServerConfig::default() }
+        ServerConfig { faults, store, nodes, tick: Duration::ZERO, ..ServerConfig::default() }
     }
 
     /// What an embedded server offers beyond what the survey of one can see.

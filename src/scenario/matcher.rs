@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 use regex::Regex;
 #[cfg(test)]
@@ -18,6 +20,9 @@ const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "obje
 
 /// Keywords of JSON Schema that are data here, not operators.
 const PLAIN: [&str; 5] = ["$schema", "$ref", "$defs", "$id", "$anchor"];
+
+/// Of how many patterns each thread keeps what it read.
+const MAX_PATTERNS: usize = 64;
 
 /// What a JSON value has to look like.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -217,9 +222,7 @@ fn operate(name: &str, argument: &Value, actual: Option<&Value>) -> bool {
         ("$not", actual) => !fits(argument, actual),
         ("$any", actual) => argument.as_array().is_some_and(|choices| choices.iter().any(|c| fits(c, actual))),
         ("$type", Some(value)) => argument.as_str().is_some_and(|name| is_type(name, value)),
-        ("$regex", Some(Value::String(text))) => {
-            argument.as_str().and_then(|pattern| Regex::new(pattern).ok()).is_some_and(|regex| regex.is_match(text))
-        }
+        ("$regex", Some(Value::String(text))) => argument.as_str().is_some_and(|pattern| is_match(pattern, text)),
         ("$len", Some(value)) => length(value).is_some_and(|length| fits(argument, Some(&length.into()))),
         ("$gt", Some(value)) => ordered(value, argument).is_some_and(|(value, bound)| value > bound),
         ("$lt", Some(value)) => ordered(value, argument).is_some_and(|(value, bound)| value < bound),
@@ -227,6 +230,25 @@ fn operate(name: &str, argument: &Value, actual: Option<&Value>) -> bool {
         ("$contains", Some(Value::String(text))) => argument.as_str().is_some_and(|part| text.contains(part)),
         _ => false,
     }
+}
+
+thread_local! {
+    /// Patterns that were read by this thread: thousands of cases ask for the same few.
+    static PATTERNS: RefCell<HashMap<String, Regex>> = RefCell::default();
+}
+
+/// Whether a text has something of this pattern in it.
+fn is_match(pattern: &str, text: &str) -> bool {
+    PATTERNS.with_borrow_mut(|read| {
+        if let Some(regex) = read.get(pattern) {
+            return regex.is_match(text);
+        }
+        let Ok(regex) = Regex::new(pattern) else { return false };
+        if read.len() >= MAX_PATTERNS {
+            read.clear();
+        }
+        read.entry(pattern.to_owned()).or_insert(regex).is_match(text)
+    })
 }
 
 fn ordered(value: &Value, bound: &Value) -> Option<(f64, f64)> {

@@ -11,7 +11,7 @@ use super::dispatch::App;
 use super::fault::{OutCtx, Rule};
 use super::modern::Running;
 use super::session::Session;
-use crate::model::{Clock as _, Members as _, Revision};
+use crate::model::{Clock as _, Members as _, Revision, moment};
 
 /// How long the server waits for an answer of the client, on its own clock.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -127,6 +127,15 @@ impl Call {
     /// Waits on the server's clock.
     pub(crate) async fn sleep_for(&self, duration: Duration) {
         self.app.clock.sleep(duration).await;
+    }
+
+    /// Pretends to work between two reports: for a tick of the server, or, where that is no time at all, until everybody
+    /// else had a turn.
+    pub(crate) async fn work(&self) {
+        match self.app.config.tick {
+            Duration::ZERO => moment::turns().await,
+            tick => self.sleep_for(tick).await,
+        }
     }
 
     /// The server's time.

@@ -235,7 +235,8 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     if !tools::streams(app, &value) {
         // Spawned, because a dropped connection drops this future, and the work is to go on.
         let id = value.member("id").cloned();
-        let task = tokio::spawn(app.clone().perform(session.clone(), None, value));
+        // Boxed, as what is spawned is moved again and again before it begins.
+        let task = tokio::spawn(Box::pin(app.clone().perform(session.clone(), None, value)));
         return match task.await {
             Ok(Some(message)) => {
                 let reply = Reply::json(200, &app.outgoing(Some(&method), message));
@@ -256,7 +257,7 @@ async fn request(app: &Arc<App>, session: Arc<Session>, value: Value) -> Reply {
     if !app.faults.holds(Rule::KeepAliveUnseen) {
         session.emit(stream, "ping".to_owned(), true);
     }
-    let work = run_on(app, &session, stream, value);
+    let work = Box::pin(run_on(app, &session, stream, value));
     let close = app.faults.holds(Rule::StreamEndsAfterResponse);
     tokio::spawn(async move {
         work.await;

@@ -229,10 +229,10 @@ async fn accept(
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 };
-                connections.spawn(serve_socket(Arc::clone(&nodes), identity.clone(), socket));
+                connections.spawn(Box::pin(serve_socket(Arc::clone(&nodes), identity.clone(), socket)));
             }
             stream = intake.accept() => {
-                connections.spawn(serve_stream(Arc::clone(&nodes), stream));
+                connections.spawn(Box::pin(serve_stream(Arc::clone(&nodes), stream)));
             }
         }
     }

@@ -301,7 +301,7 @@ async fn with_progress(call: &Call) -> Value {
     let steps: [u64; 3] = if call.app.faults.holds(Rule::ProgressIncreases) { [0, 50, 100] } else { [50, 50, 0] };
     for (number, progress) in steps.into_iter().enumerate() {
         if number > 0 {
-            call.sleep_for(call.app.config.tick).await;
+            call.work().await;
         }
         call.progress(progress, 100, &format!("Completed step {progress} of 100"));
     }
@@ -310,10 +310,10 @@ async fn with_progress(call: &Call) -> Value {
 
 async fn with_logging(call: &Call) -> Value {
     call.log("info", &json!("Tool execution started"));
-    call.sleep_for(call.app.config.tick).await;
+    call.work().await;
     call.log("info", &json!("Tool processing data"));
     call.log("debug", &json!("A detail for those who asked for it"));
-    call.sleep_for(call.app.config.tick).await;
+    call.work().await;
     call.log("info", &json!("Tool execution completed"));
     content([text("Logging completed")])
 }

@@ -323,7 +323,8 @@ fn pairs(text: &str) -> Vec<(String, String)> {
 
 /// The exchanges of a transcript in order of their requests.
 pub(super) fn exchanges(events: &[Event]) -> Vec<Exchange> {
-    let mut list: Vec<Exchange> = Vec::new();
+    let requests = events.iter().filter(|event| matches!(event.kind, EventKind::Request { .. })).count();
+    let mut list: Vec<Exchange> = Vec::with_capacity(requests);
     let mut by_number: HashMap<u32, usize> = HashMap::new();
     let mut nodes: HashMap<u32, AtNode> = HashMap::new();
     for event in events {

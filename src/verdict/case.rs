@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Judged;
 use super::expectation::{Unmet, judge_expectations, left_out};
-use crate::check::{Breach, Finding, Outcome, judge_all};
+use crate::check::{Breach, Finding, Outcome, judge_exercised};
 use crate::model::{Level, Members as _, requirements};
 use crate::scenario::Scenario;
 use crate::transcript::{Direction, End, Event, Exchange, Msg, View};
@@ -129,7 +129,7 @@ impl Case {
 /// Judges a transcript as a case of this scenario.
 pub fn judge_case(plan: Plan, scenario: &Scenario, events: &[Event]) -> Case {
     let view = View::new(events);
-    let findings = judge_all(&view);
+    let findings = judge_exercised(&view);
     let (met, unmet_steps) = judge_expectations(scenario, &view);
     let mut stories: Vec<Story> = findings.iter().filter_map(|finding| story_of(finding, &view)).collect();
     // A broken clause tells more than the step that stumbled over it; the step is told where no clause is.

@@ -2,6 +2,7 @@
 //! is which requirements were kept, and how often.
 
 use std::collections::HashMap;
+use std::ptr;
 use std::sync::{Arc, LazyLock};
 
 use crate::check::{CHECKS, CLIENT_CHECKS, Finding, Outcome};
@@ -30,21 +31,24 @@ static IDS: LazyLock<Ids> = LazyLock::new(|| {
     Ids { by_number, numbers }
 });
 
-/// The number of a requirement; as a rule it is that of its place among all findings.
-fn number_of(id: &str, likely: u16) -> Option<u16> {
-    let known = IDS.by_number.get(usize::from(likely)) == Some(&id);
-    if known { Some(likely) } else { IDS.numbers.get(id).copied() }
+/// The number of a requirement; as a rule it is one of the next, as findings come in the order of the checks.
+fn number_of(id: &str, next: u16) -> Option<u16> {
+    let ahead = (next..).zip(IDS.by_number.get(usize::from(next)..).unwrap_or_default());
+    let known = ahead.map(|(number, known)| (number, *known)).find(|(_, known)| ptr::eq(*known, id));
+    known.map(|(number, _)| number).or_else(|| IDS.numbers.get(id).copied())
 }
 
 impl Judged {
     /// Keeps what was exercised of these.
     pub fn of(findings: Vec<Finding>) -> Self {
         let (mut held, mut passes, mut told) = (Vec::new(), Vec::new(), Vec::new());
-        let numbered = (0..).zip(findings);
-        let exercised = numbered.filter(|(_, finding)| finding.outcome != Outcome::NotExercised);
-        for (place, (number, finding)) in (0..).zip(exercised) {
+        let exercised = findings.into_iter().filter(|finding| finding.outcome != Outcome::NotExercised);
+        let mut next = 0;
+        for (place, finding) in (0..).zip(exercised) {
             let plain = finding.outcome == Outcome::Pass && finding.breaches.is_empty();
-            match (number_of(finding.requirement, number), u8::try_from(finding.passes)) {
+            let number = number_of(finding.requirement, next);
+            next = number.map_or(next, |number| number + 1);
+            match (number, u8::try_from(finding.passes)) {
                 (Some(id), Ok(often)) if plain => {
                     held.push(id);
                     passes.push(often);

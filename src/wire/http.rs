@@ -14,6 +14,9 @@ use crate::transcript::Headers;
 
 /// What is copied to go out in one write, in bytes.
 const PIECE: usize = 16 * 1024;
+/// How much room is made for what comes, in bytes, and from what on there is enough of it.
+const ROOM: usize = 8 * 1024;
+const LEAST_ROOM: usize = 1024;
 
 /// A request as it goes out.
 #[derive(Debug, Clone)]
@@ -317,7 +320,10 @@ impl Connection {
     }
 
     async fn read_more(&mut self) -> Result<usize, WireError> {
-        self.buffer.reserve(4096);
+        // What is left of the last piece does for small ones; to ask for more each time would copy what has come so far.
+        if self.buffer.capacity() - self.buffer.len() < LEAST_ROOM {
+            self.buffer.reserve(ROOM);
+        }
         Ok(self.stream.read_buf(&mut self.buffer).await?)
     }
 }

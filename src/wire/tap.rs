@@ -10,6 +10,9 @@ use super::secrets;
 use crate::model::{Clock, Labels};
 use crate::transcript::{Event, EventKind, Headers, header};
 
+/// So many events a case has as a rule; the room for them is made at once.
+const USUAL: usize = 64;
+
 /// Records what one case puts on the wire and gets from it.
 #[derive(Debug)]
 pub struct Tap {
@@ -37,7 +40,8 @@ pub trait Sink: fmt::Debug + Send {
 impl Tap {
     /// An empty transcript under this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, labels: Labels::default(), inner: Mutex::default() }
+        let inner = Inner { events: Vec::with_capacity(USUAL), ..Inner::default() };
+        Self { clock, labels: Labels::default(), inner: Mutex::new(inner) }
     }
 
     /// The same, where the events go to somebody as they come.

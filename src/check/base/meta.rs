@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
+use crate::check::memo::remembered;
 use crate::check::wire::{came, fair_calls, received, told};
 use crate::check::{Check, Findings};
-use crate::model::Members as _;
-use crate::transcript::View;
+use crate::model::{Members as _, Revision};
+use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -20,13 +21,15 @@ pub const CHECKS: &[Check] = &[
 
 /// Every member of this name, at any depth outside of free-form data.
 fn gather<'v>(value: &'v Value, name: &str, into: &mut Vec<&'v Value>) {
-    const FREE: &[&str] = &["structuredContent", "arguments", "inputSchema", "outputSchema", "data", "experimental"];
+    let is_free = |key: &str| {
+        matches!(key, "structuredContent" | "arguments" | "inputSchema" | "outputSchema" | "data" | "experimental")
+    };
     match value {
         Value::Object(members) => {
             for (key, member) in members {
                 if key == name {
                     into.push(member);
-                } else if !FREE.contains(&key.as_str()) {
+                } else if (member.is_object() || member.is_array()) && !is_free(key) {
                     gather(member, name, into);
                 }
             }
@@ -36,8 +39,26 @@ fn gather<'v>(value: &'v Value, name: &str, into: &mut Vec<&'v Value>) {
     }
 }
 
+/// Messages of the server that have a member of this name somewhere; most have none, and are looked through once.
+fn having<'v>(view: &'v View<'_>, name: &'static str) -> impl Iterator<Item = (&'v Msg, Option<Revision>)> {
+    let has = |msg: &Msg| {
+        let look = || {
+            let mut found = Vec::new();
+            gather(&msg.value, name, &mut found);
+            Some(!found.is_empty())
+        };
+        remembered((name, None), &msg.value, &msg.value, look) == Some(true)
+    };
+    let heard = || received(view).enumerate().filter(|(_, (msg, _, _))| has(msg)).map(|(index, _)| index).collect();
+    let having = view.indexes(name, heard);
+    received(view)
+        .enumerate()
+        .filter(move |(index, _)| having.contains(index))
+        .map(|(_, (msg, _, revision))| (msg, revision))
+}
+
 fn keys(view: &View<'_>, out: &mut Findings, holds: fn(&str) -> Option<bool>, what: &str, expected: &str, fix: &str) {
-    for (msg, _, revision) in received(view) {
+    for (msg, revision) in having(view, "_meta") {
         if !out.covers(revision) {
             continue;
         }
@@ -195,7 +216,7 @@ fn unknown_params(view: &View<'_>, out: &mut Findings) {
 
 /// Icons come from the web or stand in the message itself.
 fn icon_src(view: &View<'_>, out: &mut Findings) {
-    for (msg, _, revision) in received(view) {
+    for (msg, revision) in having(view, "icons") {
         if !out.covers(revision) {
             continue;
         }

@@ -195,7 +195,7 @@ fn annotation_types(view: &View<'_>, out: &mut Findings) {
         let hints = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
         let wrong = hints
             .into_iter()
-            .filter(|hint| annotations.get(hint).is_some_and(|value| !value.is_boolean()))
+            .filter(|hint| annotations.member(hint).is_some_and(|value| !value.is_boolean()))
             .chain(annotations.member("title").is_some_and(|title| !title.is_string()).then_some("title"))
             .collect::<Vec<_>>();
         let breach = || {

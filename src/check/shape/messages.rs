@@ -1,6 +1,6 @@
 //! Every message of the server against the shape that its revision gives it.
 
-use std::collections::HashMap;
+use std::ptr;
 
 use super::fit::Misfit;
 use super::message::{Reading, Sender, read};
@@ -8,7 +8,7 @@ use crate::check::memo::remembered;
 use crate::check::support::LISTS;
 use crate::check::wire::{received, short, told};
 use crate::check::{Check, Findings};
-use crate::model::{Era, Kind, Members as _, Revision, id_text};
+use crate::model::{Era, Kind, Members as _, Revision};
 use crate::transcript::{Msg, View};
 
 /// The checks of this topic.
@@ -36,11 +36,10 @@ fn error(view: &View<'_>, out: &mut Findings) {
 }
 
 fn each(view: &View<'_>, out: &mut Findings, of_kind: impl Fn(&Msg) -> bool) {
-    let mut methods: Option<HashMap<(u32, String), &str>> = None;
     for (msg, _, revision) in received(view) {
         let Some(revision) = revision.filter(|revision| of_kind(msg) && out.covers(Some(*revision))) else { continue };
         let answers = match msg.kind {
-            Kind::Response => methods.get_or_insert_with(|| answered(view)).get(&key(msg)).copied(),
+            Kind::Response => answered(view, msg),
             _ => None,
         };
         match read_once(revision, msg, answers) {
@@ -72,17 +71,11 @@ fn read_once(revision: Revision, msg: &Msg, answers: Option<&str>) -> Reading {
     seen.unwrap_or_else(|| if fits == Some(true) { Reading::Fits } else { look() })
 }
 
-/// A response by its position and, as several may share one, its id.
-fn key(msg: &Msg) -> (u32, String) {
-    (msg.seq, msg.message().id().map(id_text).unwrap_or_default())
-}
-
-/// The method that each response answers.
-fn answered<'v>(view: &'v View<'_>) -> HashMap<(u32, String), &'v str> {
-    let pairs = view.calls.iter().filter_map(|call| Some((call, view.messages[call.request].method()?)));
-    pairs
-        .flat_map(|(call, method)| call.responses.iter().map(move |index| (key(&view.messages[*index]), method)))
-        .collect()
+/// The method that a response answers.
+fn answered<'v>(view: &'v View<'_>, response: &Msg) -> Option<&'v str> {
+    let is_it = |index: &usize| ptr::eq(&raw const view.messages[*index], response);
+    let answered = view.calls.iter().rev().filter(|call| call.responses.iter().any(is_it));
+    answered.filter_map(|call| view.messages[call.request].method()).next()
 }
 
 fn breach(msg: &Msg, answers: Option<&str>, misfit: &Misfit, revision: &str) -> crate::check::Breach {

@@ -10,8 +10,8 @@ use tokio::process::ChildStdin;
 use tokio::sync::oneshot;
 
 use crate::client::exchange::{Answered, Options, Stop};
-use crate::client::moment;
 use crate::client::sim::Sim;
+use crate::model::moment;
 use crate::model::{Members as _, Text, Via, id_text};
 use crate::transcript::{End, EventKind, Headers};
 use crate::wire::{Process, Request, Speaker, read_within_bounds};

@@ -8,9 +8,9 @@ use url::Url;
 
 use super::line::{Line, Out};
 use crate::client::exchange::{Answered, Options};
-use crate::client::moment;
 use crate::client::sim::Sim;
 use crate::model::Via;
+use crate::model::moment;
 use crate::wire::Request;
 
 /// Longer than any case: the stream is the session, and ends with it.

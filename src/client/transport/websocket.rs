@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::line::{Line, Out};
 use crate::client::compose;
 use crate::client::exchange::{Answered, Stop};
-use crate::client::moment;
 use crate::client::sim::Sim;
 use crate::model::Via;
+use crate::model::moment;
 use crate::transcript::{End, EventKind, Headers, header};
 use crate::wire::{Coding, Connection, Incoming, Link, Listener, Request, accept_key, sockets};
 

@@ -134,11 +134,11 @@ fn streamed(app: &Arc<App>, request: Request, asked: &Value) -> Reply {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let way = Way::Stream(sender, Arc::new(asked.clone()));
     let of = Arc::clone(app);
-    let work = tokio::spawn(async move {
+    let work = tokio::spawn(Box::pin(async move {
         let outcome = request.run(&of, Some(way.clone())).await;
         // Whoever has gone does not want it.
         way.say(&of, response(&request.id, outcome), request.served.name);
-    });
+    }));
     events(receiver, Work(work.abort_handle(), app.faults.holds(Rule::DisconnectCancels)))
 }
 

@@ -10,15 +10,20 @@ use std::time::Duration;
 const TURNS: u32 = 64;
 
 /// Completes once so much real time is over and everything that was ready by then had its turns.
-pub(super) async fn passes(limit: Duration) {
+pub(crate) async fn passes(limit: Duration) {
     tokio::time::sleep(limit).await;
+    turns().await;
+}
+
+/// Completes once everything that is ready had its turns.
+pub(crate) async fn turns() {
     for _ in 0..TURNS {
         tokio::task::yield_now().await;
     }
 }
 
 /// What this comes to, or `None` where it takes longer than a moment of that length.
-pub(super) async fn within<F: Future>(limit: Duration, what: F) -> Option<F::Output> {
+pub(crate) async fn within<F: Future>(limit: Duration, what: F) -> Option<F::Output> {
     tokio::select! {
         biased;
         done = what => Some(done),
