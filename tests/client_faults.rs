@@ -74,7 +74,7 @@ fn hurries(wire: &mut Wire<'_>) {
     let at = wire.0.iter().rposition(is_hello).expect("it begins");
     let mut early = wire.0[at].clone();
     let EventKind::Request { exchange, body, .. } = &mut early.kind else { unreachable!() };
-    (*exchange, *body) = (9_999, Some(r#"{"jsonrpc":"2.0","id":900,"method":"tools/list"}"#.to_owned().into()));
+    (*exchange, *body) = (9_999, Some(r#"{"jsonrpc":"2.0","id":900,"method":"tools/list"}"#.into()));
     wire.0.insert(at + 1, early);
 }
 

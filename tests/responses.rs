@@ -106,14 +106,14 @@ async fn ours(port: u16) -> Seen {
     let place = Place { host: "127.0.0.1".to_owned(), port, tls: false, through: None, inlet: None };
     let mut connection = Connection::open(&place, &Trust::default(), 1, LIMIT).await.expect("it is open");
     let mut request = mcp_rehearsal::wire::Request::to("/".to_owned(), "GET");
-    request.headers.push(("host".to_owned(), "a".to_owned()));
+    request.headers.push(("host".into(), "a".into()));
     connection.send(&request).await.expect("it takes the request");
     let head = connection.head("GET").await.expect("a head");
     let mut body = Vec::new();
     while let Some(piece) = connection.piece().await.expect("a body") {
         body.extend_from_slice(&piece);
     }
-    let headers = head.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
+    let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_ascii_lowercase(), value.to_string()));
     (head.status, own(headers), body)
 }
 

@@ -207,11 +207,7 @@ fn judge(view: &View<'_>, keep: fn(&Finding) -> bool) -> Vec<Finding> {
             (check.judge)(if *of_http { over_http } else { view }, &mut findings);
         }
         let finding = findings.finish();
-        debug_assert!(
-            !idle || finding.outcome == Outcome::NotExercised,
-            "{} judges what has no part in it",
-            check.id
-        );
+        debug_assert!(!idle || finding.outcome == Outcome::NotExercised, "{} judges what has no part in it", check.id);
         finding
     });
     findings.filter(keep).collect()

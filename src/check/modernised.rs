@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use crate::model::{Kind, Members as _, Message, Via, id_text};
-use crate::transcript::{Event, EventKind, META_CAPABILITIES, META_SERVER, META_SUBSCRIPTION, META_VERSION};
+use crate::transcript::{Event, EventKind, Headers, META_CAPABILITIES, META_SERVER, META_SUBSCRIPTION, META_VERSION};
 
 const MODERN: &str = "2026-07-28";
 
@@ -65,7 +65,7 @@ impl Telling {
                     self.listening.insert(*exchange, id);
                     "POST".clone_into(method);
                     *body = Some(asked.to_string().into());
-                    headers.push(("content-type".to_owned(), "application/json".to_owned()));
+                    headers.push(("content-type".into(), "application/json".into()));
                 }
                 let sent: Option<Value> = body.as_deref().and_then(|body| serde_json::from_str(body).ok());
                 let sent = sent.map(|message| self.asked(client, *exchange, message));
@@ -73,7 +73,7 @@ impl Telling {
                     headers.retain(|(name, _)| {
                         !matches!(name.to_ascii_lowercase().as_str(), "mcp-session-id" | "mcp-protocol-version")
                     });
-                    headers.push(("mcp-protocol-version".to_owned(), MODERN.to_owned()));
+                    headers.push(("mcp-protocol-version".into(), MODERN.into()));
                     headers.extend(mirror(sent.as_ref()));
                 }
                 if let Some(sent) = sent.filter(Value::is_object) {
@@ -166,15 +166,15 @@ impl Telling {
     }
 }
 
-fn mirror(sent: Option<&Value>) -> Vec<(String, String)> {
+fn mirror(sent: Option<&Value>) -> Headers {
     let Some(sent) = sent.filter(|sent| Message(sent).kind() == Kind::Request) else { return Vec::new() };
-    let mut headers: Vec<(String, String)> = Vec::new();
-    headers.extend(sent.at("method").as_str().map(|method| ("mcp-method".to_owned(), method.to_owned())));
+    let mut headers = Headers::new();
+    headers.extend(sent.at("method").as_str().map(|method| ("mcp-method".into(), method.into())));
     let name = match sent.at("method").as_str() {
         Some("tools/call" | "prompts/get") => sent.at("params").at("name").as_str(),
         Some("resources/read") => sent.at("params").at("uri").as_str(),
         _ => None,
     };
-    headers.extend(name.map(|name| ("mcp-name".to_owned(), name.to_owned())));
+    headers.extend(name.map(|name| ("mcp-name".into(), name.into())));
     headers
 }

@@ -61,7 +61,7 @@ pub(super) async fn replay(args: ReplayArgs) -> ExitCode {
     if let Entry::Token(token) = &target.entry
         && header(&headers, "authorization").is_none()
     {
-        headers.push(("authorization".to_owned(), format!("Bearer {}", token.0)));
+        headers.push(("authorization".into(), format!("Bearer {}", token.0).into()));
     }
     let stage = Stage {
         place: target.place.clone(),

@@ -9,6 +9,7 @@ use super::config::{self, TargetConfig, WayIn};
 use crate::client::{Entry, SafeCall, Target, TargetError, TimeControl};
 use crate::model::{HybridClock, Rng, Via};
 use crate::server::{AuthConfig, RunningServer, ServerConfig, TokenFormat, start};
+use crate::transcript::HeaderText;
 use crate::wire::{Command, Trust};
 
 /// Arguments that say more of a target.
@@ -19,7 +20,7 @@ pub(super) struct TargetArgs {
     config: Option<PathBuf>,
     /// A header that every request to the target carries, such as `X-Api-Key: …`; may be repeated.
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
+    headers: Vec<(HeaderText, HeaderText)>,
     /// The transport: streamable-http, sse, stdio or websocket. Without it, what the address says and the client does.
     #[arg(long, value_name = "NAME")]
     transport: Option<Via>,
@@ -40,7 +41,7 @@ pub(super) struct Met {
     pub(super) issuer: Option<RunningServer>,
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+fn header(text: &str) -> Result<(HeaderText, HeaderText), String> {
     let (name, value) = text.split_once(':').ok_or("write it like 'X-Api-Key: secret'")?;
     let (name, value) = (name.trim(), value.trim());
     let token = |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
@@ -50,7 +51,7 @@ fn header(text: &str) -> Result<(String, String), String> {
     if value.chars().any(|letter| letter.is_control() && letter != '\t') {
         return Err("the value has control characters in it".to_owned());
     }
-    Ok((name.to_owned(), value.to_owned()))
+    Ok((name.into(), value.into()))
 }
 
 impl TargetArgs {
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn headers_are_read() {
-        assert_eq!(header("X-Key:  a:b "), Ok(("X-Key".to_owned(), "a:b".to_owned())));
+        assert_eq!(header("X-Key:  a:b "), Ok(("X-Key".into(), "a:b".into())));
         for wrong in ["nothing", ": x", "a b: c", "a: b\r\nc: d"] {
             assert!(header(wrong).is_err(), "{wrong}");
         }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::profile::{Authorization, Header, KeyOrder};
 use crate::scenario::Headers as Overrides;
-use crate::transcript::Headers;
+use crate::transcript::{HeaderText, Headers};
 
 /// What header templates may name.
 #[derive(Debug, Default)]
@@ -32,13 +32,14 @@ pub(super) fn headers(templates: &[Header], slots: &Slots<'_>) -> Headers {
         _ => None,
     };
     let mut filled = Headers::with_capacity(templates.len() + 1);
-    filled.extend(templates.iter().filter_map(|header| Some((header.name.clone(), fill(&header.value, value)?))));
+    filled
+        .extend(templates.iter().filter_map(|header| Some((header.name.as_str().into(), fill(&header.value, value)?))));
     filled
 }
 
 /// Fills one template; what stands in braces and is no slot stays as it is. `None` where a slot has no value.
-fn fill<'s>(template: &str, value: impl Fn(&str) -> Option<Option<&'s str>>) -> Option<String> {
-    let mut text = String::with_capacity(template.len());
+fn fill<'s>(template: &str, value: impl Fn(&str) -> Option<Option<&'s str>>) -> Option<HeaderText> {
+    let mut text = HeaderText::with_capacity(template.len());
     let mut rest = template;
     while let Some((before, from)) = rest.split_once('{') {
         text.push_str(before);
@@ -60,7 +61,7 @@ pub(super) fn authorize(headers: &mut Headers, place: &Authorization, token: Opt
     let Some(token) = token else { return };
     let after = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case(&place.after));
     let at = after.map_or(headers.len(), |at| at + 1);
-    headers.insert(at, (place.name.clone(), format!("Bearer {token}")));
+    headers.insert(at, (place.name.clone().into(), format!("Bearer {token}").into()));
 }
 
 /// Adds, replaces or (null) removes headers; names compare without case.
@@ -68,9 +69,9 @@ pub(super) fn apply(headers: &mut Headers, overrides: &Overrides) {
     for (name, value) in overrides {
         let found = headers.iter().position(|(key, _)| key.eq_ignore_ascii_case(name));
         match (found, value) {
-            (Some(index), Some(value)) => headers[index] = (name.clone(), value.clone()),
+            (Some(index), Some(value)) => headers[index] = (name.as_str().into(), value.as_str().into()),
             (Some(_), None) => headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name)),
-            (None, Some(value)) => headers.push((name.clone(), value.clone())),
+            (None, Some(value)) => headers.push((name.as_str().into(), value.as_str().into())),
             (None, None) => {}
         }
     }
@@ -109,7 +110,7 @@ mod tests {
         let template = |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
         let templates = [template("host", "{host}"), template("mcp-session-id", "{session}")];
         let slots = Slots { host: "h:1", ..Slots::default() };
-        assert_eq!(headers(&templates, &slots), [("host".to_owned(), "h:1".to_owned())]);
+        assert_eq!(headers(&templates, &slots), [("host".into(), "h:1".into())]);
     }
 
     #[test]
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn overrides_replace_without_case_and_null_removes() {
-        let mut list = vec![("Accept".to_owned(), "a".to_owned()), ("Host".to_owned(), "h".to_owned())];
+        let mut list = vec![("Accept".into(), "a".into()), ("Host".into(), "h".into())];
         let overrides = [
             ("accept".to_owned(), Some("b".to_owned())),
             ("host".to_owned(), None),
@@ -154,6 +155,6 @@ mod tests {
         ];
         apply(&mut list, &overrides.into_iter().collect());
         list.sort();
-        assert_eq!(list, [("X".to_owned(), "1".to_owned()), ("accept".to_owned(), "b".to_owned())]);
+        assert_eq!(list, [("X".into(), "1".into()), ("accept".into(), "b".into())]);
     }
 }

@@ -4,6 +4,7 @@
 //! Pure; must not know connections, nor what a profile sends.
 
 use crate::model::Members as _;
+use crate::transcript::HeaderText;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -71,7 +72,7 @@ fn is_token(name: &str) -> bool {
 }
 
 /// The header of one argument; `None` where the argument is absent, null, or nothing that can be mirrored.
-pub(super) fn param((path, name): &Mirrored, arguments: &Value) -> Option<(String, String)> {
+pub(super) fn param((path, name): &Mirrored, arguments: &Value) -> Option<(HeaderText, HeaderText)> {
     let value = path.iter().try_fold(arguments, |value, key| value.get(key))?;
     let text = match value {
         Value::String(text) => encoded(text),
@@ -82,7 +83,7 @@ pub(super) fn param((path, name): &Mirrored, arguments: &Value) -> Option<(Strin
         }
         _ => return None,
     };
-    Some((format!("Mcp-Param-{name}"), text))
+    Some((format!("Mcp-Param-{name}").into(), text.into()))
 }
 
 /// `1.0` is a whole number to JSON Schema.
@@ -118,7 +119,7 @@ mod tests {
         let arguments = json!({"region": "eu", "deep": {"count": 42}, "plain": "x"});
         let headers: Vec<_> = found.iter().filter_map(|one| param(one, &arguments)).collect();
         let expected = [("Mcp-Param-Region", "eu"), ("Mcp-Param-Count", "42")];
-        assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(headers, expected.map(|(name, value)| (name.into(), value.into())));
         assert!(found.iter().all(|one| param(one, &json!({"region": null})).is_none()));
     }
 

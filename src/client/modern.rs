@@ -18,6 +18,7 @@ use super::step::name_of;
 use crate::model::{Era, Members as _, Revision, Via, id_text, moment};
 use crate::profile::{Answer, KeyOrder, Modern, ProgressTokens};
 use crate::scenario::{Answers, Headers as Overrides, Negotiate, StateSource};
+use crate::transcript::Headers;
 use crate::wire::Request;
 
 /// The `_meta` key with the version of a request.
@@ -244,7 +245,7 @@ impl Sim {
     }
 
     /// The headers of mirrored arguments, behind the one with the name.
-    pub(super) fn mirror(&self, headers: &mut Vec<(String, String)>, message: &Value) {
+    pub(super) fn mirror(&self, headers: &mut Headers, message: &Value) {
         if message.at("method") != "tools/call" {
             return;
         }

@@ -85,10 +85,10 @@ impl Sim {
         // Of a client that was never seen to send such a request it is not known what it would put there; nothing goes
         // without this (RFC 9112 section 3.2).
         if header(&headers, "host").is_none() {
-            headers.insert(0, ("host".to_owned(), host.clone()));
+            headers.insert(0, ("host".into(), host.clone().into()));
         }
         if method == "GET" && header(&headers, "accept").is_none() {
-            headers.push(("accept".to_owned(), "text/event-stream".to_owned()));
+            headers.push(("accept".into(), "text/event-stream".into()));
         }
         compose::authorize(&mut headers, &self.profile.authorization.value, state.credential.access.as_deref());
         Request { headers, node, ..Request::to(self.target.path.clone(), method) }

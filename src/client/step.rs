@@ -20,7 +20,7 @@ use crate::scenario::{
     Action, Delay, Disconnect, DisconnectWhen, HeaderSource, LastEventId, Listen, NodeChoice, Notify, Raw, Reconnect,
     SessionSource, Shutdown, Wait,
 };
-use crate::transcript::{EventKind, header};
+use crate::transcript::{EventKind, Headers, header};
 use crate::wire::Request;
 
 /// How long what was written to a channel may take to be acted on.
@@ -184,7 +184,7 @@ impl Sim {
             Some(LastEventId::Literal(id)) => Some(id.clone()),
         };
         if let Some(id) = resume {
-            request.headers.push(("Last-Event-ID".to_owned(), id));
+            request.headers.push(("Last-Event-ID".into(), id.into()));
         }
         compose::apply(&mut request.headers, &self.filled(&step.headers));
         let exchange = self.open_stream(request, turn.within).await;
@@ -242,7 +242,7 @@ impl Sim {
         }
         for id in interrupted {
             let mut request = self.bare("GET");
-            request.headers.push(("Last-Event-ID".to_owned(), id));
+            request.headers.push(("Last-Event-ID".into(), id.into()));
             let exchange = self.open_stream(request, turn.within).await;
             self.subject(turn, exchange, None);
         }
@@ -305,7 +305,7 @@ impl Sim {
                 _ => Vec::new(),
             };
             request.pad = step.pad.saturating_sub(request.body.len());
-            let set = |headers: &mut Vec<(String, String)>, name: &str, value: Option<String>| {
+            let set = |headers: &mut Headers, name: &str, value: Option<String>| {
                 compose::apply(headers, &[(name.to_owned(), value)].into_iter().collect());
             };
             let length = request.body.len() + request.pad;

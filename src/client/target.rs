@@ -263,7 +263,7 @@ impl Target {
             if name.eq_ignore_ascii_case("authorization") && header(request, name).is_some() {
                 continue;
             }
-            let one = [(name.clone(), Some(value.clone()))];
+            let one = [(name.to_string(), Some(value.to_string()))];
             compose::apply(request, &one.into_iter().collect());
         }
     }
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn own_headers_replace_all_but_a_token_of_the_client() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let pair = |name: &str, value: &str| (name.into(), value.into());
         let mut target = Target::parse("http://h/", Duration::ZERO).expect("valid");
         target.headers = vec![pair("X-Key", "k"), pair("Authorization", "Basic own")];
         let mut headers = vec![pair("x-key", "old")];

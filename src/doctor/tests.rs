@@ -34,8 +34,8 @@ impl Walk {
 
     fn ask(mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Self {
         self.exchanges += 1;
-        let mut all = vec![("host".to_owned(), "127.0.0.1:8080".to_owned())];
-        all.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut all = vec![("host".into(), "127.0.0.1:8080".into())];
+        all.extend(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let exchange = self.exchanges;
         self.event(EventKind::Request {
             exchange,
@@ -52,7 +52,7 @@ impl Walk {
 
     fn got(self, status: u16, headers: &[(&str, &str)], body: &str) -> Self {
         let exchange = self.exchanges;
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let walk = self.event(EventKind::Response { exchange, status, headers });
         let walk = if body.is_empty() {
             walk

@@ -91,8 +91,8 @@ impl Labels {
     /// The text with every known secret replaced by its label. Secrets shorter than 8 bytes are left alone.
     ///
     /// Takes the text over, since most texts hold no secret and large ones are dear to copy.
-    pub fn redact(&self, text: String) -> String {
-        self.changed(&text).unwrap_or(text)
+    pub fn redact<T: AsRef<str> + From<String>>(&self, text: T) -> T {
+        self.changed(text.as_ref()).map_or(text, T::from)
     }
 
     /// The same for a text that others hold too.

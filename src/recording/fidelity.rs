@@ -2,6 +2,7 @@
 //!
 //! Knows requests as they stand on the wire; not where they come from, nor which differences somebody puts up with.
 
+use crate::transcript::{HeaderText, Headers};
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -15,17 +16,17 @@ pub struct Sent {
     /// Path and query.
     pub path: String,
     /// Headers in the order and spelling of the wire.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// The body: JSON, or what [`body_of`] makes of another one.
     pub body: Option<Value>,
 }
 
 /// A body for comparison: its JSON, the parameters of a form as an object, or its text.
-pub fn body_of(headers: &[(String, String)], text: &str) -> Option<Value> {
+pub fn body_of(headers: &[(HeaderText, HeaderText)], text: &str) -> Option<Value> {
     if text.is_empty() {
         return None;
     }
-    let is_form = |(name, value): &(String, String)| {
+    let is_form = |(name, value): &(HeaderText, HeaderText)| {
         name.eq_ignore_ascii_case("content-type") && value.to_ascii_lowercase().contains("form-urlencoded")
     };
     if headers.iter().any(is_form) {
@@ -170,26 +171,26 @@ impl Sheet {
         }
     }
 
-    fn headers(&mut self, wanted: &[(String, String)], came: &[(String, String)]) {
-        let find = |headers: &[(String, String)], name: &str| {
+    fn headers(&mut self, wanted: &[(HeaderText, HeaderText)], came: &[(HeaderText, HeaderText)]) {
+        let find = |headers: &[(HeaderText, HeaderText)], name: &str| {
             headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).cloned()
         };
         for (name, value) in wanted {
             let lower = name.to_ascii_lowercase();
             let field = format!("header {lower}");
             let Some((spelled, other)) = find(came, name) else {
-                self.note(&field, Some(value.clone()), None);
+                self.note(&field, Some(value.to_string()), None);
                 continue;
             };
             let same = OF_THE_RUN.contains(&lower.as_str()) || self.stands_for(&lower, value, &other);
-            self.tell(&field, same, Some(value.clone()), Some(other));
-            self.note(&format!("spelling of {lower}"), Some(name.clone()), Some(spelled));
+            self.tell(&field, same, Some(value.to_string()), Some(other.into()));
+            self.note(&format!("spelling of {lower}"), Some(name.to_string()), Some(spelled.into()));
         }
         for (name, value) in came.iter().filter(|(name, _)| find(wanted, name).is_none()) {
-            self.note(&format!("header {}", name.to_ascii_lowercase()), None, Some(value.clone()));
+            self.note(&format!("header {}", name.to_ascii_lowercase()), None, Some(value.to_string()));
         }
-        let lower = |headers: &[(String, String)]| -> Vec<String> {
-            headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect()
+        let lower = |headers: &[(HeaderText, HeaderText)]| -> Vec<String> {
+            headers.iter().map(|(name, _)| name.as_str().to_ascii_lowercase()).collect()
         };
         self.order("headers", lower(wanted).iter(), lower(came).iter());
     }
@@ -372,7 +373,7 @@ fn worded(sent: &Sent, words: &[(String, String)]) -> Sent {
     Sent {
         method: sent.method.clone(),
         path: decoded(&sent.path, &text),
-        headers: sent.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        headers: sent.headers.iter().map(|(name, value)| (name.clone(), text(value).into())).collect(),
         body: sent.body.as_ref().map(|body| in_value(body, &text)),
     }
 }
@@ -403,7 +404,7 @@ mod tests {
     use serde_json::json;
 
     fn post(headers: &[(&str, &str)], body: Value) -> Sent {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         Sent { method: "POST".to_owned(), path: "/mcp".to_owned(), headers, body: Some(body) }
     }
 
@@ -478,9 +479,9 @@ mod tests {
         let ask = |origin: &str| Sent {
             method: "GET".to_owned(),
             path: format!("/authorize?resource={}&state={}", origin.replace('/', "%2F"), origin.len()),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
+            headers: vec![("content-type".into(), "application/x-www-form-urlencoded".into())],
             body: body_of(
-                &[("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
+                &[("Content-Type".into(), "application/x-www-form-urlencoded".into())],
                 &format!("resource={origin}"),
             ),
         };

@@ -214,7 +214,7 @@ fn headers(parsed: &[httparse::Header<'_>]) -> Headers {
     parsed
         .iter()
         .filter(|header| !header.name.is_empty())
-        .map(|header| (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned()))
+        .map(|header| (header.name.into(), String::from_utf8_lossy(header.value).into()))
         .collect()
 }
 

@@ -32,7 +32,7 @@ impl Default for Builder {
 }
 
 fn pairs(headers: &[(&str, &str)]) -> Headers {
-    headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "call sites read better with json!({}) than with &json!({})")]
@@ -99,14 +99,14 @@ impl Builder {
             ("content-type", "application/json"),
         ]);
         if self.modern.is_some() {
-            headers.push(("mcp-protocol-version".to_owned(), MODERN.to_owned()));
+            headers.push(("mcp-protocol-version".into(), MODERN.into()));
             return headers;
         }
         if let Some(session) = &self.session {
-            headers.push(("mcp-session-id".to_owned(), session.clone()));
+            headers.push(("mcp-session-id".into(), session.clone().into()));
         }
         if let Some(version) = &self.version {
-            headers.push(("mcp-protocol-version".to_owned(), version.clone()));
+            headers.push(("mcp-protocol-version".into(), version.clone().into()));
         }
         headers
     }
@@ -164,7 +164,7 @@ impl Builder {
         for (name, value) in extra {
             headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
             if !value.is_empty() {
-                headers.push(((*name).to_owned(), (*value).to_owned()));
+                headers.push(((*name).into(), (*value).into()));
             }
         }
         self.exchanges += 1;

@@ -1,15 +1,19 @@
 //! One thing that happened. Silence, hang-up and time-out are events, not errors.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{Text, Via};
 
 /// Header names and values in the order and spelling of the wire.
-pub type Headers = Vec<(String, String)>;
+pub type Headers = Vec<(HeaderText, HeaderText)>;
+
+/// A name or a value of a header; most are so short that they need no room of their own.
+pub type HeaderText = CompactString;
 
 /// The first value of a header, its name compared without case (RFC 9110 section 5.1).
-pub fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub fn header<'a>(headers: &'a [(HeaderText, HeaderText)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 

@@ -31,9 +31,9 @@ pub(super) fn mirrored(body: &str) -> Headers {
     let Some(method) = message.at("method").as_str().filter(|_| message.member("id").is_some()) else {
         return Headers::new();
     };
-    let mut headers = vec![("mcp-method".to_owned(), method.to_owned())];
+    let mut headers = vec![("mcp-method".into(), method.into())];
     let name = named(method).and_then(|member| message.at("params").at(member).as_str());
-    headers.extend(name.map(|name| ("mcp-name".to_owned(), name.to_owned())));
+    headers.extend(name.map(|name| ("mcp-name".into(), name.into())));
     headers
 }
 

@@ -77,7 +77,7 @@ mod tests {
     use flate2::write::{GzEncoder, ZlibEncoder};
 
     fn headers(name: &str, value: &str) -> Headers {
-        vec![(name.to_owned(), value.to_owned())]
+        vec![(name.into(), value.into())]
     }
 
     #[test]

@@ -209,7 +209,7 @@ impl Connection {
         let headers: Headers = response
             .headers
             .iter()
-            .map(|header| (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned()))
+            .map(|header| (header.name.into(), String::from_utf8_lossy(header.value).into()))
             .collect();
         let _ = self.buffer.split_to(length);
         let find = |name| crate::transcript::header(&headers, name);

@@ -1,6 +1,5 @@
 //! The one way into a transcript. Secrets turn into labels here, before anything is kept.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -180,19 +179,19 @@ impl Tap {
             .into_iter()
             .map(|(name, value)| {
                 let mixed = name.bytes().any(|byte| byte.is_ascii_uppercase());
-                let lower = if mixed { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name.as_str()) };
-                let value = match lower.as_ref() {
-                    "mcp-session-id" => self.secret("session", &value, seen),
+                let lower = if mixed { name.to_ascii_lowercase() } else { name.clone() };
+                let value = match lower.as_str() {
+                    "mcp-session-id" => self.secret("session", &value, seen).into(),
                     "authorization" => match value.split_once(' ') {
-                        Some((scheme, token)) => format!("{scheme} {}", self.secret("access", token, seen)),
-                        None => self.secret("credential", &value, seen),
+                        Some((scheme, token)) => format!("{scheme} {}", self.secret("access", token, seen)).into(),
+                        None => self.secret("credential", &value, seen).into(),
                     },
                     "location" => {
                         self.find(secrets::in_query(&value), seen);
                         self.labels.redact(value)
                     }
-                    "cookie" | "set-cookie" | "proxy-authorization" => self.secret("cookie", &value, seen),
-                    other if secrets::is_name_of_secret(other) => self.secret("header", &value, seen),
+                    "cookie" | "set-cookie" | "proxy-authorization" => self.secret("cookie", &value, seen).into(),
+                    other if secrets::is_name_of_secret(other) => self.secret("header", &value, seen).into(),
                     _ => self.labels.redact(value),
                 };
                 (name, value)
@@ -238,8 +237,8 @@ mod tests {
                     method: "POST".to_owned(),
                     target: "/mcp".to_owned(),
                     headers: vec![
-                        ("Mcp-Session-Id".to_owned(), "0123456789abcdef".to_owned()),
-                        ("Authorization".to_owned(), "Bearer very-secret-token".to_owned()),
+                        ("Mcp-Session-Id".into(), "0123456789abcdef".into()),
+                        ("Authorization".into(), "Bearer very-secret-token".into()),
                     ],
                     body: Some("{\"t\":\"very-secret-token\"}".into()),
                     via: Via::StreamableHttp,

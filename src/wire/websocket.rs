@@ -75,7 +75,7 @@ impl Speaker {
 
     /// Begins to close. That a broken connection cannot be closed properly is no news.
     pub async fn close(&mut self, code: u16, reason: &str) {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.to_owned().into() };
+        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
         let _ = tokio::time::timeout(TO_CLOSE, self.0.send(Message::Close(Some(frame)))).await;
     }
 }

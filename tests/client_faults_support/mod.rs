@@ -153,7 +153,7 @@ impl Sent<'_> {
     }
 
     pub(crate) fn say(&mut self, text: &str) {
-        *self.body = Some(text.to_owned().into());
+        *self.body = Some(text.into());
     }
 
     /// Says something in a header, or leaves it out.
@@ -161,7 +161,7 @@ impl Sent<'_> {
         let at = self.headers.iter().position(|(key, _)| key.eq_ignore_ascii_case(name));
         let at = at.unwrap_or_else(|| panic!("{name} is sent"));
         match value {
-            Some(value) => value.clone_into(&mut self.headers[at].1),
+            Some(value) => self.headers[at].1 = value.into(),
             None => drop(self.headers.remove(at)),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mcp_rehearsal::recording::fidelity::{Sent, body_of};
+use mcp_rehearsal::transcript::Headers;
 use serde_json::{Value, json};
 
 /// A run of a real client.
@@ -32,7 +33,7 @@ pub(crate) fn read(path: &Path) -> Option<Wanted> {
         if event["ev"] != "req" || event["role"] == "llm" {
             continue;
         }
-        let headers: Vec<(String, String)> = serde_json::from_value(event["headers"].clone()).unwrap_or_default();
+        let headers: Headers = serde_json::from_value(event["headers"].clone()).unwrap_or_default();
         let text = event["body"].as_str().unwrap_or_default();
         let body = body_of(&headers, text);
         let message = body.clone().unwrap_or_default();

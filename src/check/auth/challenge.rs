@@ -9,7 +9,7 @@ use super::{discovery, wire as oauth};
 use crate::check::wire::{came, told};
 use crate::check::{Breach, Check, Findings};
 use crate::model::{Challenge, Members as _, Text};
-use crate::transcript::{Exchange, View};
+use crate::transcript::{Exchange, HeaderText, View};
 
 /// The checks of this topic.
 pub(crate) const CHECKS: &[Check] = &[
@@ -54,7 +54,7 @@ fn each_bearer(view: &View<'_>, out: &mut Findings, mut look: impl FnMut(&mut Fi
 }
 
 /// A challenge under another name, as gateways make it that keep `WWW-Authenticate` to themselves.
-fn renamed(exchange: &Exchange) -> Option<&(String, String)> {
+fn renamed(exchange: &Exchange) -> Option<&(HeaderText, HeaderText)> {
     exchange.response_headers.iter().find(|(name, _)| name.to_ascii_lowercase().ends_with("-www-authenticate"))
 }
 

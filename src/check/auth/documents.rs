@@ -287,7 +287,7 @@ mod tests {
     }
 
     fn put(builder: Builder, url: &str, status: u16, control: &str, body: &str, pad: usize) -> Builder {
-        let headers = vec![("cache-control".to_owned(), control.to_owned())];
+        let headers = vec![("cache-control".into(), control.into())];
         builder.event(EventKind::Published { url: url.to_owned(), status, headers, body: body.into(), pad })
     }
 

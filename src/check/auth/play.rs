@@ -53,7 +53,7 @@ impl Play {
         let exchange = self.next;
         self.next += 1;
         let pairs = |list: &[(&str, &str)]| -> Headers {
-            list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+            list.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
         };
         let mut sent = pairs(&[("host", "127.0.0.1:8080"), ("content-type", "application/x-www-form-urlencoded")]);
         sent.extend(pairs(headers));

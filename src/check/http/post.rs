@@ -279,7 +279,7 @@ mod tests {
         let reply = |id: u32| json!({"jsonrpc": "2.0", "id": id, "result": {}});
         let pair = |first: u32, second: u32| {
             let answer = |builder: Builder, exchange: u32, id: u32| {
-                let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+                let headers = vec![("content-type".into(), "application/json".into())];
                 builder
                     .event(EventKind::Response { exchange, status: 200, headers })
                     .event(EventKind::Body { exchange, text: reply(id).to_string().into(), utf8: true })

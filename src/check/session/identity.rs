@@ -246,8 +246,7 @@ mod tests {
                 ("mcp-protocol-version", "2025-06-18"),
             ];
             let token = token.map(|token| ("authorization", token));
-            let headers =
-                headers.into_iter().chain(token).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let headers = headers.into_iter().chain(token).map(|(name, value)| (name.into(), value.into())).collect();
             let (method, target) = ("POST".to_owned(), "/mcp".to_owned());
             let body = Some(PING.to_owned());
             start()

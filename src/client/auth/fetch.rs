@@ -43,7 +43,7 @@ impl Sim {
         let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         let mut headers = self.headers_for(&ask, &authority);
         if let Some(authorization) = ask.authorization {
-            headers.push(("authorization".to_owned(), authorization));
+            headers.push(("authorization".into(), authorization.into()));
         }
         compose::apply(&mut headers, &ask.headers);
         let request = Request {
@@ -77,16 +77,16 @@ impl Sim {
             return compose::headers(known, &compose::Slots { host: authority, length, ..compose::Slots::default() });
         }
         let agent = does.user_agent.as_ref().unwrap_or(&self.profile.user_agent.value);
-        let mut headers = vec![
-            ("host".to_owned(), authority.to_owned()),
-            ("user-agent".to_owned(), agent.clone()),
-            ("accept".to_owned(), "application/json".to_owned()),
+        let mut headers: Headers = vec![
+            ("host".into(), authority.into()),
+            ("user-agent".into(), agent.as_str().into()),
+            ("accept".into(), "application/json".into()),
         ];
         // Some clients do not name themselves.
         headers.retain(|(_, value)| !value.is_empty());
         if let Some(kind) = ask.content_type {
-            headers.push(("content-type".to_owned(), kind.to_owned()));
-            headers.push(("content-length".to_owned(), ask.body.len().to_string()));
+            headers.push(("content-type".into(), kind.into()));
+            headers.push(("content-length".into(), ask.body.len().to_string().into()));
         }
         headers
     }

@@ -132,9 +132,12 @@ impl Sim {
         let body = body.unwrap_or_else(|| with_members(document, &step.set, &fill).to_string());
         let mut headers = Headers::new();
         if !step.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            headers.push(("content-type".into(), "application/json".into()));
         }
-        let given = step.headers.iter().filter_map(|(name, value)| Some((name.clone(), fill(value.as_deref()?))));
+        let given = step
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str().into(), fill(value.as_deref()?).into())));
         headers.extend(given);
         let mut bytes = body.clone().into_bytes();
         bytes.resize(bytes.len() + step.pad, b' ');
@@ -157,7 +160,7 @@ mod tests {
     async fn a_document_is_served_and_its_visitors_are_told() {
         let tap = Arc::new(Tap::new(Arc::new(WallClock::new())));
         let site = Site::open(Arc::clone(&tap), "a".to_owned()).await.expect("a free port");
-        let headers = vec![("x-y".to_owned(), "z".to_owned())];
+        let headers = vec![("x-y".into(), "z".into())];
         let page = Page { status: 203, headers, body: b"{}".to_vec() };
         site.pages.lock().expect("no panic").insert("/a".to_owned(), page);
         let address = site.origin.trim_start_matches("http://").to_owned();

@@ -100,7 +100,7 @@ impl Sim {
             let body = String::from_utf8_lossy(&request.body).into();
             // Padding is not worth keeping; this tells that it was there.
             let length = (request.body.len() + request.pad).to_string();
-            let headers = if request.pad > 0 { vec![("length".to_owned(), length)] } else { Headers::new() };
+            let headers = if request.pad > 0 { vec![("length".into(), length.into())] } else { Headers::new() };
             self.tap.record(
                 &self.name,
                 EventKind::Request {

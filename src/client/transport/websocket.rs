@@ -12,7 +12,7 @@ use crate::client::exchange::{Answered, Stop};
 use crate::client::sim::Sim;
 use crate::model::Via;
 use crate::model::moment;
-use crate::transcript::{End, EventKind, Headers, header};
+use crate::transcript::{End, EventKind, HeaderText, Headers, header};
 use crate::wire::{Coding, Connection, Incoming, Link, Listener, Request, accept_key, sockets};
 
 /// The subprotocol.
@@ -51,7 +51,7 @@ impl Sim {
 
     /// The request for the upgrade.
     fn asks_for_socket(&self, key: &str) -> Request {
-        let word = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let word = |name: &str, value: &str| -> (HeaderText, HeaderText) { (name.into(), value.into()) };
         // Asked before the state is held.
         let node = self.here();
         let mut headers = vec![

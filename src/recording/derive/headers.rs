@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::seen::Seen;
 use crate::model::{Kind, Via};
-use crate::transcript::Exchange;
+use crate::transcript::{Exchange, HeaderText};
 
 /// What stands for the value of a header that is not the client's choice.
 fn template(name: &str, value: &str) -> Option<String> {
@@ -27,9 +27,9 @@ fn template(name: &str, value: &str) -> Option<String> {
 
 /// A request's headers as templates. A handshake names no version that was agreed on: what it names is its own.
 pub(super) fn templates(exchange: &Exchange, agreed: bool) -> Value {
-    let fill = |(name, value): &(String, String)| {
+    let fill = |(name, value): &(HeaderText, HeaderText)| {
         let own = !agreed && name.eq_ignore_ascii_case("mcp-protocol-version");
-        let text = if own { Some(value.clone()) } else { template(name, value) };
+        let text = if own { Some(value.to_string()) } else { template(name, value) };
         text.map(|text| json!([name, text]))
     };
     let mut list: Vec<Value> = exchange.headers.iter().filter_map(fill).collect();

@@ -279,7 +279,9 @@ impl Player<'_> {
         request.headers = exchange
             .headers
             .iter()
-            .filter_map(|(name, value)| Some((name.clone(), self.header(name, value, &host, request.body.len())?)))
+            .filter_map(|(name, value)| {
+                Some((name.clone(), self.header(name, value, &host, request.body.len())?.into()))
+            })
             .collect();
         for (name, value) in &self.stage.headers {
             request.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));

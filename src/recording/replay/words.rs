@@ -165,8 +165,8 @@ mod tests {
         let came = Came {
             status: Some(200),
             headers: vec![
-                ("Mcp-Session-Id".to_owned(), "new".to_owned()),
-                ("Location".to_owned(), "http://127.0.0.1:9/cb?state=s&code=a%2Fb".to_owned()),
+                ("Mcp-Session-Id".into(), "new".into()),
+                ("Location".into(), "http://127.0.0.1:9/cb?state=s&code=a%2Fb".into()),
             ],
             body: Some(json!({"access_token": "t\"1", "token_endpoint": "http://new/t"}).to_string()),
             events: Vec::new(),
