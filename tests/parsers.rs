@@ -34,7 +34,7 @@ fn event() -> impl Strategy<Value = Event> {
         ("[a-z]{1,8}", "[a-z]{1,8}", ".{0,20}").prop_map(|(from, to, why)| EventKind::Credential { from, to, why }),
     ];
     (any::<u32>(), any::<u64>(), ".{0,8}", proptest::option::of(any::<u32>()), kind)
-        .prop_map(|(seq, at, client, step, kind)| Event { seq, at, client, step, kind })
+        .prop_map(|(seq, at, client, step, kind)| Event { seq, at, client: client.into(), step, kind })
 }
 
 proptest! {

@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(names, wanted);
         let mut shelf = Shelf::create(&folder.join("y"), recorded()).expect("made");
         let event =
-            Event { seq: 0, at: 0, client: "a".to_owned(), step: None, kind: EventKind::Note { text: "n".to_owned() } };
+            Event { seq: 0, at: 0, client: "a".into(), step: None, kind: EventKind::Note { text: "n".to_owned() } };
         shelf.take(&event);
         let reading = load(shelf.path()).expect("readable");
         assert_eq!((reading.events.len(), reading.sealed, warnings(&reading).len()), (1, false, 1));

@@ -47,7 +47,7 @@ pub fn over_transports(mut events: Vec<Event>) -> Vec<Event> {
         // Ids on one stream say nothing of those on another.
         let line = event.kind.exchange().and_then(|exchange| line_of.get(&exchange));
         if let Some(at) = line.and_then(|line| streams.iter().position(|stream| stream == line)).filter(|at| *at > 0) {
-            event.client = format!("{}{}", event.client, at + 1);
+            event.client = format!("{}{}", event.client, at + 1).into();
         }
     }
     left_unanswered(events)

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::modern::{MODERN, Modern, mirrored};
-use super::{End, Event, EventKind, Headers};
+use super::{ClientName, End, Event, EventKind, Headers};
 use crate::model::{Members as _, Via};
 
 /// A transcript under construction.
@@ -13,7 +13,7 @@ use crate::model::{Members as _, Via};
 pub struct Builder {
     events: Vec<Event>,
     at: u64,
-    client: String,
+    client: ClientName,
     step: Option<u32>,
     exchanges: u32,
     next_id: i64,
@@ -42,7 +42,7 @@ impl Builder {
         Self {
             events: Vec::new(),
             at: 0,
-            client: "a".to_owned(),
+            client: "a".into(),
             step: None,
             exchanges: 0,
             next_id: 1,
@@ -58,7 +58,7 @@ impl Builder {
     /// Another simulated client acts from here on.
     #[must_use]
     pub fn client(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.client);
+        self.client = name.into();
         self
     }
 

@@ -4,9 +4,9 @@
 
 use serde_json::Value;
 
-use super::Exchange;
 use super::era;
 use super::view::{Direction, View};
+use super::{ClientName, Exchange};
 use crate::model::{Era, Members as _, Revision, id_text};
 
 /// What one successful `initialize` opened or, in the modern era, where nothing opens anything: what one client says to
@@ -14,7 +14,7 @@ use crate::model::{Era, Members as _, Revision, id_text};
 #[derive(Debug, Clone)]
 pub struct Conversation {
     /// The simulated client.
-    pub client: String,
+    pub client: ClientName,
     /// How it was opened.
     pub era: Era,
     /// Label of the session id, if the server assigned one.

@@ -9,6 +9,9 @@ use crate::model::{Text, Via};
 /// Header names and values in the order and spelling of the wire.
 pub type Headers = Vec<(HeaderText, HeaderText)>;
 
+/// What a simulated client is called in a transcript.
+pub type ClientName = CompactString;
+
 /// A name or a value of a header; most are so short that they need no room of their own.
 pub type HeaderText = CompactString;
 
@@ -86,7 +89,7 @@ pub struct Event {
     /// Microseconds since the rehearsal began.
     pub at: u64,
     /// The simulated client that acted: `a`, `b`, …
-    pub client: String,
+    pub client: ClientName,
     /// Index of the scenario step, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub step: Option<u32>,

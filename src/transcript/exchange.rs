@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{End, Ended, Event, EventKind, Headers, header};
+use super::{ClientName, End, Ended, Event, EventKind, Headers, header};
 use crate::model::{Challenge, Members as _, Revision, Text, Via, challenges};
 
 /// One event of an event stream.
@@ -87,7 +87,7 @@ pub struct Exchange {
     /// Microseconds at which the request left.
     pub at: u64,
     /// The simulated client.
-    pub client: String,
+    pub client: ClientName,
     /// The scenario step.
     pub step: Option<u32>,
     /// Number of the connection.

@@ -19,6 +19,6 @@ pub use era::{
     META_CAPABILITIES, META_CLIENT, META_LEVEL, META_SERVER, META_SUBSCRIPTION, META_VERSION, has_modern_meta,
     is_modern_version,
 };
-pub use event::{End, Ended, Event, EventKind, HeaderText, Headers, header};
+pub use event::{ClientName, End, Ended, Event, EventKind, HeaderText, Headers, header};
 pub use exchange::{AtNode, ChannelText, Exchange, Exit, Redirect, SseEvent};
 pub use view::{Call, Carrier, Direction, Msg, View};

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::conversation::Conversation;
 use super::disturbed::{excuse, mark};
 use super::exchange::exchanges;
-use super::{Event, Exchange};
+use super::{ClientName, Event, Exchange};
 use crate::model::{Kind, Members as _, Message, Revision, Text, Via, id_text};
 
 /// Who sent a message.
@@ -47,7 +47,7 @@ pub struct Msg {
     /// Microseconds since the rehearsal began.
     pub at: u64,
     /// The simulated client.
-    pub client: String,
+    pub client: ClientName,
     /// Index into [`View::exchanges`].
     pub exchange: usize,
     /// Who sent it.
@@ -92,7 +92,7 @@ impl Msg {
 }
 
 /// What tells a request from all others: its sender, client, conversation, exchange where that counts, and id.
-type CallKey = (Direction, String, Option<usize>, Option<usize>, String);
+type CallKey = (Direction, ClientName, Option<usize>, Option<usize>, String);
 
 /// A request and the responses to it; both are indexes into [`View::messages`].
 #[derive(Debug, Clone)]
@@ -338,7 +338,7 @@ impl<'t> View<'t> {
 
     /// A response that came on a channel belongs to the exchange that asked, wherever the channel was opened.
     fn bring_home(&mut self) {
-        let mut asked: HashMap<(String, Via, String), usize> = HashMap::new();
+        let mut asked: HashMap<(ClientName, Via, String), usize> = HashMap::new();
         for index in 0..self.messages.len() {
             let msg = &self.messages[index];
             let via = self.exchanges[msg.exchange].via;

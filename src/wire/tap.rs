@@ -87,7 +87,7 @@ impl Tap {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         for kind in kinds {
             let step = step.or(inner.step);
-            let event = Event { seq: inner.count, at, client: client.to_owned(), step, kind };
+            let event = Event { seq: inner.count, at, client: client.into(), step, kind };
             inner.count = inner.count.saturating_add(1);
             match &mut inner.sink {
                 Some(sink) => sink.take(&event),

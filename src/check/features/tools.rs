@@ -119,17 +119,21 @@ fn names_unique(view: &View<'_>, out: &mut Findings) {
         }
         // Items that come again on a later page are a matter of pagination.
         let mut problem = None;
-        let mut names = HashSet::new();
+        let (mut names, mut any) = (HashSet::new(), false);
         for (_, _, result) in &walk.pages {
-            let listed = || result.at("tools").as_array().into_iter().flatten();
-            let mut page = HashSet::new();
-            for tool in listed() {
-                let name = tool.at("name").as_str().unwrap_or_default();
-                if !page.insert(name) || (names.contains(name) && walk.last().2.at("nextCursor").is_null()) {
-                    problem.get_or_insert((name, tool));
-                }
+            let listed = result.at("tools").as_array().into_iter().flatten();
+            let mut page: Vec<(&str, &Value)> =
+                listed.map(|tool| (tool.at("name").as_str().unwrap_or_default(), tool)).collect();
+            // In order of the list where they have one name.
+            page.sort_by_key(|(name, _)| *name);
+            let twice = page.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1]);
+            let ends = walk.last().2.at("nextCursor").is_null();
+            let again = page.iter().filter(|(name, _)| ends && names.contains(name)).copied();
+            problem = problem.or_else(|| twice.chain(again).next());
+            any |= !page.is_empty();
+            if walk.pages.len() > 1 {
+                names.extend(page.iter().map(|(name, _)| *name));
             }
-            names.extend(page);
         }
         match problem {
             Some((name, tool)) => out.breach(told(
@@ -139,7 +143,7 @@ fn names_unique(view: &View<'_>, out: &mut Findings) {
                 "rename one of them; a call could reach either",
                 &[request, response],
             )),
-            None if names.is_empty() => {}
+            None if !any => {}
             None => out.pass(),
         }
     }

@@ -74,8 +74,8 @@ fn read_once(revision: Revision, msg: &Msg, answers: Option<&str>) -> Reading {
 /// The method that a response answers.
 fn answered<'v>(view: &'v View<'_>, response: &Msg) -> Option<&'v str> {
     let is_it = |index: &usize| ptr::eq(&raw const view.messages[*index], response);
-    let answered = view.calls.iter().rev().filter(|call| call.responses.iter().any(is_it));
-    answered.filter_map(|call| view.messages[call.request].method()).next()
+    let mut answered = view.calls.iter().rev().filter(|call| call.responses.iter().any(is_it));
+    answered.find_map(|call| view.messages[call.request].method())
 }
 
 fn breach(msg: &Msg, answers: Option<&str>, misfit: &Misfit, revision: &str) -> crate::check::Breach {
