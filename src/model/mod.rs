@@ -36,7 +36,7 @@ pub use network::{
     BadNetworkFault, Direction, Disturbance, NETWORK_FAULTS, NetworkFault, NetworkFaultKind, Side, Slash, Trigger,
     Turns,
 };
-pub use reading::{comes_again, read_json};
+pub use reading::{comes_again, is_known, read_json};
 pub use requirement::{Basis, Catalogue, Level, Party, Requirement, Testable, Transition, requirements};
 pub use resource::covers;
 pub use revision::{Era, Facts, Revision};

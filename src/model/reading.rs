@@ -73,6 +73,11 @@ fn known_json(text: &str) -> Option<Arc<Value>> {
     apt.then(|| shelf().find(text)).flatten()
 }
 
+/// Whether the value of a text is remembered: it was read before, and has no more to it than such a text can have.
+pub fn is_known(text: &str) -> bool {
+    known_json(text).is_some()
+}
+
 /// Whether a value is one that is remembered, so that equal texts are this very value.
 pub fn comes_again(value: &Arc<Value>) -> bool {
     shelf().known.iter().any(|(_, known)| Arc::ptr_eq(known, value))
