@@ -175,9 +175,27 @@ async fn pipes(way: &Inlet, intake: &mut Intake) -> (Pipe, Pipe) {
 }
 
 #[tokio::test]
+async fn what_is_late_within_the_process_moves_the_clock() {
+    let (inlet, mut intake) = Inlet::new();
+    let clock = HybridClock::new();
+    let (proxy, way) = Proxy::within(inlet, clock.clone(), Rng::seeded(1));
+    put(&proxy, &["latency=3600s"]).await;
+    let (mut client, mut server) = pipes(&way, &mut intake).await;
+    client.write_all(b"ask").await.expect("sent");
+    assert_eq!(exactly(&mut server, 3).await, b"ask");
+    let hour = Duration::from_secs(3600);
+    assert!((hour..hour + LONG).contains(&clock.elapsed()), "{:?}", clock.elapsed());
+    put(&proxy, &["trickle=1kb/s"]).await;
+    server.write_all(&[b'x'; 100_000]).await.expect("sent");
+    assert_eq!(exactly(&mut client, 100_000).await.len(), 100_000);
+    let took = clock.elapsed() - hour;
+    assert!((Duration::from_secs(96)..Duration::from_secs(110)).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
 async fn within_the_process_connections_end_as_on_a_network() {
     let (inlet, mut intake) = Inlet::new();
-    let (proxy, way) = Proxy::within(inlet, Arc::new(WallClock::new()), Rng::seeded(1));
+    let (proxy, way) = Proxy::within(inlet, HybridClock::new(), Rng::seeded(1));
     put(&proxy, &["reset=when:answer"]).await;
     let (mut client, mut server) = pipes(&way, &mut intake).await;
     client.write_all(b"ask").await.expect("sent");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::driver::Drive;
 use super::sim::Sim;
+use super::target::TimeControl;
 use crate::model::NetworkFault;
 use crate::proxy::{Proxy, ProxyError, Upstream};
 use crate::scenario::Step;
@@ -36,8 +37,8 @@ impl Network {
         let nodes = target.nodes.iter_mut().map(|node| &mut node.place);
         for place in std::iter::once(&mut target.place).chain(nodes) {
             let inlet = place.inlet.as_mut().filter(|_| place.through.is_none() && !place.tls);
-            if let Some(inlet) = inlet {
-                let (proxy, way) = Proxy::within(inlet.clone(), Arc::clone(&drive.clock), drive.rng.clone());
+            if let (Some(inlet), TimeControl::Shared(clock)) = (inlet, &drive.target.time) {
+                let (proxy, way) = Proxy::within(inlet.clone(), clock.clone(), drive.rng.clone());
                 *inlet = way;
                 proxies.push(proxy);
                 continue;

@@ -103,10 +103,9 @@ impl Lane {
                     Err(_) => return self.conn.end(Fate::RESET),
                 }
             }
-            let clock = &self.conn.shared.clock;
             let due = async {
                 match left {
-                    Some(left) => clock.sleep(left).await,
+                    Some(left) => self.conn.shared.pass(left).await,
                     None => std::future::pending().await,
                 }
             };

@@ -17,7 +17,7 @@ use super::force::Force;
 use super::upstream::{Link, Upstream};
 use super::witness::Witness;
 use super::wording::Wording;
-use crate::model::{Clock, Direction, Disturbance, Inlet, NetworkFault, Rng, Turns};
+use crate::model::{Clock, Direction, Disturbance, HybridClock, Inlet, NetworkFault, Rng, Turns, moment};
 
 /// The most connections at once; more have to wait until one ends.
 const MAX_CONNECTIONS: usize = 4096;
@@ -46,6 +46,8 @@ pub struct Counters {
 pub(super) struct Shared {
     pub(super) upstreams: Vec<Upstream>,
     pub(super) clock: Arc<dyn Clock>,
+    /// The same, where nobody minds that it is moved.
+    moves: Option<HybridClock>,
     pub(super) rng: Rng,
     pub(super) force: watch::Sender<Arc<Force>>,
     pub(super) witness: Option<Arc<dyn Witness>>,
@@ -76,6 +78,7 @@ impl Shared {
         Self {
             upstreams,
             clock,
+            moves: None,
             rng,
             force: watch::Sender::new(Arc::new(Force::new(1, Vec::new(), 0))),
             witness,
@@ -87,6 +90,14 @@ impl Shared {
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
         }
+    }
+
+    /// Completes once so much of the clock's time is over: where the clock may be moved, as soon as nobody else has anything
+    /// to do.
+    pub(super) async fn pass(&self, time: Duration) {
+        let Some(clock) = &self.moves else { return self.clock.sleep(time).await };
+        moment::turns().await;
+        clock.advance(time);
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -184,10 +195,12 @@ impl Proxy {
         Ok(Self { addr, shared, task })
     }
 
-    /// A proxy without a network, in front of a server of this process; gives the way to it.
-    pub fn within(server: Inlet, clock: Arc<dyn Clock>, rng: Rng) -> (Self, Inlet) {
+    /// A proxy without a network, in front of a server of this process; gives the way to it. What is late by a fault moves
+    /// the clock, so that nobody has to wait for it.
+    pub fn within(server: Inlet, clock: HybridClock, rng: Rng) -> (Self, Inlet) {
         let (inlet, intake) = Inlet::new();
-        let shared = Arc::new(Shared::new(vec![Upstream::within(server)], clock, rng, None, None));
+        let shared = Shared::new(vec![Upstream::within(server)], Arc::new(clock.clone()), rng, None, None);
+        let shared = Arc::new(Shared { moves: Some(clock), ..shared });
         let task = tokio::spawn(accept(Arc::clone(&shared), Door::Pipe(intake)));
         (Self { addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), shared, task }, inlet)
     }
