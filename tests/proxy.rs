@@ -186,9 +186,9 @@ async fn what_is_late_within_the_process_moves_the_clock() {
     let hour = Duration::from_secs(3600);
     assert!((hour..hour + LONG).contains(&clock.elapsed()), "{:?}", clock.elapsed());
     put(&proxy, &["trickle=1kb/s"]).await;
-    server.write_all(&[b'x'; 100_000]).await.expect("sent");
+    server.write_all("x".repeat(100_000).as_bytes()).await.expect("sent");
     assert_eq!(exactly(&mut client, 100_000).await.len(), 100_000);
-    let took = clock.elapsed() - hour;
+    let took = clock.elapsed().saturating_sub(hour);
     assert!((Duration::from_secs(96)..Duration::from_secs(110)).contains(&took), "{took:?}");
 }
 
