@@ -12,12 +12,12 @@ const TURNS: u32 = 64;
 /// Completes once so much real time is over and everything that was ready by then had its turns.
 pub(crate) async fn passes(limit: Duration) {
     tokio::time::sleep(limit).await;
-    turns().await;
+    turns(TURNS).await;
 }
 
-/// Completes once everything that is ready had its turns.
-pub(crate) async fn turns() {
-    for _ in 0..TURNS {
+/// Completes once everything that is ready had so many turns.
+pub(crate) async fn turns(count: u32) {
+    for _ in 0..count {
         tokio::task::yield_now().await;
     }
 }

@@ -17,7 +17,7 @@ use super::force::Force;
 use super::upstream::{Link, Upstream};
 use super::witness::Witness;
 use super::wording::Wording;
-use crate::model::{Clock, Direction, Disturbance, HybridClock, Inlet, NetworkFault, Rng, Turns, moment};
+use crate::model::{Clock, Direction, Disturbance, HybridClock, Inlet, NetworkFault, Rng, Turns};
 
 /// The most connections at once; more have to wait until one ends.
 const MAX_CONNECTIONS: usize = 4096;
@@ -92,11 +92,9 @@ impl Shared {
         }
     }
 
-    /// Completes once so much of the clock's time is over: where the clock may be moved, as soon as nobody else has anything
-    /// to do.
+    /// Completes once so much of the clock's time is over: at once where the clock may be moved.
     pub(super) async fn pass(&self, time: Duration) {
         let Some(clock) = &self.moves else { return self.clock.sleep(time).await };
-        moment::turns().await;
         clock.advance(time);
     }
 

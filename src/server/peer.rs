@@ -16,6 +16,9 @@ use crate::model::{Clock as _, Members as _, Revision, moment};
 /// How long the server waits for an answer of the client, on its own clock.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
+/// How many turns of all that is ready it takes for what was sent to be seen by its client, which may do something about it.
+const TO_BE_SEEN: u32 = 24;
+
 /// One running request and the way back to its client.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
@@ -129,11 +132,11 @@ impl Call {
         self.app.clock.sleep(duration).await;
     }
 
-    /// Pretends to work between two reports: for a tick of the server, or, where that is no time at all, until everybody
-    /// else had a turn.
+    /// Pretends to work between two reports: for a tick of the server, or, where that is no time at all, until its client has
+    /// seen the last one.
     pub(crate) async fn work(&self) {
         match self.app.config.tick {
-            Duration::ZERO => moment::turns().await,
+            Duration::ZERO => moment::turns(TO_BE_SEEN).await,
             tick => self.sleep_for(tick).await,
         }
     }
