@@ -105,7 +105,7 @@ impl Lane {
             }
             let due = async {
                 match left {
-                    Some(left) => self.conn.shared.pass(left).await,
+                    Some(left) => self.conn.shared.let_pass(left).await,
                     None => std::future::pending().await,
                 }
             };

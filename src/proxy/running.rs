@@ -93,7 +93,7 @@ impl Shared {
     }
 
     /// Completes once so much of the clock's time is over: at once where the clock may be moved.
-    pub(super) async fn pass(&self, time: Duration) {
+    pub(super) async fn let_pass(&self, time: Duration) {
         let Some(clock) = &self.moves else { return self.clock.sleep(time).await };
         clock.advance(time);
     }

@@ -109,8 +109,8 @@ pub struct ServerConfig {
     /// How many nodes answer in turn at this one address, each as if it ran alone; for rehearsals of what goes wrong when
     /// requests of a session come to different nodes.
     pub nodes: usize,
-    /// How long the tools that report as they go work between two reports; where it is no time at all, for as long as
-    /// others have something to do.
+    /// How long the tools that report as they go work between two reports; where it is no time at all, until the
+    /// client had its turns to see the last one.
     pub tick: Duration,
     /// How long the head of a request and its body may take to come, each.
     pub body_within: Duration,

@@ -11,8 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::client::exchange::{Answered, Options, Stop};
 use crate::client::sim::Sim;
-use crate::model::moment;
-use crate::model::{Members as _, Text, Via, id_text};
+use crate::model::{Members as _, Text, Via, id_text, moment};
 use crate::transcript::{End, EventKind, Headers};
 use crate::wire::{Process, Request, Speaker, read_within_bounds};
 

@@ -9,8 +9,7 @@ use url::Url;
 use super::line::{Line, Out};
 use crate::client::exchange::{Answered, Options};
 use crate::client::sim::Sim;
-use crate::model::Via;
-use crate::model::moment;
+use crate::model::{Via, moment};
 use crate::wire::Request;
 
 /// Longer than any case: the stream is the session, and ends with it.

@@ -10,8 +10,7 @@ use super::line::{Line, Out};
 use crate::client::compose;
 use crate::client::exchange::{Answered, Stop};
 use crate::client::sim::Sim;
-use crate::model::Via;
-use crate::model::moment;
+use crate::model::{Via, moment};
 use crate::transcript::{End, EventKind, HeaderText, Headers, header};
 use crate::wire::{Coding, Connection, Incoming, Link, Listener, Request, accept_key, sockets};
 

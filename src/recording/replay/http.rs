@@ -276,13 +276,10 @@ impl Player<'_> {
         });
         let mut request = Request { via: exchange.via, ..Request::to(target, &exchange.method) };
         request.body = body.unwrap_or_default().into_bytes();
-        request.headers = exchange
-            .headers
-            .iter()
-            .filter_map(|(name, value)| {
-                Some((name.clone(), self.header(name, value, &host, request.body.len())?.into()))
-            })
-            .collect();
+        let length = request.body.len();
+        let filled = |name: &str, value: &str| Some(self.header(name, value, &host, length)?.into());
+        let headers = exchange.headers.iter();
+        request.headers = headers.filter_map(|(name, value)| Some((name.clone(), filled(name, value)?))).collect();
         for (name, value) in &self.stage.headers {
             request.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             request.headers.push((name.clone(), value.clone()));
