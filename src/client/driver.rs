@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::network::Network;
 use super::sim::{Handed, Named, Sim};
 use super::step::Turn;
@@ -65,13 +67,14 @@ pub async fn drive(drive: Drive) -> Vec<Event> {
         }
         match &step.action {
             Action::Together(steps) => {
-                let mut tasks = tokio::task::JoinSet::new();
-                for step in steps {
+                let all = steps.iter().map(|step| {
                     let sim = client(&mut clients, step, &drive, (&tap, &named));
-                    let (action, turn) = (step.action.clone(), turn(step, &drive.target));
-                    tasks.spawn(async move { sim.perform(&action, turn).await });
-                }
-                while tasks.join_next().await.is_some() {}
+                    let turn = turn(step, &drive.target);
+                    Box::pin(async move { sim.perform(&step.action, turn).await })
+                });
+                // Not a task each: so all of them take up tokens and sessions before one of them is answered, even on
+                // a machine that is busy.
+                join_all(all).await;
             }
             action => {
                 let sim = client(&mut clients, step, &drive, (&tap, &named));

@@ -118,6 +118,11 @@ impl<'v> Ask<'v> {
         let answered = self.exchange.end_seq.or(self.exchange.response_seq).unwrap_or(self.exchange.seq);
         answered < other.seq
     }
+
+    /// Whether both belong to one step: they were meant to be under way at once, whichever way a busy machine had it.
+    pub(crate) fn together(&self, other: &Self) -> bool {
+        self.exchange.step.is_some() && self.exchange.step == other.exchange.step
+    }
 }
 
 /// The requests under whose revision a requirement holds.

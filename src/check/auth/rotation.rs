@@ -183,7 +183,8 @@ fn not_lost(view: &View<'_>, out: &mut Findings) {
         let Some(token) = ask.presented() else { continue };
         let open = ledger.family(token).is_some_and(|grant| ledger.ended(grant, ask.exchange).is_none());
         let lost = ledger.rotation(token, ask.exchange).filter(|rotation| {
-            open && !ledger.stale(token, ask.exchange) && ask.exchange.at.saturating_sub(rotation.done()) < AT_ONCE
+            let soon = ask.exchange.at.saturating_sub(rotation.done()) < AT_ONCE;
+            open && soon && !ledger.stale(token, ask.exchange) && !rotation.together(ask)
         });
         let refusal = ledger.asks.iter().find(|other| {
             let for_what = matches!(other.error(), Some("invalid_target" | "invalid_scope"));
@@ -210,8 +211,8 @@ fn at_once(view: &View<'_>, out: &mut Findings) {
             continue;
         }
         let twin = |other: &&Ask<'_>| {
-            let together = first.exchange.step.is_some() && first.exchange.step == other.exchange.step;
-            other.presented() == first.presented() && ledger.fair(other) && (together || !first.before(other.exchange))
+            let overlap = first.together(other) || !first.before(other.exchange);
+            other.presented() == first.presented() && ledger.fair(other) && overlap
         };
         let Some(second) = ledger.asks[index + 1..].iter().find(twin) else { continue };
         let both = [first, second];
@@ -282,6 +283,12 @@ mod tests {
         let once = Play::logged_in().rotate(1);
         three(id, &once.clone().rotate(1), &once.clone().dead("refresh#1"));
         silent(id, &once.later(30).dead("refresh#1"));
+        silent(id, &Play::logged_in().step(3).rotate(1).dead("refresh#1"));
+        three(
+            id,
+            &Play::logged_in().step(3).rotate(1).step(4).rotate(1),
+            &Play::logged_in().step(3).rotate(1).step(4).dead("refresh#1"),
+        );
         let refused = Play::logged_in().refresh("refresh#1", "&resource=https://o", 400, &error("invalid_target"));
         three(id, &refused.clone().rotate(1), &refused.dead("refresh#1"));
     }
