@@ -4,6 +4,7 @@ mod bench_sessions;
 mod bench_shapes;
 mod bench_tokens;
 mod check;
+mod choice;
 mod completions;
 mod config;
 mod derive;

@@ -1,27 +1,23 @@
 //! `run`: the rehearsal, its reports, its exit code.
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::choice::{POPULAR, Stopped, profiles, safe_call, scenarios};
 use super::output::{Color, ExitCode, out, say};
 use super::reports::{known_formats, write_report};
 use super::target::TargetArgs;
-use crate::client::{Entry, SafeCall, TimeControl};
-use crate::model::{Revision, Via, glob, quoted};
-use crate::profile::Profile;
+use crate::client::{Entry, TimeControl};
+use crate::model::{Revision, Via, quoted};
 use crate::rehearsal::{Rehearsal, RehearsalError, Selection, Stage, SurveyError, rehearse};
 use crate::report;
-use crate::scenario::{self, Scenario};
 use crate::server::{RunningServer, StoreConfig};
 use crate::verdict::{Cell, Summary};
-
-/// The clients that many people use, and the one that stands for none.
-const POPULAR: &str = "popular";
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -38,12 +34,12 @@ pub(super) struct RunArgs {
     node: Vec<String>,
     #[command(flatten)]
     more: TargetArgs,
-    /// Scenario ids, comma-separated, `*` allowed; or a folder of your own scenario files.
+    /// Scenario ids, comma-separated, `*` allowed; or a folder of your own scenario files; may be repeated.
     #[arg(short, long)]
-    scenarios: Option<String>,
-    /// Clients: `all`, `popular` (with the neutral one), or names, comma-separated, `*` allowed.
+    scenarios: Vec<String>,
+    /// Clients: `all`, `popular` (with the neutral one), or names, comma-separated, `*` allowed; may be repeated.
     #[arg(short, long, default_value = POPULAR)]
-    clients: String,
+    clients: Vec<String>,
     /// Profiles of your own: a file, or a folder of them. `derive` makes one of a recording.
     #[arg(long, value_name = "PATH")]
     profiles: Option<PathBuf>,
@@ -154,12 +150,6 @@ fn embedded(args: &RunArgs) -> Result<Stage, Stopped> {
             Ok(stage.over(via, program))
         }
     }
-}
-
-enum Stopped {
-    Usage(String),
-    Input(String),
-    Nothing(String),
 }
 
 pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
@@ -327,7 +317,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
     };
     // Half of what happens before the first case, on either side.
     let (scenarios, profiles) = std::thread::scope(|threads| {
-        let scenarios = threads.spawn(|| scenarios(args.scenarios.as_deref(), color));
+        let scenarios = threads.spawn(|| scenarios(&args.scenarios, color));
         let profiles = profiles(&args.clients, args.profiles.as_deref());
         (scenarios.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), profiles)
     });
@@ -347,79 +337,10 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
     Ok((rehearsal, issuer))
 }
 
-fn safe_call(text: &str) -> Result<SafeCall, Stopped> {
-    let (name, arguments) = text.split_once('=').unwrap_or((text, "{}"));
-    match serde_json::from_str::<serde_json::Value>(arguments) {
-        Ok(arguments) if arguments.is_object() => Ok(SafeCall::Tool { name: name.to_owned(), arguments }),
-        _ => Err(Stopped::Usage(format!(
-            "`{arguments}` are no arguments of a tool; write them as a JSON object, such as --call 'search={{\"q\":\"x\"}}'"
-        ))),
-    }
-}
-
-fn scenarios(wanted: Option<&str>, color: Color) -> Result<Vec<Arc<Scenario>>, Stopped> {
-    let Some(wanted) = wanted else { return Ok(scenario::shipped().into_iter().map(Arc::new).collect()) };
-    let path = PathBuf::from(wanted);
-    let told = |problems: &[scenario::Diagnostics]| {
-        let shown: Vec<String> = problems.iter().map(|problem| problem.render(color.on_stderr())).collect();
-        Stopped::Input(shown.join("\n"))
-    };
-    if path.is_dir() {
-        let found = scenario::load_dir(&path).map_err(|problems| told(&problems))?;
-        if found.is_empty() {
-            let text = format!("the folder {wanted} holds no scenarios; they are named *.yaml, *.yml or *.json");
-            return Err(Stopped::Nothing(text));
-        }
-        return Ok(found.into_iter().map(Arc::new).collect());
-    }
-    if path.exists() {
-        return scenario::load_file(&path)
-            .map(|scenario| vec![Arc::new(scenario)])
-            .map_err(|problems| told(&[problems]));
-    }
-    if wanted.contains(std::path::is_separator) || path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml")
-    {
-        return Err(Stopped::Input(format!("error: there is no file or folder {wanted}")));
-    }
-    let patterns: Vec<&str> = wanted.split(',').map(str::trim).collect();
-    let shipped = scenario::shipped();
-    for pattern in &patterns {
-        if !shipped.iter().any(|scenario| glob(pattern, &scenario.id)) {
-            return Err(Stopped::Usage(format!("no scenario is called `{pattern}`; `list scenarios` names them")));
-        }
-    }
-    Ok(shipped
-        .into_iter()
-        .filter(|scenario| patterns.iter().any(|pattern| glob(pattern, &scenario.id)))
-        .map(Arc::new)
-        .collect())
-}
-
-fn profiles(wanted: &str, own: Option<&Path>) -> Result<Vec<Arc<Profile>>, Stopped> {
-    let told = |error: crate::profile::ProfileError| Stopped::Input(format!("error: {error}"));
-    let mut shipped = crate::profile::shipped().map_err(told)?;
-    if let Some(own) = own {
-        shipped.extend(crate::profile::load(own, &shipped).map_err(told)?);
-    }
-    let names: Vec<&str> = wanted.split(',').map(str::trim).collect();
-    let fits = |name: &str, profile: &Profile| match name {
-        "all" => true,
-        POPULAR => profile.about.popular || profile.is_neutral(),
-        name => glob(name, profile.id()),
-    };
-    for name in &names {
-        if !shipped.iter().any(|profile| fits(name, profile)) {
-            return Err(Stopped::Usage(format!("no client is called `{name}`; `list clients` names them")));
-        }
-    }
-    let chosen = |profile: &Profile| names.iter().any(|name| fits(name, profile));
-    Ok(shipped.into_iter().filter(chosen).map(Arc::new).collect())
-}
-
 /// Says which clients were left out, where nobody chose.
 fn tell_of_the_others(args: &RunArgs, played: usize) {
     let others = crate::profile::ids().count().saturating_sub(played);
-    if args.clients == POPULAR && others > 0 && !args.quiet {
+    if args.clients == [POPULAR] && others > 0 && !args.quiet {
         say(&format!(
             "Played {played} clients; {others} more, and variants, are known: `--clients all` plays them too."
         ));
