@@ -153,6 +153,20 @@ async fn a_report_that_cannot_be_written_costs_no_other_report() {
 }
 
 #[tokio::test]
+async fn transcripts_are_kept_and_can_be_checked() {
+    let kept = folder("transcripts").join("new");
+    told(&small(&["--transcripts", text(&kept)]).await, 0, "`mcp-rehearsal check FILE` judges one");
+    let file = kept.join("connect.first-contact@cursor@2025-11-25.jsonl");
+    told(&run(&["check", text(&file)]).await, 0, "0 failed");
+    // What was wrong with the server then is found once more, without it.
+    told(&small(&["--transcripts", text(&kept), "--fault", "cap.require"]).await, 10, "lifecycle.initialize-result");
+    told(&run(&["check", text(&file)]).await, 10, "lifecycle.initialize-result");
+    let no_folder = kept.join("file");
+    std::fs::write(&no_folder, "").expect("a file");
+    told(&small(&["--transcripts", text(&no_folder)]).await, 13, "cannot be made");
+}
+
+#[tokio::test]
 async fn a_reader_that_leaves_early_is_no_error() {
     for arguments in [&["list", "checks"][..], &["schema"], &["run", "-q", "-s", "connect.first-contact"]] {
         let mut child = program(arguments).spawn().expect("starts");

@@ -108,6 +108,7 @@ async fn cells(planted: &Planted) -> BTreeMap<String, (usize, usize)> {
         patience: Duration::from_secs(3),
         seed: 1,
         allowed_tools: Vec::new(),
+        archive: None,
     };
     let summary = rehearse(rehearsal, |_| {}, std::future::pending()).await.expect("the rehearsal begins");
     let mut cells: BTreeMap<String, (usize, usize)> = BTreeMap::new();

@@ -33,7 +33,8 @@ async fn played(stage: Stage, clients: &[&str], plays: impl Fn(&Scenario) -> boo
         revisions: Vec::new(),
         target: None,
     };
-    let rehearsal = Rehearsal { selection, stage, jobs: 4, patience: PATIENCE, seed: 1, allowed_tools: Vec::new() };
+    let rehearsal =
+        Rehearsal { selection, stage, jobs: 4, patience: PATIENCE, seed: 1, allowed_tools: Vec::new(), archive: None };
     rehearse(rehearsal, |_| {}, std::future::pending()).await.expect("the rehearsal begins")
 }
 

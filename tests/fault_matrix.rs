@@ -53,6 +53,7 @@ async fn caught(fault: &Fault, scenarios: &[Arc<Scenario>], reference: &Arc<Prof
         patience: Duration::from_secs(4),
         seed: 1,
         allowed_tools: Vec::new(),
+        archive: None,
     };
     let summary = rehearse(rehearsal, |_| {}, std::future::pending()).await.expect("the rehearsal begins");
     let stories = summary.cases.iter().flat_map(|case| case.stories.iter().map(move |story| (case, story)));

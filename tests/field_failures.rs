@@ -70,6 +70,7 @@ async fn the_scenarios_of_a_failure_catch_its_faults() {
                 patience: Duration::from_secs(2),
                 seed: 1,
                 allowed_tools: Vec::new(),
+                archive: None,
             };
             let summary = rehearse(rehearsal, |_| {}, std::future::pending()).await.expect("the rehearsal begins");
             if summary.cases.iter().all(|case| case.stories.is_empty()) {

@@ -314,6 +314,7 @@ async fn rehearsed(redis: &RedisServer, nodes: usize, via: Via) {
         patience: Duration::from_secs(10),
         seed: 1,
         allowed_tools: Vec::new(),
+        archive: None,
     };
     let summary = rehearse(rehearsal, |_| {}, std::future::pending()).await.expect("the rehearsal begins");
     let mut lines = Vec::new();

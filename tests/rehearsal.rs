@@ -69,6 +69,7 @@ async fn run(via: Via) -> Summary {
         patience: Duration::from_secs(5),
         seed: 1,
         allowed_tools: Vec::new(),
+        archive: None,
     };
     rehearse(rehearsal, |_| {}, std::future::pending()).await.expect("the rehearsal begins")
 }

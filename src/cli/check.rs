@@ -1,4 +1,4 @@
-//! `check`: judges recordings, both the server and the client in them.
+//! `check`: judges recordings, both the server and the client in them, and transcripts of `run`, the server alone.
 
 use std::path::PathBuf;
 
@@ -10,12 +10,12 @@ use super::reports::{known_formats, write_report};
 use crate::model::quoted;
 use crate::recording::over_transports;
 use crate::report;
-use crate::verdict::{Cell, Summary, judge_recording};
+use crate::verdict::{Cell, Summary, judge_recording, judge_transcript};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Recordings, as `record` writes them.
+    /// Recordings, as `record` writes them, or transcripts, as `run --transcripts` does.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// A report as FORMAT=PATH (json, junit, markdown); may be repeated. `-` is standard output.
@@ -36,7 +36,11 @@ pub(super) fn check(args: &CheckArgs, color: Color) -> ExitCode {
         };
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let again = format!("check {}", quoted(&file.display().to_string()));
-        cases.extend(judge_recording(&name, &again, &over_transports(reading.events)));
+        if reading.recorded.is_some() {
+            cases.extend(judge_recording(&name, &again, &over_transports(reading.events)));
+        } else {
+            cases.push(judge_transcript(&name, &again, &reading.events));
+        }
     }
     let summary = Summary { cases, interrupted: false, not_played: 0 };
     out(&report::terminal(&summary, color.on_stdout()));

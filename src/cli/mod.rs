@@ -29,6 +29,7 @@ mod schema;
 mod serve;
 mod stop;
 mod target;
+mod transcripts;
 
 use clap::{Parser, Subcommand};
 

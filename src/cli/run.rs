@@ -12,9 +12,10 @@ use super::choice::{POPULAR, Stopped, profiles, safe_call, scenarios};
 use super::output::{Color, ExitCode, out, say};
 use super::reports::{known_formats, write_report};
 use super::target::TargetArgs;
+use super::transcripts::InFolder;
 use crate::client::{Entry, TimeControl};
 use crate::model::{Revision, Via, quoted};
-use crate::rehearsal::{Rehearsal, RehearsalError, Selection, Stage, SurveyError, rehearse};
+use crate::rehearsal::{Archive, Rehearsal, RehearsalError, Selection, Stage, SurveyError, rehearse};
 use crate::report;
 use crate::server::{RunningServer, StoreConfig};
 use crate::verdict::{Cell, Summary};
@@ -81,6 +82,9 @@ pub(super) struct RunArgs {
     /// A report as FORMAT=PATH (json, junit, markdown); may be repeated. `-` is standard output.
     #[arg(long)]
     report: Vec<String>,
+    /// A folder for what was said in each case, a transcript file each: what `check` reads.
+    #[arg(long, value_name = "FOLDER")]
+    transcripts: Option<PathBuf>,
     /// No progress on standard error.
     #[arg(short, long)]
     quiet: bool,
@@ -153,6 +157,13 @@ fn embedded(args: &RunArgs) -> Result<Stage, Stopped> {
 }
 
 pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
+    let folder = match args.transcripts.as_deref().map(InFolder::made).transpose() {
+        Ok(folder) => folder.map(Arc::new),
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return ExitCode::ReportNotWritten;
+        }
+    };
     let (rehearsal, _issuer) = match prepare(&args, color).await {
         Ok(rehearsal) => rehearsal,
         Err(Stopped::Usage(text)) => {
@@ -168,6 +179,8 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
             return ExitCode::NothingRan;
         }
     };
+    let archive = folder.clone().map(|folder| folder as Arc<dyn Archive>);
+    let rehearsal = Rehearsal { archive, ..rehearsal };
     let bar = if args.quiet || !std::io::stderr().is_terminal() {
         ProgressBar::hidden()
     } else {
@@ -193,7 +206,7 @@ pub(super) async fn run(args: RunArgs, color: Color) -> ExitCode {
         }
     };
     bar.finish_and_clear();
-    let code = finish(&args, color, &summary);
+    let code = finish(&args, color, &summary, folder.as_deref());
     tell_of_the_others(&args, played);
     code
 }
@@ -242,9 +255,9 @@ fn end_at_once() {
     std::process::exit(ExitCode::Interrupted as i32);
 }
 
-fn finish(args: &RunArgs, color: Color, summary: &Summary) -> ExitCode {
+fn finish(args: &RunArgs, color: Color, summary: &Summary, folder: Option<&InFolder>) -> ExitCode {
     out(&report::terminal(summary, color.on_stdout()));
-    let mut written = true;
+    let mut written = folder.is_none_or(InFolder::tell);
     for wanted in &args.report {
         // One that cannot be written is no reason to lose the others.
         if let Err(text) = write_report(wanted, summary) {
@@ -333,6 +346,7 @@ async fn prepare(args: &RunArgs, color: Color) -> Result<(Rehearsal, Option<Runn
         patience,
         seed: args.seed,
         allowed_tools: allowed,
+        archive: None,
     };
     Ok((rehearsal, issuer))
 }

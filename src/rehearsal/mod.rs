@@ -2,6 +2,7 @@
 //!
 //! Ties the layers below together; prints nothing.
 
+mod archive;
 mod deployment;
 mod lanes;
 mod needs;
@@ -11,6 +12,7 @@ mod run;
 mod stage;
 mod survey;
 
+pub use archive::Archive;
 pub use plan::{Planned, Selection, plans};
 pub use run::{Progress, Rehearsal, RehearsalError, rehearse};
 pub use stage::Stage;

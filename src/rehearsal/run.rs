@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::RwLock;
 
+use super::archive::Archive;
 use super::lanes::{Lanes, Waiting};
 use super::plan::{Planned, Selection, plans};
 use super::queue::Queue;
@@ -35,6 +36,8 @@ pub struct Rehearsal {
     pub seed: u64,
     /// Names or patterns of tools that may be called although they do not say that they only read.
     pub allowed_tools: Vec<String>,
+    /// Where transcripts go, for those who want them.
+    pub archive: Option<Arc<dyn Archive>>,
 }
 
 /// How far a rehearsal is.
@@ -215,6 +218,9 @@ async fn play(
             }
         }
     };
+    if let Some(archive) = &rehearsal.archive {
+        archive.keep(&plan, &events);
+    }
     let case = judge_case(plan, &scenario, &events);
     Ok(Case { took: watch.elapsed(), ..case })
 }

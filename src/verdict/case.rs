@@ -13,7 +13,7 @@ use crate::scenario::Scenario;
 use crate::transcript::{Direction, End, Event, Exchange, Msg, View};
 
 /// Names of a case; thousands of cases share them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// Id of the scenario.
     pub scenario: Arc<str>,

@@ -14,5 +14,5 @@ pub use case::{Case, Cell, Plan, Story, judge_case};
 pub use expectation::judge_expectations;
 pub use judged::Judged;
 pub use pool::Pool;
-pub use recording::{client as client_name, judge_recording};
+pub use recording::{client as client_name, judge_recording, judge_transcript};
 pub use summary::{Divergence, Summary};

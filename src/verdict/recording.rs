@@ -23,6 +23,13 @@ pub fn judge_recording(name: &str, again: &str, events: &[Event]) -> [Case; 2] {
     [server, client]
 }
 
+/// Judges the server in the transcript of a case of `run`, as the case was judged, but for what its scenario expects. The
+/// client in it is a simulated one, which breaks rules on purpose.
+pub fn judge_transcript(name: &str, again: &str, events: &[Event]) -> Case {
+    let view = View::new(events);
+    case(name, again, ("server", "the server"), &view, judge_all(&view))
+}
+
 /// What the client calls itself, with its version.
 pub fn client(view: &View<'_>) -> String {
     let info = view.messages.iter().filter(|msg| !msg.received()).find_map(|msg| {
@@ -91,5 +98,18 @@ mod tests {
         assert!(client.stories.iter().any(|story| story.id == "transport.http.client-accept"));
         let [server, client] = judge_recording("x.jsonl", "check x.jsonl", &[]);
         assert_eq!((server.cell, client.cell), (Cell::Inconclusive, Cell::Inconclusive));
+    }
+
+    #[test]
+    fn a_simulated_client_is_not_judged() {
+        let odd = Builder::new().initialize("2025-06-18").request("POST", &[("accept", "text/plain")], Some("{}"));
+        let events = odd.answer(406, &[], "").call_error("ping", json!({}), -32601).finish();
+        let case = judge_transcript("x.jsonl", "check x.jsonl", &events);
+        assert_eq!((case.cell, &*case.plan.profile), (Cell::Failed, "server"));
+        let told: Vec<&str> = case.stories.iter().map(|story| story.id.as_str()).collect();
+        assert!(
+            told.contains(&"utilities.ping.respond") && !told.contains(&"transport.http.client-accept"),
+            "{told:?}"
+        );
     }
 }

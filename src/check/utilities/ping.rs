@@ -6,7 +6,7 @@ use crate::check::support::{is_proper, param, told};
 use crate::check::wire::came;
 use crate::check::{Breach, Check, Findings};
 use crate::model::Members as _;
-use crate::transcript::{End, Msg, View};
+use crate::transcript::{Call, End, Msg, View};
 
 /// The checks of this topic.
 pub const CHECKS: &[Check] = &[
@@ -19,6 +19,17 @@ pub const CHECKS: &[Check] = &[
 const PROMPT: u64 = 1_000_000;
 /// A ping that waited no longer than this was not held up by another call.
 const HELD_UP: u64 = 1_000_000;
+/// Nor is one late that took no longer than so many times what the first answer took: the way is far, or this machine busy.
+const USUAL: u64 = 4;
+
+/// Microseconds that the first answered request took.
+fn first_took(view: &View<'_>) -> u64 {
+    let took = |call: &Call| {
+        let response = &view.messages[*call.responses.first()?];
+        Some(response.at.saturating_sub(view.messages[call.request].at))
+    };
+    view.calls.iter().find_map(took).unwrap_or_default()
+}
 
 /// A ping gets an empty result, and soon. Metadata and extra members do no harm.
 fn respond(view: &View<'_>, out: &mut Findings) {
@@ -42,7 +53,7 @@ fn respond(view: &View<'_>, out: &mut Findings) {
         };
         if !response.value.at("result").is_object() {
             out.breach(breach("The server did not answer a ping with a result.", "answer ping with an empty object"));
-        } else if response.at.saturating_sub(request.at) > PROMPT {
+        } else if response.at.saturating_sub(request.at) > PROMPT.max(USUAL * first_took(view)) {
             out.contested(breach(
                 "The answer to a ping took longer than a second.",
                 "answer ping without waiting for other work",
@@ -91,7 +102,8 @@ fn respond_under_load(view: &View<'_>, out: &mut Findings) {
                 .then_some((request, response))
         });
         let Some((request, response)) = running else { continue };
-        let waited = answer.at.saturating_sub(ping.at) > HELD_UP && answer.seq > response.seq;
+        let took = answer.at.saturating_sub(ping.at);
+        let waited = took > HELD_UP.max(USUAL * first_took(view)) && answer.seq > response.seq;
         out.require(!waited, || {
             told(
                 "A ping was answered only after the call that was running had ended.",
@@ -131,7 +143,9 @@ fn no_params_needed(view: &View<'_>, out: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
+    use crate::check::Outcome;
     use crate::check::support::three;
+    use crate::check::testing::judge;
     use crate::transcript::{Builder, End};
     use serde_json::{Value, json};
 
@@ -142,6 +156,22 @@ mod tests {
         let bad = base.call_error("ping", Value::Null, -32601);
         three("utilities.ping.respond", &good, &bad);
         three("utilities.ping.no-params-needed", &good, &bad);
+    }
+
+    #[test]
+    fn late_only_where_the_rest_is_not() {
+        let ask = |id: &str, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method});
+        let after = |builder: Builder, (id, method): (&str, &str), took: u64| {
+            builder.post(&ask(id, method)).pause_ms(took).json(200, &json!({"jsonrpc": "2.0", "id": id, "result": {}}))
+        };
+        let judged = |first: u64, ping: u64| {
+            let probed = after(Builder::new(), ("probe", "server/discover"), first).initialize("2025-11-25");
+            judge("utilities.ping.respond", &after(probed, ("p", "ping"), ping)).outcome
+        };
+        assert_eq!(judged(5, 900), Outcome::Pass);
+        assert_eq!(judged(5, 1_500), Outcome::Warn);
+        assert_eq!(judged(600, 1_500), Outcome::Pass, "the way is far, or this machine is busy");
+        assert_eq!(judged(600, 2_500), Outcome::Warn);
     }
 
     #[test]
