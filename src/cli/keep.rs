@@ -30,18 +30,19 @@ pub(super) struct InFile(pub(super) PathBuf);
 
 impl Keep for InFile {
     fn keep(&self, refresh: &str) {
-        if let Err(error) = write(&self.0, refresh) {
+        if let Err(error) = write_private(&self.0, &format!("{refresh}\n")) {
             let path = self.0.display();
             say(&format!("warning: the newest refresh token could not be written to {path}: {error}"));
         }
     }
 }
 
-fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+/// Writes a file anew; where it is not there yet, for its owner alone.
+pub(super) fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    writeln!(options.open(path)?, "{text}")
+    options.open(path)?.write_all(text.as_bytes())
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::keep::write_private;
 use super::output::say;
 use crate::model::quoted;
 use crate::rehearsal::Archive;
@@ -33,8 +34,8 @@ impl InFolder {
             say(&format!("error: {error}"));
             return false;
         }
-        let files = if count == 1 { "transcript is" } else { "transcripts are" };
-        say(&format!("{count} {files} in {}; `mcp-rehearsal check FILE` judges one.", quoted(&folder)));
+        let files = if count == 1 { "transcript was" } else { "transcripts were" };
+        say(&format!("{count} {files} written to {}; `mcp-rehearsal check FILE` judges one.", quoted(&folder)));
         true
     }
 }
@@ -42,7 +43,7 @@ impl InFolder {
 impl Archive for InFolder {
     fn keep(&self, plan: &Plan, events: &[Event]) {
         let path = self.folder.join(file_name(plan));
-        let written = std::fs::write(&path, transcript::write(events));
+        let written = write_private(&path, &transcript::write(events));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match written {
             Ok(()) => state.0 += 1,

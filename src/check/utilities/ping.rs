@@ -19,14 +19,15 @@ pub const CHECKS: &[Check] = &[
 const PROMPT: u64 = 1_000_000;
 /// A ping that waited no longer than this was not held up by another call.
 const HELD_UP: u64 = 1_000_000;
-/// Nor is one late that took no longer than so many times what the first answer took: the way is far, or this machine busy.
+/// Nor is one late that took no longer than so many times what the first answer to anything else took: the way is far, or
+/// this machine busy.
 const USUAL: u64 = 4;
 
-/// Microseconds that the first answered request took.
+/// Microseconds that the first answered request took that was no ping.
 fn first_took(view: &View<'_>) -> u64 {
     let took = |call: &Call| {
-        let response = &view.messages[*call.responses.first()?];
-        Some(response.at.saturating_sub(view.messages[call.request].at))
+        let (request, response) = (&view.messages[call.request], &view.messages[*call.responses.first()?]);
+        (request.method() != Some("ping")).then(|| response.at.saturating_sub(request.at))
     };
     view.calls.iter().find_map(took).unwrap_or_default()
 }
@@ -172,6 +173,9 @@ mod tests {
         assert_eq!(judged(5, 1_500), Outcome::Warn);
         assert_eq!(judged(600, 1_500), Outcome::Pass, "the way is far, or this machine is busy");
         assert_eq!(judged(600, 2_500), Outcome::Warn);
+        let too_early = after(Builder::new(), ("p", "ping"), 1_500).initialize("2025-11-25");
+        let again = after(too_early, ("q", "ping"), 1_500);
+        assert_eq!(judge("utilities.ping.respond", &again).outcome, Outcome::Warn, "pings are no measure of pings");
     }
 
     #[test]
